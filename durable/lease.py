@@ -1,0 +1,126 @@
+"""A held lease: every write through it is fenced, and a thread keeps it alive while the work goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from django.db import Error, connection
+from django.db.models import F
+from django.db.models.functions import Greatest, Now
+
+from durable.conf import durable_settings
+
+if TYPE_CHECKING:
+    from durable.models import Work
+
+logger = logging.getLogger(__name__)
+W = TypeVar("W", bound="Work")
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the row now, or it was closed. Stop quietly: this is no error."""
+
+
+def worker_name() -> str:
+    """Who holds a lease, for people who look: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Lease(Generic[W]):
+    """One claimed attempt at one row. Use it as a context manager so that it is renewed while you work.
+
+    Every method that writes raises LeaseLost when the row has another holder or is closed, and then writes nothing.
+    """
+
+    def __init__(self, work: W) -> None:
+        self.work = work
+        self.attempt = work.attempt
+        self._started = time.monotonic()
+        self._lost = threading.Event()
+        self._ended = threading.Event()
+        self._renewer: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._renewer = threading.Thread(target=self._keep_renewing, name=f"lease-{self.work.pk}", daemon=True)
+        self._renewer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        if self._renewer is not None:
+            self._renewer.join()
+
+    def check(self) -> None:
+        """Raise LeaseLost if the renewing thread has found the lease gone. Costs nothing; call it between rows."""
+        if self._lost.is_set():
+            raise LeaseLost
+
+    def save(self, **fields: Any) -> None:
+        """Write `fields` and renew the lease."""
+        self._write(lease_until=self.work.lease_end(), **fields)
+
+    def finish(self, **fields: Any) -> None:
+        """The work is done: close the row, unless `fields` gives it a next moment."""
+        self._end(**{"next_attempt_at": None} | fields)
+
+    def park(self, **fields: Any) -> None:
+        """The work cannot be done: close the row. The same write as `finish`, named for who reads the caller."""
+        self._end(**{"next_attempt_at": None} | fields)
+
+    def retry(self, after: float, **fields: Any) -> None:
+        """Open the row again in `after` seconds."""
+        self._end(next_attempt_at=self.work.moment_in(after), published_at=None, **fields)
+
+    def release(self, **fields: Any) -> None:
+        """Give the row back at once; this attempt does not count."""
+        self._end(next_attempt_at=Now(), published_at=None, attempt_limit=F("attempt_limit") + 1, **fields)
+
+    @property
+    def last_attempt(self) -> bool:
+        """No attempt is left after this one."""
+        return self.work.attempt >= self.work.attempt_limit
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the claim."""
+        return time.monotonic() - self._started
+
+    def _end(self, **fields: Any) -> None:
+        elapsed = round(self.elapsed, 3)
+        self._write(
+            lease_until=None,
+            leased_by="",
+            seconds=F("seconds") + elapsed,
+            longest_seconds=Greatest(F("longest_seconds"), elapsed),
+            **fields,
+        )
+        self._ended.set()
+
+    def _write(self, **fields: Any) -> None:
+        if not self.work.held_rows().update(**fields):
+            self._lost.set()
+            raise LeaseLost
+
+    def _keep_renewing(self) -> None:
+        try:
+            while not self._ended.wait(durable_settings().renew_every):
+                self._renew_once()
+        except LeaseLost:
+            logger.info("Lost the lease on %s after attempt %d.", self.work, self.attempt)
+        finally:
+            connection.close()
+
+    def _renew_once(self) -> None:
+        try:
+            self.save()
+        except Error as error:  # the database is away: the lease runs out by itself if it stays so
+            logger.warning("The lease on %s was not renewed: %s", self.work, error)
+            connection.close()

@@ -1,0 +1,121 @@
+"""The one sweep: it sends lost hints again, parks what has used its attempts, and runs the apps' own chores.
+
+It is safe to run at any time and any number of times at once. Every worker runs it every few seconds in a thread of
+its main process, Beat schedules it as well, so that one of them is enough.
+"""
+
+import logging
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.db import connections
+
+from durable.conf import durable_settings
+from durable.models import Work
+from durable.publish import publish
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+"""Rows of one model that one sweep looks at; the next sweep takes the next ones."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A model under the sweep."""
+
+    model: type[Work]
+    park: Callable[[Any], None]
+    """Close a row whose last attempt died, with all that follows from it, in one transaction."""
+    publishes: bool = True
+    """False when a chore of the app decides which of its rows are published."""
+
+
+_swept: dict[type[Work], Swept] = {}
+_chores: dict[str, Callable[[], int]] = {}
+
+
+def register(swept: Swept) -> None:
+    """Put a model under the sweep. Registering it again replaces the entry."""
+    _swept[swept.model] = swept
+
+
+def register_chore(name: str, chore: Callable[[], int]) -> None:
+    """Run `chore` in every sweep; it returns how many rows it touched."""
+    _chores[name] = chore
+
+
+def sweep() -> dict[str, int]:
+    """One pass over everything. Returns what was done, by name; a step that fails is logged and the others go on."""
+    done: Counter[str] = Counter()
+    for swept in _swept.values():
+        name = swept.model._meta.model_name or ""
+        done[f"{name}: parked"] += _safely(f"park {name}", partial(_park, swept))
+        if swept.publishes:
+            done[f"{name}: published"] += _safely(f"publish {name}", partial(_publish, swept.model))
+    for name, chore in _chores.items():
+        done[name] += _safely(name, chore)
+    return {name: count for name, count in done.items() if count}
+
+
+def _safely(name: str, step: Callable[[], int]) -> int:
+    try:
+        return step()
+    except Exception:  # one broken step must not keep the sweep from the others
+        logger.exception("The sweep's step %r failed; the next sweep tries again.", name)
+        return 0
+
+
+def _park(swept: Swept) -> int:
+    rows = list(swept.model._default_manager.all().exhausted()[:BATCH])  # type: ignore[attr-defined]
+    for row in rows:
+        swept.park(row)
+    return len(rows)
+
+
+def _publish(model: type[Work]) -> int:
+    rows: list[Work] = model._default_manager.all().mark_published(BATCH)  # type: ignore[attr-defined]
+    publish(rows)
+    return len(rows)
+
+
+class Sweeper:
+    """Runs the sweep in a thread of a worker's main process, which forks its children from there.
+
+    A child must not be forked while the thread has a database connection open, so a fork waits for the pass to end.
+    """
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._pass = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start sweeping, once; further calls change nothing."""
+        if self._thread is not None:
+            return
+        os.register_at_fork(
+            before=self._pass.acquire, after_in_parent=self._pass.release, after_in_child=self._pass.release
+        )
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.wait(durable_settings().sweep_every * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
+            with self._pass:
+                done = sweep()
+                connections.close_all()
+            if done:
+                logger.info("Swept: %s", ", ".join(f"{name} {count}" for name, count in done.items()))
+
+
+sweeper = Sweeper()

@@ -1,0 +1,148 @@
+"""The one place that reads the environment: every variable by name, typed, with the mend in the error.
+
+Two environments exist. `demo` (the default) needs no variable at all: SQLite, a private Redis and a demo shop, all
+under `var/`. `production` refuses to start while anything that would be unsafe or missing is so.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import dj_email_url
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, EnvError
+
+from config.private import redis_socket, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+SHORTEST_KEY = 50
+"""Characters; the same bound as Django's own security.W009."""
+MAIL_TIMEOUT = 10
+"""Seconds that a mail server may keep us waiting when EMAIL_URL names no timeout of its own."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the environment says, typed. Paths are absolute; URLs are whole."""
+
+    name: str
+    debug: bool
+    secret_key: str
+    var_dir: Path
+    database: dict[str, Any]
+    redis_url: str
+    allowed_hosts: list[str]
+    csrf_trusted_origins: list[str]
+    email: dict[str, Any]
+    default_from_email: str
+    site_url: str
+    process_name: str
+    time_zone: str
+    https: bool
+
+    @property
+    def demo(self) -> bool:
+        return self.name == "demo"
+
+
+def read(env: Env | None = None) -> Environment:
+    """Read and check the environment. Raises ImproperlyConfigured with one sentence a fault."""
+    env = env or Env()
+    try:
+        return _read(env)
+    except EnvError as error:
+        raise ImproperlyConfigured(f"An environment variable is wrong: {error}") from error
+
+
+def _read(env: Env) -> Environment:
+    name = env.str("ENVIRONMENT", "demo")
+    if name not in ("demo", "production"):
+        raise ImproperlyConfigured(f"ENVIRONMENT={name} is unknown: set it to demo or production.")
+    var_dir = Path(env.str("VAR_DIR", str(BASE_DIR / "var"))).absolute()
+    return _demo(env, var_dir) if name == "demo" else _production(env, var_dir)
+
+
+def _demo(env: Env, var_dir: Path) -> Environment:
+    port = env.int("PORT", 8000)
+    return Environment(
+        name="demo",
+        debug=env.bool("DEBUG", False),
+        secret_key=env.str("SECRET_KEY", "") or secret_key(var_dir),
+        var_dir=var_dir,
+        database=_database(env, f"sqlite:///{var_dir}/db.sqlite3"),
+        redis_url=env.str("REDIS_URL", "") or f"unix://{redis_socket(var_dir)}",
+        allowed_hosts=env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"]),
+        csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
+        email=_email(env, f"file://{var_dir}/mail"),
+        default_from_email=env.str("DEFAULT_FROM_EMAIL", "Carryall <carryall@example.com>"),
+        site_url=env.str("SITE_URL", f"http://127.0.0.1:{port}").rstrip("/"),
+        process_name=env.str("PROCESS_NAME", "shell"),
+        time_zone=env.str("TIME_ZONE", "UTC"),
+        https=False,
+    )
+
+
+def _production(env: Env, var_dir: Path) -> Environment:
+    faults = list(_production_faults(env))
+    if faults:
+        raise ImproperlyConfigured("ENVIRONMENT=production cannot start.\n- " + "\n- ".join(faults))
+    return Environment(
+        name="production",
+        debug=False,
+        secret_key=env.str("SECRET_KEY"),
+        var_dir=var_dir,
+        database=_database(env, ""),
+        redis_url=env.str("REDIS_URL"),
+        allowed_hosts=env.list("ALLOWED_HOSTS"),
+        csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
+        email=_email(env, ""),
+        default_from_email=env.str("DEFAULT_FROM_EMAIL"),
+        site_url=env.str("SITE_URL").rstrip("/"),
+        process_name=env.str("PROCESS_NAME", "shell"),
+        time_zone=env.str("TIME_ZONE", "UTC"),
+        https=env.bool("HTTPS", True),
+    )
+
+
+_REQUIRED = {
+    "DATABASE_URL": "set it to the database, as postgresql://user:password@host/name.",
+    "REDIS_URL": "set it to the broker, as rediss://user:password@host:6379/0.",
+    "EMAIL_URL": "set it to the mail server, as submission://user:password@host:587.",
+    "DEFAULT_FROM_EMAIL": "set it to the address that mails come from.",
+    "SITE_URL": "set it to the site's public address, as https://example.com; links in mails start with it.",
+    "ALLOWED_HOSTS": "set it to the host names that the site answers to, separated by commas.",
+}
+
+
+def _production_faults(env: Env) -> list[str]:
+    faults = [f"{name} is missing: {mend}" for name, mend in _REQUIRED.items() if not env.str(name, "")]
+    if env.bool("DEBUG", False):
+        faults.append("DEBUG is on: it shows secrets to strangers; unset DEBUG.")
+    key = env.str("SECRET_KEY", "")
+    if len(key) < SHORTEST_KEY or key.startswith("django-insecure-") or len(set(key)) < 5:
+        faults.append(
+            "SECRET_KEY is missing, a default, or too short: set it to at least 50 random characters "
+            "(python -c 'import secrets; print(secrets.token_urlsafe(64))')."
+        )
+    if "*" in env.list("ALLOWED_HOSTS", []):
+        faults.append("ALLOWED_HOSTS is *: name the hosts instead, separated by commas.")
+    return faults
+
+
+def _database(env: Env, default: str) -> dict[str, Any]:
+    url = env.str("DATABASE_URL", "") or default
+    parsed: dict[str, Any] = dict(dj_database_url.parse(url))
+    if not parsed.get("ENGINE"):
+        raise ImproperlyConfigured(f"DATABASE_URL is no database's URL: {_REQUIRED['DATABASE_URL']}")
+    return parsed
+
+
+def _email(env: Env, default: str) -> dict[str, Any]:
+    url = env.str("EMAIL_URL", "") or default
+    if url.startswith("file://"):
+        return {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": url[7:]}
+    parsed: dict[str, Any] = dict(dj_email_url.parse(url))
+    if not parsed.get("EMAIL_BACKEND"):
+        raise ImproperlyConfigured(f"EMAIL_URL is no mail server's URL: {_REQUIRED['EMAIL_URL']}")
+    return parsed | {"EMAIL_TIMEOUT": parsed.get("EMAIL_TIMEOUT") or MAIL_TIMEOUT}

@@ -1,0 +1,37 @@
+"""What a load balancer asks: is this process alive, and can it take work."""
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 while the process answers; touches nothing else."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 when the database and Redis answer, else 503 with one sentence a fault."""
+    faults = [fault for fault in (_database_fault(), _redis_fault()) if fault]
+    return HttpResponse("\n".join(faults) or "ready", status=503 if faults else 200, content_type="text/plain")
+
+
+def _database_fault() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        return f"The database does not answer: {error}"
+    return ""
+
+
+def _redis_fault() -> str:
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+    try:
+        client.ping()
+    except (redis.RedisError, OSError) as error:
+        return f"Redis does not answer: {error}"
+    finally:
+        client.close()
+    return ""

@@ -1,0 +1,176 @@
+"""The operator's view: what runs, what is slow, what failed and why; and the few things an operator may do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import F, Model, Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from durable.models import Work
+from durable.publish import publish_on_commit
+from exports.conf import export_settings
+from exports.errors import ExportError
+from exports.models import Download, Export, Part, Slot, UsageReport
+from exports.requests import cancel_export, expire_export, retry_export
+
+
+class ReadOnly:
+    """Rows that only the site itself writes: everything can be looked at, nothing typed in."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class SlowFilter(admin.SimpleListFilter):
+    """Work whose longest attempt took longer than a task should, or that is at it for so long right now."""
+
+    title = _("speed")
+    parameter_name = "slow"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("1", _("Slow (over %(seconds)s s)") % {"seconds": f"{export_settings().slow_seconds:g}"})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(slow()) if self.value() else queryset
+
+
+def slow() -> Q:
+    """Rows with an attempt over the limit, ended or still running."""
+    limit = export_settings().slow_seconds
+    return Q(longest_seconds__gt=limit) | Q(lease_until__gt=Now(), claimed_at__lt=Work.moment_in(-limit))
+
+
+class WorkColumns:
+    """Columns that all leased work has."""
+
+    @admin.display(description=_("attempts"), ordering="attempt")
+    def attempts(self, obj: Work) -> str:
+        return f"{obj.failures} / {obj.max_attempts}" if obj.attempt else "0"
+
+    @admin.display(description=_("worker seconds"), ordering="seconds")
+    def worked(self, obj: Work) -> SafeString | str:
+        if obj.longest_seconds > export_settings().slow_seconds:
+            return format_html("<strong>{:.1f} {}</strong>", obj.seconds, _("(slow)"))
+        return f"{obj.seconds:.1f}"
+
+
+class PartInline(ReadOnly, WorkColumns, admin.TabularInline[Part, Export]):
+    model = Part
+    fields = ("index", "state", "rows", "rows_done", "attempts", "worked", "leased_by", "lease_until", "error_message")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    show_change_link = True
+    max_num = 50
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Export]):
+    list_display = (
+        "uuid", "owner", "dataset", "format", "state", "rows", "bytes",
+        "requested_at", "finished_at", "expires_at", "attempts", "worked", "error_code",
+    )  # fmt: skip
+    list_filter = ("state", "format", "dataset", SlowFilter, "error_code", "requested_at")
+    search_fields = ("uuid__startswith", "owner__username", "owner__email", "filename", "sha256")
+    list_select_related = ("owner",)
+    date_hierarchy = "requested_at"
+    inlines = (PartInline,)
+    actions = ("retry", "cancel", "expire_now")
+    show_full_result_count = False
+
+    @admin.display(description=_("size"), ordering="size")
+    def bytes(self, obj: Export) -> str:
+        return filesizeformat(obj.size) if obj.size is not None else ""
+
+    @admin.action(description=_("Try again (failed or cancelled)"), permissions=["view"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:
+        _each(self, request, queryset, retry_export)
+
+    @admin.action(description=_("Cancel (under way)"), permissions=["view"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:
+        _each(self, request, queryset, cancel_export)
+
+    @admin.action(description=_("Expire now (ready): removes the file"), permissions=["view"])
+    def expire_now(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:
+        _each(self, request, queryset, expire_export)
+
+
+def _each(
+    model_admin: admin.ModelAdmin[Export],
+    request: HttpRequest,
+    queryset: QuerySet[Export],
+    action: Callable[[Export], None],
+) -> None:
+    """Do `action` to each row, and say how many took it and why the others did not."""
+    done = 0
+    for export in queryset:
+        try:
+            action(export)
+            done += 1
+        except ExportError as error:
+            model_admin.message_user(request, f"{export.uuid}: {error.message}", messages.WARNING)
+    if done:
+        model_admin.message_user(
+            request, ngettext("%d export changed.", "%d exports changed.", done) % done, messages.SUCCESS
+        )
+
+
+@admin.register(Part)
+class PartAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Part]):
+    list_display = (
+        "export", "index", "owner", "state", "rows", "rows_done", "attempts", "worked",
+        "leased_by", "lease_until", "next_attempt_at", "error_code",
+    )  # fmt: skip
+    list_filter = ("state", SlowFilter, "error_code")
+    search_fields = ("export__uuid__startswith", "owner__username")
+    list_select_related = ("export", "owner")
+    show_full_result_count = False
+
+
+@admin.register(Download)
+class DownloadAdmin(ReadOnly, admin.ModelAdmin[Download]):
+    list_display = ("export", "user", "started_at", "finished_at")
+    list_filter = ("started_at",)
+    search_fields = ("export__uuid__startswith", "user__username")
+    list_select_related = ("export", "user")
+
+
+@admin.register(Slot)
+class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
+    list_display = ("schedule", "slot", "state", "finished_at", "attempts", "worked", "outcome")
+    list_filter = ("state", "schedule", SlowFilter)
+    date_hierarchy = "slot"
+    actions = ("run_again",)
+
+    @admin.action(description=_("Run again"), permissions=["view"])
+    def run_again(self, request: HttpRequest, queryset: QuerySet[Slot]) -> None:
+        """Open closed slots again; their work is safe to do twice."""
+        closed = queryset.exclude(state=Slot.State.WAITING)
+        pks = list(closed.values_list("pk", flat=True))
+        closed.update(
+            state=Slot.State.WAITING,
+            finished_at=None,
+            next_attempt_at=Now(),
+            published_at=Now(),
+            attempt_limit=F("attempt") + Slot.max_attempts,
+        )
+        publish_on_commit(Slot.objects.filter(pk__in=pks))
+        self.message_user(request, ngettext("%d slot runs again.", "%d slots run again.", len(pks)) % len(pks))
+
+
+@admin.register(UsageReport)
+class UsageReportAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[UsageReport]):
+    list_display = ("week", "start", "end", "stage", "sent_at", "attempts", "worked", "error_message")
+    list_filter = ("stage",)

@@ -1,0 +1,47 @@
+"""What pages and the API share: whose export it is, and the status that each error is answered with."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+
+from exports.downloads import Gone, NotReady
+from exports.errors import BadRequest, ExportError, NoPermission, TooMany, WrongState
+from exports.models import Export
+
+PER_PAGE = 20
+
+_STATUS: tuple[tuple[type[ExportError], int], ...] = (
+    (BadRequest, 422),
+    (TooMany, 429),
+    (NoPermission, 403),
+    (Gone, 410),
+    (NotReady, 409),
+    (WrongState, 409),
+)
+
+
+def status_of(error: ExportError) -> int:
+    """What is wrong with the request has a status of its own; everything else is ours, and may pass: 503."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
+
+
+def signed_in_user(request: HttpRequest) -> AbstractBaseUser:
+    """Who asks; only for views that have turned anonymous people away."""
+    assert request.user.is_authenticated
+    return request.user
+
+
+def own_export(request: HttpRequest, uuid: UUID) -> Export:
+    """The asker's export. Raises Http404 for somebody else's as for one that does not exist."""
+    return get_object_or_404(Export.objects.of(signed_in_user(request).pk), uuid=uuid)
+
+
+def page_of_exports(request: HttpRequest) -> Page[Export]:
+    """The page of the asker's exports that `?page=` names, newest first; a wrong number gives the nearest page."""
+    mine = Export.objects.of(signed_in_user(request).pk).recent_first()
+    return Paginator(mine, PER_PAGE).get_page(request.GET.get("page"))

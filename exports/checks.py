@@ -1,0 +1,73 @@
+"""System checks: what would go wrong in silence later is refused at the start, with the mend."""
+
+from typing import Any
+
+from celery import current_app
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from exports.conf import export_settings
+from exports.datasets import datasets
+
+
+@register(Tags.compatibility)
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """EXPORTS holds known keys with sensible values."""
+    try:
+        config = export_settings()
+    except TypeError as error:
+        return [
+            Error(
+                f"The EXPORTS setting has a wrong key: {error}.",
+                hint="The keys stand in exports/conf.py.",
+                id="exports.E001",
+            )
+        ]
+    positive = (
+        "keep_days",
+        "rows_per_part",
+        "window",
+        "max_open_per_user",
+        "max_per_hour",
+        "max_attempts",
+        "pdf_max_rows",
+    )
+    return [
+        Error(f"EXPORTS[{name.upper()!r}] must be above zero.", hint="Remove it to get the default.", id="exports.E002")
+        for name in positive
+        if getattr(config, name) <= 0
+    ]
+
+
+@register(Tags.compatibility)
+def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
+    """Redis must not give a message to a second worker while the first may still be at it."""
+    conf = current_app.conf
+    visible = conf.broker_transport_options.get("visibility_timeout", 3600)
+    if conf.task_time_limit and visible > 2 * conf.task_time_limit:
+        return []
+    return [
+        Error(
+            f"The broker's visibility timeout ({visible} s) is not longer than twice the hard time limit "
+            f"({conf.task_time_limit} s).",
+            hint="Raise broker_transport_options['visibility_timeout'] or lower task_time_limit in config/celery.py.",
+            id="exports.E003",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_datasets(**_: Any) -> list[CheckMessage]:
+    """Each dataset names columns, each once."""
+    faults: list[CheckMessage] = []
+    for dataset in datasets:
+        names = [column.name for column in dataset.columns]
+        if not names or len(names) != len(set(names)):
+            faults.append(
+                Error(
+                    f"The dataset {dataset.key!r} has no columns, or two of one name.",
+                    hint="Give each column its own name.",
+                    obj=type(dataset),
+                    id="exports.E004",
+                )
+            )
+    return faults

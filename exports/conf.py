@@ -1,0 +1,55 @@
+"""Typed settings of the exports app over one `EXPORTS` dict, read live so that override_settings works."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.utils.module_loading import import_string
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Every setting, with its default."""
+
+    scratch_dir: Path = Path("var/scratch")
+    """Where a worker writes before a file goes to the storage; on a disk of its own machine."""
+    storage_alias: str = "exports"
+    site_url: str = ""
+    user_time_zone: str | None = None
+    """Dotted path of `time_zone(user) -> str`, an IANA name; None takes settings.TIME_ZONE."""
+    keep_days: float = 7.0
+    """Days from READY until the file expires."""
+    remind_before: timedelta = timedelta(hours=24)
+    """A file that expires this soon and was never downloaded is worth a reminder."""
+    rows_per_part: int = 20_000
+    """Rows of one part, about a second or two of work."""
+    window: int = 6
+    """Parts in flight over all owners: twice what the workers can do at once, so that none of them idles."""
+    max_open_per_user: int = 10
+    max_per_hour: int = 60
+    max_attempts: int = 5
+    slow_seconds: float = 30.0
+    progress_every: float = 0.5
+    """Seconds between two writes of a running part's progress."""
+    pdf_max_rows: int = 2_000
+    orphan_age: timedelta = timedelta(hours=6)
+    """An unreferenced file in the storage is an orphan only when it is older; a worker may be about to point to it."""
+    history_days: int = 365
+    """Days after which a finished export's row goes, long after its file."""
+    result_keep_days: int = 30
+    report_recipients: str = "staff"
+
+    def time_zone_of(self, user: AbstractBaseUser) -> str:
+        """The IANA name of the zone that this user's days begin and end in."""
+        if self.user_time_zone is None:
+            return str(settings.TIME_ZONE)
+        return str(import_string(self.user_time_zone)(user))
+
+
+def export_settings() -> ExportSettings:
+    """The settings as they are now. Raises TypeError on a key that does not exist."""
+    given: dict[str, Any] = getattr(settings, "EXPORTS", {})
+    return ExportSettings(**{key.lower(): value for key, value in given.items()})

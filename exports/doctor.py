@@ -1,0 +1,175 @@
+"""What is wrong with an installation, and the mend: each probe looks at one thing as it is now."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+
+import redis
+from celery import current_app
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django_celery_beat.models import PeriodicTask
+
+from exports import schedules, storage
+from exports.conf import export_settings
+from exports.datasets import datasets
+
+WORKER_ANSWER = 2.0
+"""Seconds that workers may take to answer."""
+FREE_BYTES = 1 << 30
+SCRIPTS = {
+    "Latin": "é",
+    "Greek": "Ω",
+    "Cyrillic": "Ж",
+    "Arabic": "ع",
+    "Hebrew": "ש",
+    "Devanagari": "क",
+    "Thai": "ก",
+    "Chinese": "中",
+    "Korean": "한",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One probe's answer: what was looked at, whether it is well, and else what is wrong with the mend."""
+
+    subject: str
+    well: bool
+    words: str
+
+
+def examine() -> Iterator[Finding]:
+    """Run every probe; one that raises is itself a finding."""
+    for subject, probe in PROBES.items():
+        try:
+            fault = probe()
+        except Exception as error:  # noqa: BLE001 - a doctor does not die of the patient
+            fault = f"could not be looked at: {error!r}"
+        yield Finding(subject, not fault, fault or "well")
+
+
+def _settings() -> str:
+    try:
+        call_command("check", verbosity=0)
+    except SystemCheckError as error:
+        return str(error)
+    return ""
+
+
+def _database() -> str:
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        return f"does not answer ({error}): check DATABASE_URL and that the server runs."
+    executor = MigrationExecutor(connection)
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if waiting:
+        return f"{len(waiting)} migrations are not applied: run `manage.py migrate`."
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+        if mode != "wal":
+            return f"SQLite's journal mode is {mode}, so writers block readers: use a local disk that supports WAL."
+    return ""
+
+
+def _redis() -> str:
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+    try:
+        policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
+        saved = client.config_get("appendonly").get("appendonly")
+    except (redis.RedisError, OSError) as error:
+        return f"does not answer ({error}): check REDIS_URL, or start everything with `make run`."
+    finally:
+        client.close()
+    if policy != "noeviction":
+        return f"maxmemory-policy is {policy}, so it may drop messages: set it to noeviction."
+    return "" if saved == "yes" else "appendonly is off, so a restart forgets messages: set appendonly yes."
+
+
+def _workers() -> str:
+    replies = current_app.control.inspect(timeout=WORKER_ANSWER).active_queues() or {}
+    served = {queue["name"] for queues in replies.values() for queue in queues}
+    missing = sorted({"high", "bulk"} - served)
+    if missing:
+        return f"no worker serves {' and '.join(missing)}: start `celery -A config worker -Q {','.join(missing)}`."
+    return ""
+
+
+def _schedules() -> str:
+    installed = set(PeriodicTask.objects.filter(enabled=True).values_list("task", flat=True))
+    missing = [schedule.name for schedule in schedules.registered() if schedule.task not in installed]
+    if missing:
+        return f"{', '.join(missing)}: missing or switched off. Run `manage.py migrate`, or enable it in the admin."
+    return ""
+
+
+def _storage() -> str:
+    key = storage.storage().save("doctor/probe", ContentFile(b"probe"))
+    try:
+        with storage.open_artifact(key) as file:
+            return "" if file.read() == b"probe" else "gives back other bytes than it was given: do not use it."
+    finally:
+        storage.delete([key])
+
+
+def _room() -> str:
+    folder = export_settings().scratch_dir
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    return (
+        ""
+        if free > FREE_BYTES
+        else f"only {free >> 20} MiB are free in {folder}: make room, or set VAR_DIR to another disk."
+    )
+
+
+def _pdf() -> str:
+    from exports.pdf.document import write_pdf  # WeasyPrint needs Pango; its absence is what this looks for
+
+    write_pdf("<p>probe</p>", BytesIO())
+    return ""
+
+
+def _fonts() -> str:
+    listing = "fc-list"
+    if shutil.which(listing) is None:
+        return "fontconfig is missing: install the package fontconfig."
+    lacking = [name for name, letter in SCRIPTS.items() if not _covered(listing, letter)]
+    if lacking:
+        return f"no font has letters of: {', '.join(lacking)}. Install fonts-noto-core and fonts-noto-cjk."
+    return ""
+
+
+def _covered(listing: str, letter: str) -> bool:
+    answer = subprocess.run(  # noqa: S603 - a fixed command with one letter of ours
+        [listing, f":charset={ord(letter):x}", "family"], capture_output=True, text=True, timeout=20, check=False
+    )
+    return bool(answer.stdout.strip())
+
+
+def _datasets() -> str:
+    return "" if list(datasets) else "none is registered: write `<app>/datasets.py` (docs/extending.md)."
+
+
+PROBES: dict[str, Callable[[], str]] = {
+    "settings": _settings,
+    "database": _database,
+    "redis": _redis,
+    "workers": _workers,
+    "schedules": _schedules,
+    "storage": _storage,
+    "room on disk": _room,
+    "PDF": _pdf,
+    "fonts": _fonts,
+    "datasets": _datasets,
+}

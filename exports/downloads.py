@@ -1,0 +1,129 @@
+"""The download: checked at the moment it is asked for, streamed in blocks, counted only when all of it went out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models.functions import Now
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext_lazy as _
+
+from exports import storage
+from exports.datasets import datasets
+from exports.errors import ExportError, NoPermission, StorageFailed
+from exports.formats import formats
+from exports.models import Download, Export
+from exports.states import State
+
+logger = logging.getLogger(__name__)
+BLOCK = 256 * 1024
+
+
+class Gone(ExportError):
+    """There was a file, and there is none any more."""
+
+    code = "expired"
+    default = _("This file has expired and was deleted. You can make a new one with the same choices.")
+
+
+class FileMissing(Gone):
+    """The row says READY, the storage has no such file."""
+
+    code = "file_missing"
+    default = _("The file of this export is no longer there, which is our fault. Please make a new one.")
+
+
+class NotReady(ExportError):
+    """There is no file yet, or there never will be one."""
+
+    code = "not_ready"
+    default = _("This export has no file to download. Its page says where it is.")
+
+
+def download(export: Export, user: AbstractBaseUser, *, body: bool = True) -> HttpResponseBase:
+    """Answer with the file; with its headers alone unless `body`. Raises Gone, NotReady and NoPermission."""
+    check(export, user)
+    file = _open(export)
+    if not body:
+        file.close()
+        return _described(HttpResponse(), export)
+    record = Download.objects.create(export=export, user_id=user.pk)
+    return _described(StreamingHttpResponse(Transfer(export, file, record)), export)
+
+
+def check(export: Export, user: AbstractBaseUser) -> None:
+    """Raise unless `user`, whose export it is, may have the file now."""
+    if export.state == State.EXPIRED:
+        raise Gone
+    if export.state != State.READY:
+        raise NotReady
+    if not Export.objects.downloadable().filter(pk=export.pk).exists():  # by the database's clock
+        raise Gone
+    if export.dataset not in datasets:
+        raise NoPermission(_("This kind of data is no longer offered, so its files are closed too."))
+    if not datasets.get(export.dataset).permitted(user):
+        raise NoPermission(_("You no longer have access to this data, so its files are closed to you too."))
+
+
+def _open(export: Export) -> BinaryIO:
+    try:
+        file = storage.open_artifact(export.artifact)
+    except StorageFailed as error:
+        logger.error("The file %s of export %s cannot be read: %s", export.artifact, export.uuid, error.__cause__)
+        raise FileMissing from error
+    size = file.seek(0, 2)
+    if size != export.size:
+        file.close()
+        logger.error("The file of export %s has %d bytes, not %s.", export.uuid, size, export.size)
+        raise FileMissing
+    file.seek(0)
+    return file
+
+
+def _described(response: HttpResponseBase, export: Export) -> HttpResponseBase:
+    known = export.format in formats
+    digest = base64.b64encode(bytes.fromhex(export.sha256)).decode()
+    response["Content-Type"] = formats.get(export.format).content_type if known else "application/octet-stream"
+    response["Content-Length"] = str(export.size)
+    response["Content-Disposition"] = content_disposition_header(True, export.filename) or "attachment"
+    response["ETag"] = f'"{export.sha256}"'
+    response["Repr-Digest"] = f"sha-256=:{digest}:"
+    response["Cache-Control"] = "private, no-store"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Accept-Ranges"] = "none"
+    return response
+
+
+class Transfer:
+    """The file's blocks. The last one is held back until the checksum is right, so a damaged file never arrives whole.
+
+    The record is finished only when the server has asked for more than there is: all of it was handed over.
+    """
+
+    def __init__(self, export: Export, file: BinaryIO, record: Download) -> None:
+        self._export, self._file, self._record = export, file, record
+
+    def __iter__(self) -> Iterator[bytes]:
+        sha256, held = hashlib.sha256(), b""
+        with self._file as file:
+            while block := file.read(BLOCK):
+                sha256.update(block)
+                if held:
+                    yield held
+                held = block
+        if sha256.hexdigest() != self._export.sha256:
+            logger.error("The file of export %s is damaged; its download was broken off.", self._export.uuid)
+            raise FileMissing
+        if held:
+            yield held
+        Download.objects.filter(pk=self._record.pk).update(finished_at=Now())
+
+    def close(self) -> None:
+        """Called by Django when the answer ends, also by a browser that hung up."""
+        self._file.close()

@@ -1,0 +1,176 @@
+"""What can go wrong with an export: one tree. Each error says what broke and what to do, in words for its owner.
+
+`retryable` decides whether a worker tries again; nothing else in the code does. Errors survive pickling.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import InterfaceError, OperationalError
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from durable.lease import LeaseLost
+
+Text = str | Promise
+
+
+class ExportError(Exception):
+    """An export cannot be accepted, or cannot go on. `message` is for its owner; `code` is for programs."""
+
+    code = "error"
+    retryable = False
+    default: Text = _("The export failed.")
+
+    def __init__(self, message: Text | None = None) -> None:
+        self.message = str(message or self.default)
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[type[ExportError], tuple[str]]:
+        return type(self), (self.message,)
+
+
+class BadRequest(ExportError):
+    """The request itself is wrong; nothing was recorded. `field` names the form's field."""
+
+    code = "bad_request"
+    field: str | None = None
+
+
+class UnknownDataset(BadRequest):
+    code = "unknown_dataset"
+    field = "dataset"
+
+
+class UnknownFormat(BadRequest):
+    code = "unknown_format"
+    field = "format"
+
+
+class UnknownField(BadRequest):
+    code = "unknown_field"
+    field = "fields"
+
+
+class BadPeriod(BadRequest):
+    code = "bad_period"
+    field = "period"
+
+
+class TooLarge(BadRequest):
+    """More rows than the format takes."""
+
+    code = "too_large"
+    field = "format"
+
+
+class TooMany(ExportError):
+    """The owner has too many exports open, or asked too often. Nothing was recorded; later it will be."""
+
+    code = "too_many"
+
+
+class NotRecorded(ExportError):
+    """The database would not take the request."""
+
+    code = "not_recorded"
+    default = _("The export could not be recorded just now. Nothing was started; please try again in a minute.")
+
+
+class WrongState(ExportError):
+    """The export is not in a state that allows this."""
+
+    code = "wrong_state"
+    default = _("The export has moved on in the meantime; look at its page.")
+
+
+class NoPermission(ExportError):
+    code = "no_permission"
+    default = _("You no longer have access to this data, so the export was stopped.")
+
+
+class DatasetFailed(ExportError):
+    """The dataset's own code raised."""
+
+    code = "dataset_failed"
+    default = _("The data could not be read: our code for it failed. We have been told; trying again later may help.")
+
+
+class FormatFailed(ExportError):
+    """The format's own code raised."""
+
+    code = "format_failed"
+    default = _("The file could not be written: our code for this format failed. Another format may work.")
+
+
+class TooSlow(ExportError):
+    code = "too_slow"
+    default = _("The export took longer than we allow. Choose a shorter period, or CSV, which is the fastest format.")
+
+
+class Mismatch(ExportError):
+    """What was written is not what was read."""
+
+    code = "mismatch"
+    retryable = True
+    default = _("The finished file did not match what was written to it, so it was thrown away.")
+
+
+class DiskFull(ExportError):
+    code = "disk_full"
+    retryable = True
+    default = _("There was no room left to store the file. We have been told; please try again later.")
+
+
+class StorageFailed(ExportError):
+    code = "storage_failed"
+    retryable = True
+    default = _("The file could not be stored. Please try again later.")
+
+
+class DatabaseAway(ExportError):
+    code = "database_away"
+    retryable = True
+    default = _("The database was away for too long. Please try again later.")
+
+
+class WorkerDied(ExportError):
+    """Every attempt ended without a word: killed, out of memory, or crashed."""
+
+    code = "worker_died"
+    default = _(
+        "The export stopped without a word each time we tried it. We have been told; please try a shorter period."
+    )
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportError:
+    """The error of this tree that stands for `error`; `otherwise` names the culprit when nothing better is known."""
+    match error:
+        case ExportError():
+            return error
+        case OperationalError() | InterfaceError():
+            return DatabaseAway()
+        case OSError(errno=code) if code in NO_ROOM:
+            return DiskFull()
+        case OSError():
+            return StorageFailed()
+        case _:
+            return otherwise()
+
+
+@contextmanager
+def blaming(otherwise: type[ExportError]) -> Iterator[None]:
+    """Inside, an error that nobody foresaw is `otherwise`."""
+    try:
+        yield
+    except (LeaseLost, SoftTimeLimitExceeded, ExportError):
+        raise
+    except Exception as error:
+        raise from_exception(error, otherwise) from error

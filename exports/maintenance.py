@@ -1,0 +1,130 @@
+"""What the clock runs: purge, reminders, and the clean-up of results. Each is safe to run at any time and twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_celery_results.models import GroupResult, TaskResult
+
+from exports import announce, storage
+from exports.conf import export_settings
+from exports.models import Download, Export, Part, Slot, UsageReport
+from exports.states import OPEN, PartState, State
+
+logger = logging.getLogger(__name__)
+BATCH = 500
+"""Rows that one statement changes or deletes."""
+
+
+def purge() -> dict[str, Any]:
+    """Expire what is past its date, drop the parts of what ended badly, remove orphaned files and very old rows."""
+    return {
+        "expired": expire_due(),
+        "abandoned": drop_abandoned_parts(),
+        "orphans": remove_orphans(),
+        "forgotten": forget_old_exports(),
+    }
+
+
+def expire_due() -> int:
+    """Move READY exports past their date to EXPIRED, and remove their files. Returns how many."""
+    count = 0
+    while batch := list(Export.objects.past_expiry().values_list("pk", "artifact")[:BATCH]):
+        for pk, artifact in batch:
+            with transaction.atomic():
+                moved = Export.objects.past_expiry().filter(pk=pk).move(State.EXPIRED, artifact="")
+            storage.delete([artifact] if moved else [])
+            count += moved
+    return count
+
+
+def drop_abandoned_parts() -> int:
+    """Remove the finished parts of exports that failed or were cancelled longer ago than a file is kept."""
+    old = Now() - timedelta(days=export_settings().keep_days)
+    abandoned = Part.objects.filter(
+        state=PartState.DONE, export__state__in=[State.FAILED, State.CANCELLED], export__finished_at__lte=old
+    )
+    count = 0
+    while batch := list(abandoned.values_list("pk", "artifact")[:BATCH]):
+        Part.objects.filter(pk__in=[pk for pk, _ in batch]).update(state=PartState.CANCELLED, artifact="", rows_done=0)
+        storage.delete([artifact for _, artifact in batch])
+        count += len(batch)
+    return count
+
+
+def remove_orphans() -> int:
+    """Remove stored files that no row points to and that are old enough not to be about to be pointed to."""
+    oldest = timezone.now() - export_settings().orphan_age
+    count = 0
+    for keys in _batches(key for key, changed in storage.stored_keys() if changed < oldest):
+        wanted = _referenced(keys)
+        orphans = [key for key in keys if key not in wanted]
+        storage.delete(orphans)
+        count += len(orphans)
+    return count
+
+
+def _referenced(keys: list[str]) -> set[str]:
+    pointers: tuple[type[models.Model], ...] = (Export, Part, UsageReport)
+    return {
+        key
+        for model in pointers
+        for key in model._default_manager.filter(artifact__in=keys).values_list("artifact", flat=True)
+    }
+
+
+def _batches(keys: Iterable[str]) -> Iterable[list[str]]:
+    batch: list[str] = []
+    for key in keys:
+        batch.append(key)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def forget_old_exports() -> int:
+    """Delete the rows of exports that ended longer ago than the history is kept."""
+    old = Now() - timedelta(days=export_settings().history_days)
+    return _delete_in_batches(Export.objects.exclude(state__in=[*OPEN, State.READY]).filter(finished_at__lte=old))
+
+
+def remind() -> dict[str, Any]:
+    """Tell owners of files that expire soon and that nobody has fetched whole."""
+    fetched = Download.objects.filter(export=OuterRef("pk"), finished_at__isnull=False)
+    soon = Now() + export_settings().remind_before
+    due = Export.objects.downloadable().filter(~Exists(fetched), reminded_at__isnull=True, expires_at__lte=soon)
+    return {"reminded": sum(_remind(export) for export in due.select_related("owner")[:BATCH])}
+
+
+def _remind(export: Export) -> int:
+    with transaction.atomic():
+        mine = Export.objects.downloadable().filter(pk=export.pk, reminded_at__isnull=True).update(reminded_at=Now())
+        if mine:
+            announce.expiring(export)
+    return mine
+
+
+def clean_up_results() -> dict[str, Any]:
+    """Delete stored task results, group results and closed slots past their age, some hundred rows a statement."""
+    old = Now() - timedelta(days=export_settings().result_keep_days)
+    return {
+        "results": _delete_in_batches(TaskResult.objects.filter(date_done__lt=old)),
+        "groups": _delete_in_batches(GroupResult.objects.filter(date_done__lt=old)),
+        "slots": _delete_in_batches(Slot.objects.exclude(state=Slot.State.WAITING).filter(slot__lt=old)),
+    }
+
+
+def _delete_in_batches(rows: models.QuerySet[Any]) -> int:
+    count = 0
+    while pks := list(rows.values_list("pk", flat=True)[:BATCH]):
+        count += rows.model._default_manager.filter(pk__in=pks).delete()[0]
+    return count

@@ -1,0 +1,20 @@
+from celery import current_app
+from django.core.management.commands import shell
+
+OURS = ("exports.tasks.", "notifications.tasks.")
+
+
+class Command(shell.Command):
+    """Django's shell with the models (Django's own doing), the tasks and the requests already imported."""
+
+    def get_auto_imports(self) -> list[str]:
+        current_app.loader.import_default_modules()
+        return [
+            *(super().get_auto_imports() or []),
+            "exports.requests.request_export",
+            "exports.requests.cancel_export",
+            "exports.requests.retry_export",
+            "exports.requests.expire_export",
+            "notifications.api.notify",
+            *sorted(name for name in current_app.tasks if name.startswith(OURS)),
+        ]

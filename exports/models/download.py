@@ -1,0 +1,28 @@
+"""A download: who fetched which artifact when, and whether all of it went out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from exports.models.export import Export
+
+
+class Download(models.Model):
+    """One time that an owner fetched an artifact; `finished_at` is set when the whole file went out."""
+
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="downloads")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    started_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("download")
+        indexes: ClassVar = [models.Index(fields=["export", "finished_at"], name="download_of_export")]
+
+    def __str__(self) -> str:
+        return f"download of export {self.export_id}"

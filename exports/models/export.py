@@ -1,0 +1,139 @@
+"""An export: one request of one owner, and the file that comes of it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar, Self
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from durable.models import Work, WorkQuerySet
+from exports.periods import Period, PeriodChoice
+from exports.states import OPEN, RETRYABLE, State, sources
+
+
+class ExportQuerySet(WorkQuerySet["Export"]):
+    """The exports' questions, by name."""
+
+    def of(self, user_pk: int) -> Self:
+        return self.filter(owner_id=user_pk)
+
+    def in_flight(self) -> Self:
+        return self.filter(state__in=OPEN)
+
+    def downloadable(self) -> Self:
+        return self.filter(state=State.READY, expires_at__gt=Now())
+
+    def past_expiry(self) -> Self:
+        return self.filter(state=State.READY, expires_at__lte=Now())
+
+    def move(self, target: State, **fields: object) -> int:
+        """Move these exports to `target` where the table of moves allows it; returns how many moved."""
+        return self.filter(state__in=sources(target)).update(state=target, **fields)
+
+    def recent_first(self) -> Self:
+        return self.order_by("-requested_at", "-pk")
+
+
+class Export(Work):
+    """One request for one dataset of one owner, and the file that comes of it."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports")
+    dataset = models.CharField(max_length=100)
+    format = models.CharField(max_length=20)
+    fields = models.JSONField(default=list, blank=True, help_text=_("Column names in order; empty means all of them."))
+    period_choice = models.CharField(max_length=20, choices=PeriodChoice.choices)
+    period_start = models.DateTimeField(null=True, blank=True)
+    period_end = models.DateTimeField(null=True, blank=True)
+    time_zone = models.CharField(max_length=63, default="UTC")
+    fingerprint = models.CharField(max_length=64, editable=False, help_text=_("The same for the same choice."))
+
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    requested_at = models.DateTimeField(db_default=Now(), editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    reminded_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    rows = models.PositiveBigIntegerField(null=True, blank=True, help_text=_("Rows in the period, known once planned."))
+    pages = models.PositiveIntegerField(null=True, blank=True)
+    artifact = models.CharField(max_length=255, blank=True, default="", help_text=_("Key of the file in the storage."))
+    filename = models.CharField(max_length=200, blank=True, default="")
+    size = models.PositiveBigIntegerField(null=True, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True, default="")
+    error_code = models.CharField(max_length=40, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+
+    objects: ClassVar[ExportQuerySet] = ExportQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("export")
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-requested_at", "-id"], name="export_of_owner"),
+            models.Index(fields=["next_attempt_at"], name="export_due", condition=Q(next_attempt_at__isnull=False)),
+            models.Index(fields=["state"], name="export_rendering", condition=Q(state=State.RENDERING)),
+            models.Index(fields=["expires_at"], name="export_expiring", condition=Q(state=State.READY)),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["owner", "fingerprint"], condition=Q(state__in=sorted(OPEN)), name="export_once_in_flight"
+            ),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="export_state_known"),
+            models.CheckConstraint(
+                condition=Q(
+                    state=State.READY, artifact__gt="", sha256__gt="", size__isnull=False, expires_at__isnull=False
+                )
+                | (~Q(state=State.READY) & Q(artifact="")),
+                name="export_ready_has_artifact",
+            ),
+            models.CheckConstraint(
+                condition=Q(state=State.FAILED, error_code__gt="") | (~Q(state=State.FAILED) & Q(error_code="")),
+                name="export_failed_has_error",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(OPEN), finished_at__isnull=True)
+                | (~Q(state__in=sorted(OPEN)) & Q(finished_at__isnull=False)),
+                name="export_final_is_finished",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=[State.QUEUED, State.ASSEMBLING], next_attempt_at__isnull=False)
+                | (~Q(state__in=[State.QUEUED, State.ASSEMBLING]) & Q(next_attempt_at__isnull=True)),
+                name="export_open_has_next_attempt",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} as {self.format} ({self.uuid})"
+
+    def get_absolute_url(self) -> str:
+        return reverse("exports:detail", args=[self.uuid])
+
+    def hint(self) -> str:
+        return "exports.tasks.assemble_export" if self.state == State.ASSEMBLING else "exports.tasks.plan_export"
+
+    @property
+    def period(self) -> Period:
+        return Period(self.period_start, self.period_end)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def period_label(self) -> str:
+        return self.period.label(self.zone)
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def can_retry(self) -> bool:
+        return self.state in RETRYABLE

@@ -1,0 +1,82 @@
+"""A part: a range of keys of one export's dataset, rendered by one worker at a time."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from durable.models import Work, WorkQuerySet
+from exports.models.export import Export
+from exports.states import PartState
+
+
+class PartQuerySet(WorkQuerySet["Part"]):
+    """The parts' questions, by name."""
+
+    def unfinished(self) -> Self:
+        return self.exclude(state=PartState.DONE)
+
+    def in_flight(self) -> Self:
+        """Published lately or held by a worker: what the window counts."""
+        return self.open().filter(Q(lease_until__gt=Now()) | Q(published_at__gt=self.publication_lost_before()))
+
+    def waiting(self) -> Self:
+        """Due, and in nobody's hands: what the window chooses from."""
+        return self.due().unpublished()
+
+
+class Part(Work):
+    """A range of keys of one export's dataset; `first_key` is empty when the export has no rows."""
+
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    index = models.PositiveIntegerField()
+    first_key = models.CharField(max_length=100, blank=True, default="")
+    last_key = models.CharField(max_length=100, blank=True, default="")
+    rows = models.PositiveBigIntegerField(default=0, help_text=_("Rows counted at planning."))
+    rows_done = models.PositiveBigIntegerField(default=0)
+    pages = models.PositiveIntegerField(null=True, blank=True)
+    state = models.CharField(max_length=12, choices=PartState.choices, default=PartState.WAITING)
+    artifact = models.CharField(max_length=255, blank=True, default="")
+    size = models.PositiveBigIntegerField(null=True, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True, default="")
+    error_code = models.CharField(max_length=40, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+
+    objects: ClassVar[PartQuerySet] = PartQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("part")
+        ordering: ClassVar = ["export", "index"]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "id"], name="part_waiting", condition=Q(next_attempt_at__isnull=False)),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["export", "index"], name="part_index_once"),
+            models.CheckConstraint(condition=Q(state__in=PartState.values), name="part_state_known"),
+            models.CheckConstraint(
+                condition=Q(state=PartState.DONE, sha256__gt="", size__isnull=False)
+                | (~Q(state=PartState.DONE) & Q(artifact="")),
+                name="part_done_has_artifact",
+            ),
+            models.CheckConstraint(
+                condition=Q(state=PartState.FAILED, error_code__gt="") | ~Q(state=PartState.FAILED),
+                name="part_failed_has_error",
+            ),
+            models.CheckConstraint(
+                condition=Q(state=PartState.WAITING, next_attempt_at__isnull=False)
+                | (~Q(state=PartState.WAITING) & Q(next_attempt_at__isnull=True)),
+                name="part_waiting_has_next_attempt",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"part {self.index} of export {self.export_id}"
+
+    def hint(self) -> str:
+        return "exports.tasks.render_part"

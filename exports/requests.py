@@ -1,0 +1,201 @@
+"""The web side of the broker: request, cancel, retry and expire an export. Rows first; hints once committed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from durable.publish import publish_on_commit
+from exports import storage
+from exports.conf import export_settings
+from exports.datasets import Dataset, datasets
+from exports.errors import (
+    DatabaseAway,
+    DatasetFailed,
+    NoPermission,
+    NotRecorded,
+    TooLarge,
+    TooMany,
+    WrongState,
+    blaming,
+)
+from exports.formats import Format, formats
+from exports.models import Export, Part
+from exports.periods import Period, PeriodChoice, resolve
+from exports.states import PartState, State
+
+
+@dataclass(frozen=True)
+class Requested:
+    """The export that stands for a request; `existing` when the same request was in flight already."""
+
+    export: Export
+    existing: bool
+
+
+def request_export(
+    user: AbstractBaseUser,
+    *,
+    dataset: str,
+    format: str,  # noqa: A002 - the field's own name
+    period: str = PeriodChoice.YEAR_TO_DATE,
+    date_from: date | None = None,
+    date_to: date | None = None,
+    fields: Sequence[str] = (),
+) -> Requested:
+    """Record the request and tell the workers once it has committed.
+
+    The same request of the same user in flight is recognised and returned. Raises BadRequest and its kind for bad
+    input, NoPermission, TooMany, and NotRecorded when the database would not take it; then nothing was recorded.
+    """
+    chosen, kind = datasets.get(dataset), formats.get(format)
+    columns = chosen.choose(fields)
+    zone = ZoneInfo(export_settings().time_zone_of(user))
+    frozen = resolve(period, date_from, date_to, zone=zone, now=timezone.now())
+    asked = Export(
+        owner_id=user.pk,
+        dataset=chosen.key,
+        format=kind.key,
+        fields=[column.name for column in columns] if fields else [],
+        period_choice=period,
+        period_start=frozen.start,
+        period_end=frozen.end,
+        time_zone=zone.key,
+        fingerprint=_fingerprint(chosen.key, kind.key, fields, period, date_from, date_to),
+        attempt_limit=export_settings().max_attempts,
+    )
+    try:
+        _refuse(chosen, kind, user, frozen)
+        return _record(asked)
+    except (DatabaseError, DatabaseAway) as error:
+        raise NotRecorded from error
+
+
+def _record(asked: Export) -> Requested:
+    try:
+        return _record_or_recognise(asked)
+    except IntegrityError:  # two clicks at the same moment: the other one has just committed
+        return _record_or_recognise(asked)
+
+
+def _record_or_recognise(asked: Export) -> Requested:
+    with transaction.atomic():
+        _lock_owner(asked.owner_id)
+        twin = Export.objects.in_flight().filter(owner_id=asked.owner_id, fingerprint=asked.fingerprint).first()
+        if twin is not None:
+            return Requested(twin, existing=True)
+        _refuse_too_many(asked.owner_id)
+        asked.published_at = Now()
+        asked.save(force_insert=True)
+        asked.refresh_from_db()
+        publish_on_commit([asked])
+    return Requested(asked, existing=False)
+
+
+def _lock_owner(owner_pk: int) -> None:
+    """One request of an owner at a time, so that the limits hold: a row lock, or SQLite's one writer."""
+    get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=owner_pk).values("pk").first()
+
+
+def _refuse(dataset: Dataset, kind: Format, user: AbstractBaseUser, period: Period) -> None:
+    """What this user may not have at all, or not in this format."""
+    limit = kind.max_rows
+    with blaming(DatasetFailed):
+        if not dataset.permitted(user):
+            raise NoPermission(_("You have no access to this data."))
+        too_large = limit is not None and dataset.count_up_to(user, period, limit + 1) > limit
+    if too_large:
+        raise TooLarge(
+            _(
+                "%(format)s takes up to %(limit)s rows and this period has more. Choose another format or a shorter period."
+            )
+            % {"format": kind.label, "limit": f"{limit:,}"}
+        )
+
+
+def _refuse_too_many(owner_pk: int) -> None:
+    config = export_settings()
+    mine = Export.objects.of(owner_pk)
+    if mine.in_flight().count() >= config.max_open_per_user:
+        raise TooMany(
+            _("You have %(count)s exports under way, which is the most at a time. Wait for one to end, or cancel one.")
+            % {"count": config.max_open_per_user}
+        )
+    if mine.filter(requested_at__gt=Now() - timedelta(hours=1)).count() >= config.max_per_hour:
+        raise TooMany(
+            _("You have asked for %(count)s exports within an hour, which is the most. Please try again later.")
+            % {"count": config.max_per_hour}
+        )
+
+
+def _fingerprint(*choice: object) -> str:
+    return hashlib.sha256(json.dumps(choice, default=str).encode()).hexdigest()
+
+
+def cancel_export(export: Export) -> None:
+    """Stop an export that is under way; a worker that holds a part of it writes nothing more. Raises WrongState."""
+    with transaction.atomic():
+        moved = Export.objects.filter(pk=export.pk).move(
+            State.CANCELLED, finished_at=Now(), next_attempt_at=None, lease_until=None
+        )
+        if not moved:
+            raise WrongState
+        Part.objects.filter(export=export, state=PartState.WAITING).update(
+            state=PartState.CANCELLED, next_attempt_at=None, lease_until=None
+        )
+    export.refresh_from_db()
+
+
+def retry_export(export: Export) -> None:
+    """Try a failed or cancelled export again; finished parts are kept. Raises WrongState, and TooMany as a click does."""
+    try:
+        with transaction.atomic():
+            _lock_owner(export.owner_id)
+            _refuse_too_many(export.owner_id)
+            _reopen(export)
+    except IntegrityError as error:
+        raise WrongState(_("The same export is under way already.")) from error
+    export.refresh_from_db()
+
+
+def _reopen(export: Export) -> None:
+    fresh = {
+        "next_attempt_at": Now(),
+        "published_at": Now(),
+        "lease_until": None,
+        "attempt": F("attempt") + 1,  # whoever held it before the stop is fenced off
+        "attempt_limit": F("attempt") + 1 + export_settings().max_attempts,
+        "error_code": "",
+        "error_message": "",
+    }
+    if not Export.objects.filter(pk=export.pk).move(State.QUEUED, finished_at=None, **fresh):
+        raise WrongState
+    fresh["published_at"] = None
+    stopped = Part.objects.filter(export=export, state__in=[PartState.FAILED, PartState.CANCELLED])
+    stopped.update(state=PartState.WAITING, rows_done=0, **fresh)
+    publish_on_commit([Export.objects.get(pk=export.pk)])
+
+
+def expire_export(export: Export) -> None:
+    """Take a ready export's file away now. Raises WrongState."""
+    artifact = export.artifact
+    with transaction.atomic():
+        moved = Export.objects.filter(pk=export.pk, artifact=artifact).move(
+            State.EXPIRED, artifact="", expires_at=Now()
+        )
+        if not moved:
+            raise WrongState
+        transaction.on_commit(lambda: storage.delete([artifact]), robust=True)
+    export.refresh_from_db()

@@ -1,0 +1,197 @@
+"""What runs by the clock. Schedules live in the database (django-celery-beat) and are edited in the admin; here stand
+their first settings and what each one does.
+
+A tick does not do the work: it writes the slot's row, UNIQUE(schedule, slot), and the slot is then leased work like any
+other. So two Beats make one row, and the sweep of any worker makes the rows that a missing Beat has missed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from durable.lease import Lease, LeaseLost
+from durable.models import backoff
+from durable.publish import publish_on_commit
+from exports.models import Slot
+
+logger = logging.getLogger(__name__)
+MINUTE = timedelta(minutes=1)
+GRACE = timedelta(seconds=20)
+"""What a tick may take to arrive before the sweep takes its slot for missed."""
+SWEEP = "exports.tasks.sweep"
+SWEEP_WORDS = "Sends lost hints again and parks what has used its attempts. Every worker does so too."
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One schedule: the task that Beat calls, its first crontab, and what each of its slots runs."""
+
+    task: str
+    name: str
+    """Its first name in the admin, where it may be changed."""
+    description: str
+    run: Callable[[], dict[str, Any]]
+    """Does one slot's work and returns what came of it, as JSON takes it. Must be safe to run again."""
+    minute: str = "*"
+    hour: str = "*"
+    day_of_week: str = "*"
+    deadline: timedelta = timedelta(hours=12)
+    """A slot that was missed for longer is not caught up: the next one does its work."""
+
+
+_schedules: dict[str, Schedule] = {}
+
+
+def register(schedule: Schedule) -> None:
+    """Make a schedule known. Registering its task again replaces it."""
+    _schedules[schedule.task] = schedule
+
+
+def get(task: str) -> Schedule:
+    """The schedule of that task. Raises KeyError."""
+    return _schedules[task]
+
+
+def registered() -> list[Schedule]:
+    return list(_schedules.values())
+
+
+def install() -> None:
+    """Create the periodic tasks that are missing; what an operator has changed or switched off stays as it is."""
+    for schedule in registered():
+        with transaction.atomic():
+            if not PeriodicTask.objects.filter(task=schedule.task).exists():
+                _create(schedule)
+    if not PeriodicTask.objects.filter(task=SWEEP).exists():
+        every, _ = IntervalSchedule.objects.get_or_create(every=10, period=IntervalSchedule.SECONDS)
+        PeriodicTask.objects.create(
+            name="Sweep", task=SWEEP, interval=every, expire_seconds=10, description=SWEEP_WORDS
+        )
+
+
+def _create(schedule: Schedule) -> None:
+    crontab, _ = CrontabSchedule.objects.get_or_create(
+        minute=schedule.minute,
+        hour=schedule.hour,
+        day_of_week=schedule.day_of_week,
+        day_of_month="*",
+        month_of_year="*",
+        timezone=settings.TIME_ZONE,
+    )
+    PeriodicTask.objects.create(
+        name=schedule.name, task=schedule.task, crontab=crontab, description=schedule.description
+    )
+    # Slots before this moment were never meant to run.
+    now = timezone.now()
+    Slot.objects.get_or_create(
+        schedule=schedule.task,
+        slot=now.replace(second=0, microsecond=0),
+        defaults={
+            "state": Slot.State.DONE,
+            "next_attempt_at": None,
+            "finished_at": now,
+            "outcome": {"installed": True},
+        },
+    )
+
+
+def tick(task: str) -> int:
+    """Beat's message for a schedule: write its newest slot, unless it is there already. Returns how many are new."""
+    return sum(_open_newest_slot(row, timezone.now()) for row in _periodic_tasks().filter(task=task))
+
+
+def open_missed_slots() -> int:
+    """The sweep's half: write the newest slot of each schedule whose tick never came. Returns how many."""
+    now = timezone.now() - GRACE
+    return sum(_open_newest_slot(row, now) for row in _periodic_tasks().filter(task__in=_schedules))
+
+
+def _periodic_tasks() -> QuerySet[PeriodicTask]:
+    tasks: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(enabled=True, crontab__isnull=False)
+    return tasks.select_related("crontab")
+
+
+def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
+    moment = newest_slot(row.crontab, now, get(row.task).deadline)
+    if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment).exists():
+        return 0
+    with transaction.atomic():
+        slot, created = Slot.objects.get_or_create(
+            schedule=row.task, slot=moment, defaults={"published_at": timezone.now()}
+        )
+        if created:
+            publish_on_commit([slot])
+    return int(created)
+
+
+def run_slot(slot_pk: int) -> dict[str, Any]:
+    """Do the work of one slot under its lease. Returns what came of it; empty when somebody else has it."""
+    lease = Slot.objects.claim(slot_pk)
+    if lease is None:
+        return {}
+    try:
+        with lease:
+            return _run(lease)
+    except LeaseLost:
+        return {}
+
+
+def _run(lease: Lease[Slot]) -> dict[str, Any]:
+    try:
+        outcome = get(lease.work.schedule).run()
+    except Exception as error:
+        logger.exception("%s failed at attempt %d.", lease.work, lease.attempt)
+        if not lease.last_attempt:
+            lease.retry(backoff(lease.work.failures), outcome={"error": repr(error)})
+            return {"error": repr(error)}
+        park(lease.work, {"error": repr(error)})
+        return {"error": repr(error)}
+    lease.finish(state=Slot.State.DONE, finished_at=Now(), outcome=outcome)
+    return outcome
+
+
+def park(slot: Slot, outcome: dict[str, Any] | None = None) -> None:
+    """Close a slot whose attempts are used; it shows in the admin as failed."""
+    logger.error("%s: parked after attempt %d.", slot, slot.attempt)
+    slot.held_rows().update(
+        state=Slot.State.FAILED,
+        next_attempt_at=None,
+        lease_until=None,
+        finished_at=Now(),
+        outcome=outcome or {"error": "every attempt died without a word"},
+    )
+
+
+def newest_slot(crontab: CrontabSchedule, now: datetime, horizon: timedelta) -> datetime | None:
+    """The last moment at or before `now`, to the minute, that the crontab names; None when it lies beyond `horizon`.
+
+    Walks back in UTC, minute by minute, and looks at each on the crontab's own wall clock; so a night that has an hour
+    twice names the slot twice, and one that lacks the hour skips it.
+    """
+    zone = ZoneInfo(str(crontab.timezone))
+    plan = crontab.schedule
+    moment = now.replace(second=0, microsecond=0)
+    for _ in range(int(horizon / MINUTE) + 1):
+        local = moment.astimezone(zone)
+        if (
+            local.minute in plan.minute
+            and local.hour in plan.hour
+            and local.isoweekday() % 7 in plan.day_of_week
+            and local.day in plan.day_of_month
+            and local.month in plan.month_of_year
+        ):
+            return moment
+        moment -= MINUTE
+    return None

@@ -1,0 +1,20 @@
+"""What follows from Django's own events: a deleted export takes its files with it."""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+
+from exports import storage
+from exports.models import Export, Part, UsageReport
+
+
+@receiver(post_delete, sender=Export)
+@receiver(post_delete, sender=Part)
+@receiver(post_delete, sender=UsageReport)
+def remove_file(instance: Export | Part | UsageReport, **_: Any) -> None:
+    """Once the deletion has committed; a file that cannot be removed then is an orphan for the purge."""
+    if instance.artifact:
+        artifact = instance.artifact
+        transaction.on_commit(lambda: storage.delete([artifact]), robust=True)

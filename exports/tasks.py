@@ -1,0 +1,73 @@
+"""What the workers run: a primary key in, a call out. Only the tasks whose result somebody reads store one."""
+
+from typing import Any
+
+from celery import shared_task
+
+from durable import sweep as durable_sweep
+from exports import pipeline, reports, schedules
+
+
+@shared_task
+def plan_export(export_pk: int) -> None:
+    pipeline.plan(export_pk)
+
+
+@shared_task
+def render_part(part_pk: int) -> None:
+    pipeline.render(part_pk)
+
+
+@shared_task
+def assemble_export(export_pk: int) -> None:
+    pipeline.assemble(export_pk)
+
+
+@shared_task(ignore_result=False)
+def run_slot(slot_pk: int) -> dict[str, Any]:
+    return schedules.run_slot(slot_pk)
+
+
+@shared_task(ignore_result=False)
+def collect_report(report_pk: int) -> dict[str, Any]:
+    return reports.collect(report_pk)
+
+
+@shared_task(ignore_result=False)
+def render_report(report_pk: int) -> dict[str, Any]:
+    return reports.render(report_pk)
+
+
+@shared_task(ignore_result=False)
+def send_report(report_pk: int) -> dict[str, Any]:
+    return reports.send(report_pk)
+
+
+@shared_task
+def advance_report(report_pk: int) -> None:
+    reports.advance(report_pk)
+
+
+@shared_task
+def purge_expired_exports() -> None:
+    schedules.tick(purge_expired_exports.name)
+
+
+@shared_task
+def make_weekly_report() -> None:
+    schedules.tick(make_weekly_report.name)
+
+
+@shared_task
+def remind_of_expiring_exports() -> None:
+    schedules.tick(remind_of_expiring_exports.name)
+
+
+@shared_task
+def clean_up_results() -> None:
+    schedules.tick(clean_up_results.name)
+
+
+@shared_task
+def sweep() -> None:
+    durable_sweep.sweep()

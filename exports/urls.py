@@ -1,0 +1,21 @@
+"""The addresses of exports: pages for people, and the same for programs under /api/."""
+
+from django.urls import path
+
+from exports import api, views
+
+app_name = "exports"
+urlpatterns = [
+    path("exports/", views.export_list, name="list"),
+    path("exports/rows/", views.open_rows, name="rows"),
+    path("exports/<uuid:uuid>/", views.export_detail, name="detail"),
+    path("exports/<uuid:uuid>/progress/", views.export_progress, name="progress"),
+    path("exports/<uuid:uuid>/download/", views.export_download, name="download"),
+    path("exports/<uuid:uuid>/cancel/", views.export_cancel, name="cancel"),
+    path("exports/<uuid:uuid>/retry/", views.export_retry, name="retry"),
+    path("api/exports/", api.export_collection, name="api-list"),
+    path("api/exports/<uuid:uuid>/", api.export_item, name="api-detail"),
+    path("api/exports/<uuid:uuid>/cancel/", api.export_cancel, name="api-cancel"),
+    path("api/exports/<uuid:uuid>/retry/", api.export_retry, name="api-retry"),
+    path("api/<path:rest>", api.unknown_address, name="api-unknown"),
+]

@@ -1,0 +1,59 @@
+"""What the exports app plugs into the sweep and the clock when Django starts."""
+
+from datetime import timedelta
+
+from durable import sweep
+from durable.sweep import Swept
+from exports import dispatch, maintenance, pipeline, reports, schedules
+from exports.models import Export, Part, Slot, UsageReport
+from exports.schedules import Schedule
+
+
+def connect() -> None:
+    """Register with the sweep and the schedules. Doing so twice changes nothing."""
+    sweep.register(Swept(Export, park=pipeline.park))
+    sweep.register(Swept(Part, park=pipeline.park, publishes=False))
+    sweep.register(Swept(Slot, park=schedules.park))
+    sweep.register(Swept(UsageReport, park=reports.park))
+    sweep.register_chore("exports to assemble", dispatch.finish_all_rendering)
+    sweep.register_chore("parts published", dispatch.fill_window)
+    sweep.register_chore("missed slots", schedules.open_missed_slots)
+    for schedule in SCHEDULES:
+        schedules.register(schedule)
+
+
+SCHEDULES = (
+    Schedule(
+        task="exports.tasks.purge_expired_exports",
+        name="Nightly purge",
+        description="Removes the files of expired exports, what failed exports left behind, and orphaned files.",
+        run=maintenance.purge,
+        minute="0",
+        hour="3",
+    ),
+    Schedule(
+        task="exports.tasks.make_weekly_report",
+        name="Weekly usage report",
+        description="Exports, rows, bytes and worker seconds per customer of last week, as a PDF to the staff.",
+        run=reports.open_last_week,
+        minute="0",
+        hour="6",
+        day_of_week="1",
+        deadline=timedelta(hours=24),
+    ),
+    Schedule(
+        task="exports.tasks.remind_of_expiring_exports",
+        name="Reminder of expiring files",
+        description="Tells owners of files that expire soon and were never downloaded.",
+        run=maintenance.remind,
+        deadline=timedelta(minutes=10),
+    ),
+    Schedule(
+        task="exports.tasks.clean_up_results",
+        name="Clean-up of results",
+        description="Deletes old task results and schedule slots in batches.",
+        run=maintenance.clean_up_results,
+        minute="30",
+        hour="3",
+    ),
+)

@@ -1,0 +1,104 @@
+"""One attempt at one delivery, through its channel. Run twice, or in two places at once, it sends once."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.db.models.functions import Now
+
+from durable.lease import Lease, LeaseLost
+from durable.models import backoff
+from notifications.channels import channels
+from notifications.errors import DeliveryError, UnknownChannel
+from notifications.models import Delivery
+
+logger = logging.getLogger(__name__)
+State = Delivery.State
+
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between tries to write down that it was sent: what is not written down is sent a second time."""
+
+
+def deliver(pk: int) -> None:
+    """Claim the delivery and attempt it. Does nothing when it is not due or somebody else has it."""
+    lease = Delivery.objects.claim(pk)
+    if lease is None:
+        return
+    try:
+        with lease:
+            _attempt(lease)
+    except LeaseLost:
+        logger.info("%s: somebody else holds it after attempt %d.", lease.work, lease.attempt)
+    except (
+        DatabaseError
+    ) as error:  # it cannot even be written down: the lease runs out and the sweep opens the row
+        logger.warning("%s: the database is away (%s); the sweep will try again.", lease.work, error)
+        connection.close()
+
+
+def park(delivery: Delivery) -> None:
+    """The sweep's end for a delivery whose last attempt died without a word."""
+    logger.error("%s: parked after attempt %d died without a word.", delivery, delivery.attempt)
+    delivery.held_rows().update(
+        state=State.FAILED,
+        next_attempt_at=None,
+        lease_until=None,
+        leased_by="",
+        error_code="worker_died",
+        error_message="Every attempt to send it died without a word.",
+    )
+
+
+def _attempt(lease: Lease[Delivery]) -> None:
+    delivery = lease.work
+    try:
+        channel = channels.get(delivery.channel)
+        reason = channel.unreachable(delivery.notification.user)
+        if reason:
+            lease.park(state=State.SKIPPED, error_code="unreachable", error_message=reason)
+            return
+        channel.deliver(delivery)
+    except (LeaseLost, DatabaseError):
+        raise
+    except DeliveryError as error:
+        _end_badly(lease, error)
+    except UnknownChannel as error:
+        _end_badly(lease, DeliveryError(str(error), permanent=True, code="unknown_channel"))
+    except Exception as error:  # the channel's own fault: the next release may have mended it
+        logger.exception("%s: attempt %d raised.", delivery, lease.attempt)
+        _end_badly(
+            lease,
+            DeliveryError(f"The channel's code failed: {error!r}", permanent=False, code="channel_failed"),
+        )
+    else:
+        _record_sent(lease)
+
+
+def _record_sent(lease: Lease[Delivery]) -> None:
+    for pause in PAUSES:
+        try:
+            return _finish(lease)
+        except DatabaseError as error:
+            logger.warning(
+                "%s was sent; writing that down failed (%s) and is tried again.", lease.work, error
+            )
+            connection.close()
+            time.sleep(pause)
+    return _finish(lease)
+
+
+def _finish(lease: Lease[Delivery]) -> None:
+    lease.finish(state=State.SENT, sent_at=Now(), error_code="", error_message="")
+
+
+def _end_badly(lease: Lease[Delivery], error: DeliveryError) -> None:
+    words = {"error_code": error.code, "error_message": error.message}
+    if error.permanent or lease.last_attempt:
+        logger.warning("%s: failed for good: %s", lease.work, error.message)
+        lease.park(state=State.FAILED, **words)
+    else:
+        logger.info("%s: attempt %d failed and is tried again: %s", lease.work, lease.attempt, error.message)
+        lease.retry(backoff(lease.work.failures), **words)

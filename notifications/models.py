@@ -1,0 +1,179 @@
+"""Notifications, their deliveries, and who wants what. Facts that go together are constrained together."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+from django.template import TemplateDoesNotExist
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from durable.models import Work, WorkQuerySet
+from notifications import kinds
+from notifications.kinds import IN_APP
+from notifications.rendering import one_line, render
+
+
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    """The bell's and the list's questions, by name."""
+
+    def of(self, user_pk: int) -> NotificationQuerySet:
+        return self.filter(user_id=user_pk)
+
+    def in_app(self) -> NotificationQuerySet:
+        """Those that the site itself shows."""
+        sent = Delivery.objects.filter(channel=IN_APP, state=Delivery.State.SENT)
+        return self.filter(Exists(sent.filter(notification=OuterRef("pk"))))
+
+    def unread(self) -> NotificationQuerySet:
+        return self.filter(read_at__isnull=True)
+
+    def recent_first(self) -> NotificationQuerySet:
+        return self.order_by("-pk")
+
+    def mark_read(self) -> int:
+        """Note the moment on those that were not read yet; returns how many that were."""
+        return self.unread().update(read_at=Now())
+
+
+class Notification(models.Model):
+    """One fact that one user is told, once, through any number of channels."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
+    kind = models.CharField(max_length=50, choices=kinds.choices)
+    dedupe_key = models.CharField(max_length=200, unique=True, help_text=_("The fact: it is told once."))
+    context = models.JSONField(default=dict, blank=True, encoder=DjangoJSONEncoder)
+    link = models.CharField(max_length=500, blank=True, default="", help_text=_("A path on this site."))
+    attachment = models.CharField(
+        max_length=255, blank=True, default="", help_text=_("Key of a stored file.")
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[NotificationQuerySet] = NotificationQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("notification")
+        indexes: ClassVar = [
+            models.Index(fields=["user", "-id"], name="notification_of_user"),
+            models.Index(fields=["user"], name="notification_unread", condition=Q(read_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} for user {self.user_id}"
+
+    def get_absolute_url(self) -> str:
+        """Opening it marks it read and goes on to its link."""
+        return reverse("notifications:open", args=[self.pk])
+
+    @property
+    def text(self) -> str:
+        """The sentence that the site shows; plain text, so escape it in HTML."""
+        try:
+            return one_line(render(self.kind, "in_app.txt", self.context))
+        except TemplateDoesNotExist:  # a kind of the past
+            return self.get_kind_display()
+
+
+class Delivery(Work):
+    """One notification through one channel: the intent first, then what came of it."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        SENT = "sent", _("Sent")
+        FAILED = "failed", _("Failed")
+        SKIPPED = "skipped", _("Skipped")
+
+    max_attempts: ClassVar[int] = 8
+    """About two hours of backoff: mail servers greylist, and are rebooted."""
+
+    notification = models.ForeignKey(Notification, on_delete=models.CASCADE, related_name="deliveries")
+    channel = models.CharField(max_length=30)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    message_id = models.UUIDField(
+        default=uuid.uuid4,
+        editable=False,
+        help_text=_("The same in each attempt."),
+    )
+    error_code = models.CharField(max_length=40, blank=True, default="")
+    error_message = models.TextField(blank=True, default="", help_text=_("Of the last attempt."))
+
+    objects: ClassVar[WorkQuerySet[Delivery]] = WorkQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        indexes: ClassVar = [
+            models.Index(
+                fields=["next_attempt_at"], name="delivery_due", condition=Q(next_attempt_at__isnull=False)
+            ),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["notification", "channel"], name="delivery_once_a_channel"),
+            models.CheckConstraint(
+                condition=Q(state__in=["pending", "sent", "failed", "skipped"]), name="delivery_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="sent", sent_at__isnull=False)
+                | (~Q(state="sent") & Q(sent_at__isnull=True)),
+                name="delivery_sent_has_moment",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["failed", "skipped"], error_code__gt="", error_message__gt="")
+                | Q(state="sent", error_code="", error_message="")
+                | Q(state="pending"),
+                name="delivery_failed_has_error",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="pending", next_attempt_at__isnull=False)
+                | (~Q(state="pending") & Q(next_attempt_at__isnull=True)),
+                name="delivery_pending_has_next_attempt",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} delivery {self.pk} of notification {self.notification_id}"
+
+    def hint(self) -> str:
+        return "notifications.tasks.deliver_notification"
+
+    @classmethod
+    def reopen(cls, pk: int) -> bool:
+        """Give a delivery that failed or was skipped new attempts. False when it is in another state."""
+        ended = cls.objects.filter(pk=pk, state__in=[cls.State.FAILED, cls.State.SKIPPED])
+        return bool(
+            ended.update(
+                state=cls.State.PENDING,
+                next_attempt_at=Now(),
+                published_at=Now(),
+                lease_until=None,
+                attempt_limit=F("attempt") + cls.max_attempts,
+                error_code="",
+                error_message="",
+            )
+        )
+
+
+class Preference(models.Model):
+    """What one user has said about one kind through one channel; without a row, the kind's default holds."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=50, choices=kinds.choices)
+    channel = models.CharField(max_length=30)
+    enabled = models.BooleanField()
+
+    class Meta:
+        verbose_name = _("preference")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "kind", "channel"], name="preference_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.channel}: {'on' if self.enabled else 'off'}"

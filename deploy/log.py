@@ -1,0 +1,103 @@
+"""One readable log of many processes: every line says time, level and process."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import re
+import selectors
+import threading
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from deploy.steps import say
+
+FILE_BYTES, FILE_COUNT = 10_000_000, 3
+OWN_FORM = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
+"""How a line begins that one of our own processes has formatted (LOGGING in config/settings.py)."""
+SUPERVISOR_FORM = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<level>CRIT|ERRO|WARN|INFO|DEBG) (?P<text>.*)"
+)
+LEVELS = {"CRIT": "CRITICAL", "ERRO": "ERROR", "WARN": "WARNING", "INFO": "INFO", "DEBG": "DEBUG"}
+
+
+@dataclass
+class Source:
+    """One process's output: its name, the half line that came last, and the level of its last whole line."""
+
+    name: str
+    rest: bytes = b""
+    level: str = "INFO"
+
+
+class MergedLog:
+    """Reads a pipe for each process; whole lines go to a rotated file, and once told so to the terminal."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.terminal = False  # whether lines go to the terminal too
+        self.last: deque[str] = deque(maxlen=400)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = logging.handlers.RotatingFileHandler(
+            path, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8"
+        )
+        self._selector = selectors.DefaultSelector()
+        self._thread = threading.Thread(target=self._read, name="log", daemon=True)
+
+    def source(self, name: str) -> int:
+        """Open a pipe for one process; the end to write to, which the caller closes when that has started."""
+        read_end, write_end = os.pipe()
+        self._selector.register(read_end, selectors.EVENT_READ, Source(name))
+        return write_end
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self, seconds: float = 5) -> None:
+        """Return when all writers have closed their ends and every line is written, or after `seconds`."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def tail(self, count: int) -> list[str]:
+        return list(self.last)[-count:]
+
+    def _read(self) -> None:
+        while self._selector.get_map():
+            for key, _ in self._selector.select(1):
+                if not (chunk := os.read(key.fd, 65536)):
+                    self._selector.unregister(key.fd)
+                    os.close(key.fd)
+                self._take(key.data, chunk)
+
+    def _take(self, source: Source, chunk: bytes) -> None:
+        *lines, source.rest = (source.rest + chunk).split(b"\n")
+        if not chunk and source.rest:
+            lines, source.rest = [source.rest], b""
+        for line in lines:
+            if text := line.decode(errors="replace").rstrip():
+                self._write(formed(source, text))
+
+    def _write(self, line: str) -> None:
+        self.last.append(line)
+        if self.terminal:
+            say(line)
+        try:
+            self._file.emit(logging.LogRecord("", logging.INFO, "", 0, line.replace("%", "%%"), (), None))
+        except OSError:
+            self.terminal = True  # a full disk takes the file away, not the lines
+
+
+def formed(source: Source, text: str) -> str:
+    """A line as it is written: as it came if in our form, else with time, level and process before it."""
+    if source.name == "supervisor" and (theirs := SUPERVISOR_FORM.match(text)):
+        return f"{theirs['time']} {LEVELS[theirs['level']]:<7} {source.name:<11} {theirs['text']}"
+    if ours := OWN_FORM.match(text):
+        source.level = ours["level"]
+        return text
+    if text.startswith("Traceback (most recent call last)"):
+        source.level = "ERROR"
+    now = datetime.now().astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds").replace(".", ",")
+    return f"{now} {source.level:<7} {source.name:<11} {text}"

@@ -1,0 +1,35 @@
+"""Whole sites for the acceptance tests: one shared where a test leaves it whole, a fresh one where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.support.databases import postgresql
+
+from tests.support.stack import Stack, running
+
+Start = Callable[..., Stack]
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Redis, web and both workers over SQLite; a test must leave it up."""
+    with running(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start sites of this test's own: start("worker-high", "web"), start(database="postgresql")."""
+    with ExitStack() as ended:
+
+        def begin(*names: str, database: str = "sqlite", seed: bool = True, **environment: str) -> Stack:
+            folder = tmp_path / f"site-{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            url = ended.enter_context(postgresql(folder / "pg")) if database == "postgresql" else ""
+            return ended.enter_context(running(folder, *names, database_url=url, seed=seed, **environment))
+
+        yield begin

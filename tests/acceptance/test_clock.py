@@ -1,0 +1,31 @@
+"""Schedules are edited in the admin and take effect while Beat runs."""
+
+from __future__ import annotations
+
+from tests.acceptance.conftest import Start
+from tests.support.stack import STAFF, Stack, wait_until
+
+PURGE = "exports.tasks.purge_expired_exports"
+
+
+def last_run(stack: Stack) -> str:
+    return stack.shell(f"print(PeriodicTask.objects.get(task={PURGE!r}).last_run_at or '')")
+
+
+def test_an_edit_in_the_admin_reaches_a_running_beat(start: Start) -> None:
+    stack = start("web", "worker-high", "beat")
+    pk, every_minute = stack.shell(
+        f"print(PeriodicTask.objects.get(task={PURGE!r}).pk, CrontabSchedule.objects.get(minute='*', hour='*').pk)"
+    ).split()
+    staff = stack.signed_in(STAFF).browser
+    wait_until(lambda: "beat: Starting" in stack.log, what="Beat's start")
+    assert last_run(stack) == ""
+
+    page = f"/admin/django_celery_beat/periodictask/{pk}/change/"
+    form = staff.get(page).form("crontab")
+    answer = staff.post(page, form.fields | {"crontab": every_minute, "name": "Purge by the minute"})
+    assert answer.status == 302, answer.reason()
+
+    wait_until(lambda: last_run(stack), 90, 1, what="Beat's run of the edited schedule")
+    done = f"print(Slot.objects.filter(schedule={PURGE!r}, state='done', outcome__has_key='expired').count())"
+    wait_until(lambda: stack.shell(done) != "0", 30, 1, what="the slot's work")

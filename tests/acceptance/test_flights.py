@@ -1,0 +1,33 @@
+"""Data that nobody here wrote: every flight from New York City in 2013, one carrier being one user."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.flights import compare, source
+from tests.support.stack import Stack
+
+UNITED = "UA"
+PASSWORD = "united"
+
+
+@pytest.fixture(scope="module")
+def united(shared_stack: Stack) -> source.Totals:
+    """United's flights in the site's database, read there by the site; here its own reading of the source."""
+    shared_stack.shell(
+        "from tests.flights import source; from django.contrib.auth.models import User; "
+        f"source.load(['{UNITED}', 'HA']); u = User.objects.get(username='{UNITED}'); u.set_password('{PASSWORD}'); u.save()"
+    )
+    return source.totals(source.read(UNITED))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx"])
+def test_united_year_equals_an_independent_reading(shared_stack: Stack, united: source.Totals, kind: str) -> None:
+    person = shared_stack.signed_in(UNITED, PASSWORD)
+    export = person.export(
+        dataset="flights", format=kind, period="custom", date_from="2013-01-01", date_to="2013-12-31"
+    )
+    seen = person.await_end(export)
+    assert seen["state"] == "ready", seen["error"]
+    assert seen["rows_total"] == united.rows == 58_665
+    assert compare.totals_of(person.download(export), kind) == united

@@ -1,0 +1,115 @@
+"""What was accepted comes to its end, whatever dies in between. Real processes, real Redis, real databases."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import pytest
+
+from tests.acceptance.conftest import Start
+from tests.support.stack import Person, Stack, wait_until
+
+BOTH = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+ORDERS = 160_000
+
+
+def assert_whole(person: Person, export: str, rows: int) -> None:
+    """READY, with the rows that were asked for, and the bytes that were recorded."""
+    seen = person.await_end(export, 90)
+    assert seen["state"] == "ready", seen["error"]
+    body = person.download(export)
+    assert hashlib.sha256(body).hexdigest() == seen["sha256"]
+    assert seen["rows_total"] == rows
+
+
+def told(stack: Stack, kind: str) -> int:
+    code = f"print(Notification.objects.filter(kind={kind!r}).count())"
+    return int(stack.shell(code))
+
+
+@BOTH
+def test_killed_worker_in_the_middle_of_an_export(start: Start, database: str) -> None:
+    stack = start(database=database)
+    person = stack.signed_in()
+    export = person.export(format="csv")
+
+    wait_until(lambda: 0 < person.look(export)["rows_done"] < ORDERS, what="the middle of the export")
+    stack.kill("worker-bulk")
+    assert person.look(export)["state"] == "rendering"
+    stack.start("worker-bulk")
+
+    assert_whole(person, export, ORDERS)
+    assert told(stack, "export_ready") == 1
+
+
+@BOTH
+def test_emptied_redis_while_exports_wait(start: Start, database: str) -> None:
+    stack = start("worker-high", "web", database=database)
+    people = [stack.signed_in("enterprise@example.com"), stack.signed_in("small@example.com")]
+    waiting = [
+        (person, person.export(format=kind), rows)
+        for person, rows in zip(people, (ORDERS, 50), strict=True)
+        for kind in ("csv", "jsonl")
+    ]
+    for person, export, _ in waiting:
+        wait_until(lambda p=person, e=export: p.look(e)["state"] == "rendering", what="a planned export")
+    with stack.redis_client() as redis:
+        assert redis.dbsize() > 0
+        redis.flushall()
+
+    stack.start("worker-bulk")
+
+    for person, export, rows in waiting:
+        assert_whole(person, export, rows)
+    assert told(stack, "export_ready") == 4
+
+
+def test_redis_down_at_the_click(start: Start) -> None:
+    stack = start("worker-high", "worker-bulk", "web")
+    person = stack.signed_in("small@example.com")
+    stack.kill("redis")
+
+    began = time.monotonic()
+    export = person.export(format="csv")
+    assert time.monotonic() - began < 5, (
+        "the click hung"
+    )  # a bound against hanging; about a second is measured elsewhere
+    assert person.look(export)["state"] == "queued"
+
+    stack.start("redis")
+    for name in ("worker-high", "worker-bulk"):  # what the process manager does with one that ended
+        if stack.processes[name].poll() is not None:
+            stack.start(name)
+    assert_whole(person, export, 50)
+
+
+def test_a_notification_is_not_held_up_by_running_exports(start: Start) -> None:
+    stack = start()
+    person = stack.signed_in()
+    busy = [person.export(format="xlsx", period=period) for period in ("all", "ytd")]
+    for export in busy:
+        wait_until(lambda e=export: person.look(e)["rows_done"] > 0, what="both bulk workers at work")
+
+    stack.shell(
+        "notify(User.objects.get(username='small@example.com'), 'export_failed', dedupe_key='urgent', context={'reason': 'x'})"
+    )
+    sent = "print(Delivery.objects.filter(notification__dedupe_key='urgent', channel='email', state='sent').count())"
+    wait_until(lambda: stack.shell(sent) == "1", what="the mail")
+
+    assert {person.look(export)["state"] for export in busy} == {"rendering"}
+
+
+def test_the_same_request_twice_makes_one_export(shared_stack: Stack) -> None:
+    person = shared_stack.signed_in()
+    first = person.export(format="jsonl")
+    second = person.export(format="jsonl")
+    assert first == second
+    assert person.await_end(first)["state"] == "ready"
+
+
+def test_somebody_elses_export_is_not_there(shared_stack: Stack) -> None:
+    export = shared_stack.signed_in("small@example.com").export(format="csv")
+    stranger = shared_stack.signed_in("enterprise@example.com").browser
+    for path in (f"/exports/{export}/", f"/exports/{export}/download/", f"/api/exports/{export}/"):
+        assert stranger.get(path).status == 404

@@ -1,0 +1,177 @@
+"""Every registered channel and kind keeps the contract; a channel that somebody adds is found here by itself."""
+
+from __future__ import annotations
+
+import pickle
+import smtplib
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.template.loader import get_template
+
+from notifications.channels import Channel, channels
+from notifications.channels.base import Channels
+from notifications.channels.email import explain
+from notifications.errors import DeliveryError, UnknownChannel
+from notifications.kinds import Kind, kinds
+from notifications.models import Delivery
+from notifications.rendering import template_name
+from tests.support.notices import make_user, tell
+
+HOSTILE = "<script>alert(1)</script> & \"quotes\" 'and'\r\nBcc: evil@example.com\x00"
+
+every_channel = pytest.mark.parametrize("channel", list(channels), ids=lambda channel: channel.key)
+every_kind = pytest.mark.parametrize("kind", list(kinds), ids=lambda kind: kind.key)
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    return make_user(is_staff=True)
+
+
+def hostile(kind: Kind, user: User) -> Delivery:
+    """A delivery whose every word is hostile; numbers stay numbers."""
+    words = ("dataset_label", "format_label", "filename", "size_text", "period", "reason", "week", "bytes_text")
+    notification = tell(user, kind.key, key=f"{kind.key}-hostile", context=dict.fromkeys(words, HOSTILE))
+    return Delivery.objects.get(notification=notification, channel="email")
+
+
+@every_channel
+def test_a_channel_names_itself(channel: Channel) -> None:
+    assert channels.get(channel.key) is channel
+    assert channel.key.isidentifier()
+    assert str(channel.label)
+
+
+@every_channel
+@every_kind
+def test_each_kind_has_the_channels_templates(channel: Channel, kind: Kind) -> None:
+    for file in channel.templates:
+        assert get_template(template_name(kind.key, file))
+
+
+@every_channel
+@every_kind
+def test_a_channel_delivers_every_kind(channel: Channel, kind: Kind, user: User) -> None:
+    notification = tell(user, kind.key)
+    delivery = Delivery.objects.get(notification=notification, channel=channel.key)
+    channel.deliver(delivery)
+
+
+@every_kind
+def test_hostile_words_stay_words(kind: Kind, user: User, mailoutbox: list[Any]) -> None:
+    delivery = hostile(kind, user)
+    channels.get("email").deliver(delivery)
+    mail = mailoutbox[0]
+    html = mail.alternatives[0][0]
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html or kind.key == "export_expiring"
+    assert "&lt;" not in mail.body
+    assert "&amp;" not in mail.body
+    assert "\n" not in mail.subject
+    assert "\r" not in mail.subject
+    assert "Bcc" not in mail.message()
+    assert mail.recipients() == [user.email]
+    assert "\n" not in delivery.notification.text
+    assert "&lt;" not in delivery.notification.text
+
+
+@every_kind
+def test_each_text_says_where_to_go(kind: Kind, user: User, mailoutbox: list[Any]) -> None:
+    channels.get("email").deliver(Delivery.objects.get(notification=tell(user, kind.key), channel="email"))
+    mail = mailoutbox[0]
+    for text in (mail.body, mail.alternatives[0][0]):
+        assert "/exports/1/" in text
+        assert "/notifications/preferences/" in text
+        assert "{{" not in text
+
+
+def test_a_failure_is_told_in_its_own_words(user: User, mailoutbox: list[Any]) -> None:
+    notification = tell(user, "export_failed", context={"reason": "The disk was full; try again later."})
+    channels.get("email").deliver(Delivery.objects.get(notification=notification, channel="email"))
+    assert "The disk was full; try again later." in notification.text
+    assert "The disk was full; try again later." in mailoutbox[0].body
+    assert "The disk was full; try again later." in mailoutbox[0].alternatives[0][0]
+
+
+def test_the_attachment_goes_along(user: User, mailoutbox: list[Any]) -> None:
+    key = storages["exports"].save("reports/usage-2026-W30.pdf", ContentFile(b"%PDF-1.7 figures"))
+    notification = tell(user, "weekly_report", attachment=key)
+    try:
+        channels.get("email").deliver(Delivery.objects.get(notification=notification, channel="email"))
+    finally:
+        storages["exports"].delete(key)
+    name, content, content_type = mailoutbox[0].attachments[0]
+    assert (content, content_type) == (b"%PDF-1.7 figures", "application/pdf")
+    assert name.startswith("usage-2026-W30")
+
+
+def test_an_attachment_that_is_gone_is_final(user: User) -> None:
+    notification = tell(user, "weekly_report", attachment="reports/never-was.pdf")
+    with pytest.raises(DeliveryError, match="gone") as caught:
+        channels.get("email").deliver(Delivery.objects.get(notification=notification, channel="email"))
+    assert caught.value.permanent
+
+
+def test_a_large_attachment_is_refused_with_its_size(user: User, settings: Any) -> None:
+    settings.NOTIFICATIONS = {"SITE_URL": "http://x.example", "ATTACHMENT_MAX_BYTES": 3}
+    key = storages["exports"].save("reports/large.pdf", ContentFile(b"1234"))
+    notification = tell(user, "weekly_report", attachment=key)
+    try:
+        with pytest.raises(DeliveryError, match="too large to mail: 4 bytes"):
+            channels.get("email").deliver(Delivery.objects.get(notification=notification, channel="email"))
+    finally:
+        storages["exports"].delete(key)
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        (smtplib.SMTPRecipientsRefused({"a@example.com": (550, b"unknown")}), True),
+        (smtplib.SMTPRecipientsRefused({"a@example.com": (451, b"later")}), False),
+        (smtplib.SMTPAuthenticationError(535, b"no"), False),
+        (smtplib.SMTPSenderRefused(530, b"sign in first", "us@example.com"), False),
+        (smtplib.SMTPSenderRefused(552, b"too large", "us@example.com"), True),
+        (smtplib.SMTPDataError(554, b"spam"), True),
+        (smtplib.SMTPDataError(452, b"no room"), False),
+        (smtplib.SMTPServerDisconnected("gone"), False),
+        (ConnectionRefusedError(111, "Connection refused"), False),
+        (TimeoutError("timed out"), False),
+        (ValueError("a newline in an address"), True),
+    ],
+    ids=repr,
+)
+def test_what_the_mail_server_says_decides(error: Exception, permanent: bool) -> None:
+    explained = explain(error)
+    assert explained.permanent is permanent
+    assert explained.message
+    assert "\n" not in explained.message
+
+
+def test_errors_survive_pickling() -> None:
+    error = DeliveryError("No.", permanent=True, code="no")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.message, copy.permanent, copy.code) == ("No.", True, "no")
+
+
+def test_two_channels_cannot_share_a_key() -> None:
+    registry = Channels()
+
+    class Pigeon(Channel):
+        key, label = "pigeon", "By pigeon"
+
+        def deliver(self, delivery: Delivery) -> None: ...
+
+    class Other(Pigeon):
+        pass
+
+    registry.register(Pigeon)
+    registry.register(Pigeon)
+    with pytest.raises(Exception, match="choose another key"):
+        registry.register(Other)
+    registry.unregister("pigeon")
+    with pytest.raises(UnknownChannel, match="There is: none"):
+        registry.get("pigeon")

@@ -1,0 +1,166 @@
+"""What every registered dataset promises, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import DateTimeField, QuerySet
+
+from exports.datasets import ColumnType, Dataset, datasets
+from exports.errors import UnknownField
+from exports.periods import Period
+from tests.contracts.owners import ROWS, Two
+
+pytestmark = pytest.mark.django_db
+
+ALL = Period()
+TYPES: dict[ColumnType, type] = {
+    ColumnType.TEXT: str,
+    ColumnType.INTEGER: int,
+    ColumnType.DECIMAL: Decimal,
+    ColumnType.BOOLEAN: bool,
+    ColumnType.DATE: date,
+    ColumnType.DATETIME: datetime,
+}
+
+
+def _registered() -> list[str]:
+    """The keys of the apps' own datasets; a test module's passing ones have no contract to keep."""
+    return [each.key for each in datasets if type(each).__module__.endswith(".datasets")]
+
+
+@pytest.fixture(params=_registered())
+def dataset(request: pytest.FixtureRequest) -> Dataset:
+    return datasets.get(request.param)
+
+
+@pytest.fixture
+def two(dataset: Dataset) -> Two:
+    assert dataset.key in ROWS, f"Add rows of two users for {dataset.key!r} to tests/contracts/owners.py."
+    return ROWS[dataset.key]()
+
+
+def rows_of(dataset: Dataset, user: User, period: Period = ALL, rows_per_part: int | None = None) -> list[Any]:
+    """Every row of the period, part after part."""
+    columns = dataset.choose([])
+    ranges = dataset.key_ranges(user, period, rows_per_part)
+    return [row for keys in ranges for row in dataset.rows(user, period, columns, keys)]
+
+
+def keys_of(dataset: Dataset, user: User) -> list[Any]:
+    return list(dataset.selected(user, ALL).values_list("pk", flat=True))
+
+
+def test_nobody_sees_another_users_rows(dataset: Dataset, two: Two) -> None:
+    one, other = (keys_of(dataset, user) for user in two)
+    assert one
+    assert other
+    assert not set(one) & set(other)
+    assert len(rows_of(dataset, two[0])) == len(one)
+    assert len(rows_of(dataset, two[1])) == len(other)
+
+
+def test_another_users_key_range_opens_only_ones_own_rows(dataset: Dataset, two: Two) -> None:
+    one, other = two
+    [theirs] = dataset.key_ranges(other, ALL, None)
+    mine = [key for key in keys_of(dataset, one) if theirs.first <= key <= theirs.last]
+    assert len(list(dataset.rows(one, ALL, dataset.choose([]), theirs))) == len(mine)
+
+
+def test_a_user_without_rows_has_none(dataset: Dataset, two: Two) -> None:
+    stranger = User.objects.create_user("stranger@example.com")
+    assert dataset.key_ranges(stranger, ALL, 10) == []
+    assert dataset.count_up_to(stranger, ALL, 10) == 0
+    assert not list(dataset.rows(stranger, ALL, dataset.choose([]), None))
+
+
+def test_values_are_of_their_columns_types(dataset: Dataset, two: Two) -> None:
+    columns = dataset.choose([])
+    for row in rows_of(dataset, two[0]):
+        assert len(row) == len(columns)
+        for column, value in zip(columns, row, strict=True):
+            _check(column.type, value)
+
+
+def _check(kind: ColumnType, value: Any) -> None:
+    if value is None:
+        return
+    assert isinstance(value, TYPES[kind])
+    if kind is ColumnType.INTEGER:
+        assert not isinstance(value, bool)
+    if kind is ColumnType.DATE:
+        assert not isinstance(value, datetime)
+    if kind is ColumnType.DATETIME:
+        assert value.utcoffset() == timedelta(0)
+
+
+def test_columns_come_in_the_order_they_are_asked_for(dataset: Dataset, two: Two) -> None:
+    backwards = [column.name for column in reversed(dataset.columns)]
+    assert len(set(backwards)) == len(backwards)
+    columns = dataset.choose(backwards)
+    assert [column.name for column in columns] == backwards
+    [keys] = dataset.key_ranges(two[0], ALL, None)
+    assert [row[::-1] for row in dataset.rows(two[0], ALL, columns, keys)] == rows_of(dataset, two[0])
+
+
+def test_an_unknown_column_is_refused_by_name(dataset: Dataset) -> None:
+    with pytest.raises(UnknownField, match="no field nonsense") as refused:
+        dataset.choose([dataset.columns[0].name, "nonsense"])
+    assert all(column.name in refused.value.message for column in dataset.columns)
+
+
+def test_parts_joined_are_the_whole(dataset: Dataset, two: Two) -> None:
+    everything = rows_of(dataset, two[0])
+    total = len(everything)
+    for size in (1, 2, 7, total - 1, total, total + 1):
+        ranges = dataset.key_ranges(two[0], ALL, size)
+        assert [keys.rows for keys in ranges] == [min(size, total - done) for done in range(0, total, size)]
+        assert all(before.last < after.first for before, after in pairwise(ranges))
+        assert rows_of(dataset, two[0], rows_per_part=size) == everything
+
+
+def test_a_period_begins_with_its_start_and_stops_before_its_end(dataset: Dataset, two: Two) -> None:
+    assert isinstance(dataset.model(two[0])._meta.get_field(dataset.date_field), DateTimeField)
+    moments = sorted(dataset.queryset(two[0]).values_list(dataset.date_field, flat=True))
+    middle = moments[len(moments) // 2]
+    before, after = (rows_of(dataset, two[0], period) for period in (Period(None, middle), Period(middle, None)))
+    assert len(after) == sum(moment >= middle for moment in moments)
+    assert sorted(map(repr, before + after)) == sorted(map(repr, rows_of(dataset, two[0])))
+    assert rows_of(dataset, two[0], Period(middle, middle)) == []
+
+
+def test_counting_stops_at_its_limit(dataset: Dataset, two: Two) -> None:
+    total = len(keys_of(dataset, two[0]))
+    assert dataset.count_up_to(two[0], ALL, 3) == min(3, total)
+    assert dataset.count_up_to(two[0], ALL, 10**6) == total
+
+
+def test_neither_a_period_nor_a_page_scans_the_table(dataset: Dataset, two: Two) -> None:
+    period = Period(datetime(2013, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+    first, *_ = keys_of(dataset, two[0])
+    for query in _questions(dataset, two[0], period, first):
+        assert not list(_scans(query)), query.explain()
+
+
+def _questions(dataset: Dataset, user: User, period: Period, key: Any) -> Iterator[QuerySet[Any]]:
+    chosen = dataset.selected(user, period)
+    yield chosen
+    yield chosen.filter(pk__gt=key, pk__lte=key)[:2_000]
+
+
+def _scans(query: QuerySet[Any]) -> Iterator[str]:
+    """The lines of the database's plan that read a whole table."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:  # a table this small is quicker read whole, index or not
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    table = query.model._meta.db_table
+    for line in query.explain().splitlines():
+        if f"Seq Scan on {table}" in line or f"SCAN {table}" in line:
+            yield line

@@ -1,0 +1,294 @@
+"""Deliveries against a real mail server that accepts, refuses, stalls and hangs up; its ledger is the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from durable.lease import Lease
+from durable.sweep import sweep
+from notifications import delivery as delivery_module
+from notifications.api import send_again
+from notifications.channels import Channel, channels
+from notifications.delivery import deliver
+from notifications.errors import DeliveryError
+from notifications.models import Delivery, Preference
+from notifications.tasks import deliver_notification
+from tests.support.notices import mail_of, make_user, tell
+from tests.support.smtp_sink import SmtpSink, smtp_sink
+
+pytestmark = pytest.mark.django_db
+State = Delivery.State
+
+
+@pytest.fixture
+def user() -> User:
+    return make_user()
+
+
+@pytest.fixture
+def sink(settings: Any) -> Iterator[SmtpSink]:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_TIMEOUT = "127.0.0.1", 5
+    settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
+    settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
+    settings.DEFAULT_FROM_EMAIL = "Carryall <carryall@mail.example>"
+    with smtp_sink() as running:
+        settings.EMAIL_PORT = running.port
+        yield running
+
+
+def attempted(user: User, **options: Any) -> Delivery:
+    """The e-mail delivery after one attempt."""
+    delivery = mail_of(tell(user, **options))
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    return delivery
+
+
+def wait_is_over(delivery: Delivery) -> None:
+    Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=Now(), lease_until=None)
+
+
+def test_a_mail_arrives_once_however_often_its_task_runs(user: User, sink: SmtpSink) -> None:
+    delivery = mail_of(tell(user))
+    for _ in range(3):
+        deliver_notification(delivery.pk)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempt, len(sink.accepted)) == (State.SENT, 1, 1)
+    assert delivery.sent_at is not None
+
+
+def test_the_mail_says_who_sent_it_and_that_nobody_typed_it(user: User, sink: SmtpSink) -> None:
+    delivery = attempted(user)
+    mail = sink.accepted[0]
+    assert mail["Message-ID"] == f"<{delivery.message_id.hex}@mail.example>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["To"] == "ada@example.com"
+    assert mail["From"] == "Carryall <carryall@mail.example>"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_a_refused_address_fails_for_good(user: User, sink: SmtpSink) -> None:
+    sink.refuse_for_good.add("ada@example.com")
+    delivery = attempted(user)
+    assert (delivery.state, delivery.error_code) == (State.FAILED, "mail_refused")
+    assert delivery.error_message == "The mail server refused the address: 550 no such user"
+    assert delivery.next_attempt_at is None
+
+
+def test_a_busy_server_is_asked_again_later(user: User, sink: SmtpSink) -> None:
+    sink.refuse_for_now = True
+    delivery = attempted(user)
+    assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_refused")
+    assert delivery.next_attempt_at is not None
+    wait = delivery.next_attempt_at - timezone.now()
+    assert timedelta(seconds=55) < wait < timedelta(seconds=75)
+    deliver(delivery.pk)
+    assert sink.connections == 1, "it is not due yet"
+
+    sink.refuse_for_now = False
+    wait_is_over(delivery)
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.error_message, len(sink.accepted)) == (State.SENT, "", 1)
+
+
+def test_the_last_attempt_ends_it_and_a_person_may_send_again(user: User, sink: SmtpSink) -> None:
+    sink.refuse_for_now = True
+    delivery = mail_of(tell(user))
+    for _ in range(Delivery.max_attempts + 2):
+        deliver(delivery.pk)
+        Delivery.objects.filter(pk=delivery.pk, state=State.PENDING).update(next_attempt_at=Now())
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempt) == (State.FAILED, Delivery.max_attempts)
+
+    sink.refuse_for_now = False
+    assert send_again(delivery)
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert (delivery.state, len(sink.accepted)) == (State.SENT, 1)
+    assert sink.accepted[0]["Message-ID"].startswith(f"<{delivery.message_id.hex}@")
+
+
+def test_a_refused_message_fails_for_good(user: User, sink: SmtpSink) -> None:
+    sink.refuse_message = True
+    assert attempted(user).error_message == "The mail server refused the message: 554 not this one"
+
+
+def test_a_server_that_hangs_up_after_its_yes_has_the_mail(user: User, sink: SmtpSink) -> None:
+    sink.hang_up_after_yes = True
+    assert attempted(user).state == State.SENT
+    assert len(sink.accepted) == 1
+
+
+def test_a_slow_server_is_not_waited_for(user: User, sink: SmtpSink, settings: Any) -> None:
+    settings.EMAIL_TIMEOUT, sink.slow = 0.2, 0.6
+    delivery = attempted(user)
+    assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_server")
+    assert "timed out" in delivery.error_message
+
+
+def test_no_server_at_all_is_a_matter_of_time(user: User, settings: Any, sink: SmtpSink) -> None:
+    settings.EMAIL_PORT = 1
+    delivery = attempted(user)
+    assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_server")
+    assert "Connection refused" in delivery.error_message
+
+
+def test_an_address_cannot_smuggle_a_header(user: User, sink: SmtpSink) -> None:
+    User.objects.filter(pk=user.pk).update(email="ada@example.com\nBcc: eve@example.com")
+    delivery = attempted(user)
+    assert (delivery.state, delivery.error_code) == (State.FAILED, "mail_unwritable")
+    assert sink.accepted == []
+
+
+def test_names_in_any_script_arrive(user: User, sink: SmtpSink) -> None:
+    attempted(user, context={"dataset_label": "Замовлення 注文 طلبات 🧾"})
+    assert sink.accepted[0]["Subject"].strip() == "Your export failed: Замовлення 注文 طلبات 🧾"
+    assert "Замовлення 注文 طلبات 🧾" in sink.accepted[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+
+
+def test_the_file_backend_keeps_whole_mails(user: User, settings: Any, tmp_path: Path) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    assert attempted(user).state == State.SENT
+    (file,) = tmp_path.iterdir()
+    mail = message_from_bytes(file.read_bytes(), policy=policy.default)
+    assert mail["Subject"] == "Your export failed: Orders"
+
+
+# --- claims, leases, the sweep --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pigeon(user: User) -> Iterator[type[Channel]]:
+    """A channel that somebody adds: one class, on for this user."""
+
+    class Pigeon(Channel):
+        key, label = "pigeon", "By pigeon"
+        flown: ClassVar[list[int]] = []
+        trouble: ClassVar[Exception | None] = None
+
+        def deliver(self, delivery: Delivery) -> None:
+            deliver(delivery.pk)  # a second worker, at the worst moment
+            if self.trouble:
+                raise self.trouble
+            self.flown.append(delivery.pk)
+
+    channels.register(Pigeon)
+    Preference.objects.create(user=user, kind="export_failed", channel="pigeon", enabled=True)
+    yield Pigeon
+    channels.unregister("pigeon")
+
+
+def by_pigeon(user: User) -> Delivery:
+    return Delivery.objects.get(notification=tell(user), channel="pigeon")
+
+
+def test_a_second_worker_finds_it_taken(user: User, pigeon: Any) -> None:
+    delivery = by_pigeon(user)
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert (pigeon.flown, delivery.state, delivery.attempt) == ([delivery.pk], State.SENT, 1)
+
+
+def test_a_channel_that_breaks_is_tried_again(user: User, pigeon: Any) -> None:
+    pigeon.trouble = ZeroDivisionError("wing")
+    delivery = by_pigeon(user)
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.error_code) == (State.PENDING, "channel_failed")
+    assert "wing" in delivery.error_message
+
+
+def test_an_error_says_itself_that_it_is_final(user: User, pigeon: Any) -> None:
+    pigeon.trouble = DeliveryError("The loft is closed.", permanent=True, code="closed")
+    delivery = by_pigeon(user)
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.error_message) == (State.FAILED, "The loft is closed.")
+
+
+def test_a_channel_that_was_removed_is_said(user: User, pigeon: Any) -> None:
+    delivery = by_pigeon(user)
+    channels.unregister("pigeon")
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.error_code) == (State.FAILED, "unknown_channel")
+
+
+def test_who_lost_the_lease_writes_nothing(user: User, pigeon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = by_pigeon(user)
+
+    def overtaken(self: Channel, mine: Delivery) -> None:
+        Delivery.objects.filter(pk=mine.pk).update(attempt=7)
+
+    monkeypatch.setattr(pigeon, "deliver", overtaken)
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempt) == (State.PENDING, 7)
+
+
+def test_a_user_who_is_deleted_meanwhile_ends_it_quietly(user: User, sink: SmtpSink) -> None:
+    delivery = mail_of(tell(user))
+    user.delete()
+    deliver(delivery.pk)
+    assert sink.connections == 0
+
+
+def test_an_account_closed_meanwhile_gets_no_mail(user: User, sink: SmtpSink) -> None:
+    notification = tell(user)
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    deliver(mail_of(notification).pk)
+    assert (mail_of(notification).state, sink.connections) == (State.SKIPPED, 0)
+
+
+def test_what_was_sent_is_written_down_when_the_database_is_back(
+    user: User, sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, tries = Lease.finish, iter([OperationalError("away"), OperationalError("away"), None])
+
+    def flaky(self: Lease[Delivery], **fields: Any) -> None:
+        if error := next(tries):
+            raise error
+        finish(self, **fields)
+
+    monkeypatch.setattr(Lease, "finish", flaky)
+    monkeypatch.setattr(delivery_module, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(delivery_module, "connection", type("Stub", (), {"close": staticmethod(lambda: None)}))
+    assert attempted(user).state == State.SENT
+    assert len(sink.accepted) == 1
+
+
+def test_the_sweep_sends_a_lost_hint_again(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = mail_of(tell(user))
+    sent: dict[str, list[int]] = {}
+
+    def send(task: str, pks: list[int]) -> bool:
+        sent[task] = list(pks)
+        return True
+
+    monkeypatch.setattr("durable.hints.send", send)
+    sweep()
+    assert sent == {}, "the first hint still has its time"
+    Delivery.objects.filter(pk=delivery.pk).update(published_at=None)
+    sweep()
+    assert sent == {"notifications.tasks.deliver_notification": [delivery.pk]}
+
+
+def test_the_sweep_parks_what_kills_its_worker(user: User) -> None:
+    delivery = mail_of(tell(user))
+    Delivery.objects.filter(pk=delivery.pk).update(attempt=Delivery.max_attempts, lease_until=Now())
+    assert sweep()["delivery: parked"] == 1
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.error_code) == (State.FAILED, "worker_died")

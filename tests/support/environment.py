@@ -1,0 +1,28 @@
+"""What the settings read, made before they do: a temporary VAR_DIR, and the database that this run is about."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.support.databases import postgresql
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def prepare(ended: ExitStack) -> None:
+    """Set the environment of this test run. CARRYALL_TEST_DB chooses the database: sqlite (default) or postgresql.
+
+    Whatever is set outside, no test touches the checkout's var/, a database in use or somebody's Redis.
+    """
+    database = os.environ.get("CARRYALL_TEST_DB", "sqlite")
+    if database not in DATABASES:
+        raise SystemExit(f"CARRYALL_TEST_DB={database} is unknown: set it to {' or '.join(DATABASES)}.")
+    var_dir = Path(ended.enter_context(tempfile.TemporaryDirectory(prefix="carryall-test-", ignore_cleanup_errors=True)))
+    for name in ("ENVIRONMENT", "DEBUG", "SECRET_KEY", "REDIS_URL", "EMAIL_URL", "SITE_URL", "TIME_ZONE", "PORT"):
+        os.environ.pop(name, None)
+    os.environ["VAR_DIR"] = str(var_dir)
+    os.environ["DATABASE_URL"] = ended.enter_context(postgresql(var_dir)) if database == "postgresql" else ""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

@@ -1,0 +1,53 @@
+"""Users and notifications for tests: contexts as the exports app gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from notifications.api import notify
+from notifications.models import Delivery, Notification
+
+CONTEXTS: dict[str, dict[str, Any]] = {
+    "export_ready": {
+        "dataset_label": "Orders",
+        "format_label": "CSV",
+        "filename": "orders-2026.csv",
+        "rows": 160_000,
+        "size_text": "21.4 MB",
+        "expires_at": "2026-08-03T14:00:00+00:00",
+        "period": "1 January to 27 July 2026",
+    },
+    "export_failed": {
+        "dataset_label": "Orders",
+        "format_label": "PDF",
+        "period": "2026",
+        "reason": "There was no room left to store the file.",
+    },
+    "export_expiring": {
+        "dataset_label": "Orders",
+        "filename": "orders-2026.csv",
+        "expires_at": "2026-08-03T14:00:00+00:00",
+    },
+    "weekly_report": {"week": "2026-W30", "exports": 12, "rows": 1_000_000, "bytes_text": "1.2 GB"},
+}
+
+
+def make_user(name: str = "ada", email: str | None = None, **fields: Any) -> User:
+    """A user with an e-mail address of its own, unless `email` says otherwise."""
+    address = f"{name}@example.com" if email is None else email
+    return User.objects.create_user(name, address, "password", **fields)
+
+
+def tell(user: User, kind: str = "export_failed", key: str = "fact", **options: Any) -> Notification:
+    """`notify` with a context that the kind's templates understand."""
+    context = CONTEXTS[kind] | options.pop("context", {})
+    notification = notify(user, kind, dedupe_key=key, context=context, **({"link": "/exports/1/"} | options))
+    assert notification is not None
+    return notification
+
+
+def mail_of(notification: Notification) -> Delivery:
+    """The notification's e-mail delivery, as the database has it now."""
+    return Delivery.objects.get(notification=notification, channel="email")

@@ -1,0 +1,230 @@
+"""The whole site for a test: its own folder, Redis, database, ports and processes; the same commands as `make run`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from deploy.http import Answer, Browser
+from deploy.processes import Program, site
+from deploy.redis_server import RedisServer, free_port, wait_for_redis
+from deploy.steps import ROOT, TETHERED
+
+READY_SECONDS = 40
+STEP_SECONDS = 120
+PASSWORD = "demo"
+ENTERPRISE, SMALL, STAFF = "enterprise@example.com", "small@example.com", "staff@example.com"
+
+
+def wait_until(true: Callable[[], Any], seconds: float = 30, pause: float = 0.1, what: str = "it") -> Any:
+    """The first truthy answer. Fails the test when none came within `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := true():
+            return answer
+        time.sleep(pause)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+class Stack:
+    """One site. Processes are started and killed by name; every one of them is ended by its own id."""
+
+    def __init__(self, folder: Path, database_url: str = "", **environment: str) -> None:
+        self.folder = folder
+        self.var_dir = folder / "var"
+        self.port = free_port()
+        self.redis = RedisServer(folder / "redis", port=free_port())
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.extra = {
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "REDIS_URL": self.redis.url,
+            "DATABASE_URL": database_url,
+            "QUICK_LEASES": "1",
+            **environment,
+        }
+        self.programs = {program.name: program for program in site(self.var_dir, self.port)}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def environment(self, program: Program | None = None) -> dict[str, str]:
+        own = program or self.programs["web"]
+        return own.full_environment(self.var_dir, self.port) | self.extra
+
+    @property
+    def log(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
+
+    # -- processes ---------------------------------------------------------------------------------------------
+
+    def start(self, *names: str) -> None:
+        """Start these programs: redis, web, worker-high, worker-bulk, beat."""
+        for name in names:
+            command = self.redis.command if name == "redis" else self.programs[name].command
+            if name == "redis":
+                self.redis.write_conf()
+            environment = self.environment(self.programs.get(name))
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    [*TETHERED, *command],
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            if name == "redis":
+                wait_for_redis(self.redis.url, READY_SECONDS)
+        if "web" in names:
+            wait_until(self._ready, READY_SECONDS, what="an answer of /readyz")
+
+    def _ready(self) -> bool:
+        if self.processes["web"].poll() is not None:
+            raise AssertionError(f"The web server ended:\n{self.log[-3000:]}")
+        try:
+            return self.browser().get("/readyz").status == 200
+        except Exception:  # noqa: BLE001 - not listening yet
+            return False
+
+    def await_workers(self) -> None:
+        """Until every started worker says that it is ready."""
+        for name in ("worker-high", "worker-bulk"):
+            if name in self.processes:
+                log = self.folder / f"{name}.log"
+                wait_until(
+                    lambda log=log: " ready" in log.read_text(errors="replace"),
+                    READY_SECONDS,
+                    what=f"{name} ready",
+                )
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a program with all its children, as the kernel would."""
+        process = self.processes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+    def stop(self, name: str) -> None:
+        """End a program in good order."""
+        process = self.processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+
+    def children(self, name: str) -> list[int]:
+        """Process ids of a program's direct children."""
+        pid = self.processes[name].pid
+        listing = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(child) for child in listing.split()]
+
+    def end(self) -> None:
+        """Kill everything that still runs; nothing here is worth a slow goodbye."""
+        for name in list(self.processes):
+            process = self.processes.pop(name)
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait(10)
+
+    # -- the site ----------------------------------------------------------------------------------------------
+
+    def manage(self, *arguments: str, check: bool = True, **environment: str) -> str:
+        """`manage.py` in this site's environment; what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment() | environment,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=STEP_SECONDS, check=False,
+        )  # fmt: skip
+        if check and done.returncode:
+            raise AssertionError(
+                f"manage.py {' '.join(arguments)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+            )
+        return done.stdout + ("" if check else done.stderr)
+
+    def shell(self, code: str) -> str:
+        """What `code` prints inside the site."""
+        return self.manage("shell", "--verbosity", "0", "-c", code).strip()
+
+    def browser(self) -> Browser:
+        return Browser(self.url, seconds=30)
+
+    def signed_in(self, email: str = ENTERPRISE, password: str = PASSWORD) -> Person:
+        return Person(self.browser(), email, password)
+
+    @contextmanager
+    def redis_client(self) -> Iterator[redis.Redis]:
+        client = redis.Redis.from_url(self.redis.url)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+class Person:
+    """Somebody at the site: signs in, presses the button, follows, downloads."""
+
+    def __init__(self, browser: Browser, email: str, password: str = PASSWORD) -> None:
+        self.browser = browser
+        form = browser.get("/accounts/login/").form("username")
+        answer = browser.post("/accounts/login/", form.fields | {"username": email, "password": password})
+        assert answer.status == 302, answer.text[:500]
+
+    def press(self, **fields: str) -> Answer:
+        """Press the button as a plain form does."""
+        form = self.browser.get("/exports/").form("dataset")
+        return self.browser.post("/exports/", form.fields | {"dataset": "orders", "period": "all"} | fields)
+
+    def export(self, **fields: str) -> str:
+        """Press the button; the export's id."""
+        answer = self.press(**fields)
+        assert answer.status == 303, (answer.status, answer.reason())
+        return answer.location.rstrip("/").rsplit("/", 1)[-1]
+
+    def look(self, export: str) -> dict[str, Any]:
+        answer = self.browser.get(f"/api/exports/{export}/")
+        assert answer.status == 200, answer.text[:500]
+        return dict(answer.json())
+
+    def await_end(self, export: str, seconds: float = 60) -> dict[str, Any]:
+        """The export once it is in a final state."""
+        final = ("ready", "failed", "cancelled", "expired")
+
+        def ended() -> dict[str, Any] | None:
+            seen = self.look(export)
+            return seen if seen["state"] in final else None
+
+        return dict(wait_until(ended, seconds, what=f"the end of export {export}"))
+
+    def download(self, export: str) -> bytes:
+        answer = self.browser.get(f"/exports/{export}/download/")
+        assert answer.status == 200, answer.status
+        return answer.body
+
+
+@contextmanager
+def running(
+    folder: Path, *names: str, database_url: str = "", seed: bool = True, **environment: str
+) -> Iterator[Stack]:
+    """A prepared site with these programs up (default: all but Beat), ended whatever happens."""
+    stack = Stack(folder, database_url, **environment)
+    try:
+        stack.start("redis")
+        stack.manage("migrate", "-v0")
+        stack.manage("collectstatic", "-v0", "--noinput")
+        if seed:
+            stack.manage("seed_demo", "-v0")
+        chosen = names or ("worker-high", "worker-bulk", "web")
+        stack.start(*chosen)
+        stack.await_workers()
+        yield stack
+    finally:
+        stack.end()

@@ -1,88 +1,15 @@
-"""The Celery app: two queues, bounded everything, and a reason for each setting that is not Celery's own default.
-
-The database is the truth and a message only a hint, so every choice here favours "lost or doubled, never stuck".
-"""
+"""The Celery app: its settings stand in celeryconfig.py; here, what happens when a process of it starts and ends."""
 
 import os
 from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, setup_logging, worker_ready, worker_shutting_down
-from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-HIGH, BULK = "high", "bulk"
-"""Queue names: `high` for what is short (notifications, planning, schedules, the sweep), `bulk` for rendering."""
-
-SOFT_LIMIT, HARD_LIMIT = 240, 300
-"""Seconds a task may run: at the first it is told, at the second its process is killed."""
-
-VISIBILITY_TIMEOUT = 900
-"""Seconds until Redis gives an unacknowledged message to another worker; a system check holds it above 2 x HARD_LIMIT."""
-
-
-def broker_url(redis_url: str) -> str:
-    """Redis's URL as kombu spells it: `unix:///path` is `redis+socket:///path` there."""
-    return redis_url.replace("unix://", "redis+socket://", 1) if redis_url.startswith("unix://") else redis_url
-
-
 app = Celery("carryall")
-app.conf.update(
-    broker_url=broker_url(settings.REDIS_URL),
-    timezone=settings.TIME_ZONE,
-    enable_utc=True,
-    # -- messages: primary keys only, so JSON is enough; gzip as the mission asks, worth it where a window is a group.
-    accept_content=["json"],
-    task_serializer="json",
-    task_compression="gzip",
-    # -- queues: by name, so that adding a task to an app edits nothing here unless it renders.
-    task_default_queue=HIGH,
-    task_routes={"exports.tasks.render_part": {"queue": BULK}, "exports.tasks.assemble_export": {"queue": BULK}},
-    # -- time limits on every task.
-    task_soft_time_limit=SOFT_LIMIT,
-    task_time_limit=HARD_LIMIT,
-    # -- acknowledge late; never let the broker decide on a retry: the row counts the attempts.
-    task_acks_late=True,
-    task_reject_on_worker_lost=False,  # True loops without end on a task that kills its worker
-    task_acks_on_failure=True,
-    task_acks_on_timeout=True,
-    worker_cancel_long_running_tasks_on_connection_loss=True,  # else a reset connection runs them twice at once
-    # -- results: in the database, and only of the tasks whose result somebody reads (they say ignore_result=False).
-    result_backend="django-db",
-    task_ignore_result=True,
-    result_extended=True,
-    result_expires=None,  # our own clean-up deletes in batches; Celery's is one unbounded DELETE
-    # -- workers: take one message at a time, so that the fair choice in the database stays fair.
-    worker_prefetch_multiplier=1,
-    worker_disable_prefetch=True,
-    worker_max_tasks_per_child=100,
-    worker_max_memory_per_child=400_000,  # KB; memory that WeasyPrint took is not given back
-    worker_soft_shutdown_timeout=20.0,
-    worker_enable_soft_shutdown_on_idle=True,
-    worker_send_task_events=True,  # the dashboard reads them
-    task_send_sent_event=True,
-    worker_hijack_root_logger=False,
-    # -- the connection: for ever on the worker's side, briefly on the publisher's.
-    broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,
-    task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
-    broker_transport_options={
-        "visibility_timeout": VISIBILITY_TIMEOUT,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "socket_timeout": 0.7,  # the click waits for this; workers and Beat get a longer one below
-        "socket_connect_timeout": 0.7,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
-        "queue_order_strategy": "priority",
-        "global_keyprefix": "carryall:",
-    },
-    # -- Beat: schedules live in the database, edits show within five seconds, and a run is written down at once.
-    beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
-    beat_max_loop_interval=5,
-    beat_sync_every=1,
-)
+app.config_from_object("config.celeryconfig")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["config"], related_name="slow")
 

@@ -7,6 +7,7 @@ under `var/`. `production` refuses to start while anything that would be unsafe 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import dj_database_url
 import dj_email_url
@@ -71,14 +72,14 @@ def _demo(env: Env, var_dir: Path) -> Environment:
         secret_key=env.str("SECRET_KEY", "") or secret_key(var_dir),
         var_dir=var_dir,
         database=_database(env, f"sqlite:///{var_dir}/db.sqlite3"),
-        redis_url=env.str("REDIS_URL", "") or f"unix://{redis_socket(var_dir)}",
+        redis_url=_redis(env, f"unix://{redis_socket(var_dir)}"),
         allowed_hosts=env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"]),
         csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
         email=_email(env, f"file://{var_dir}/mail"),
         default_from_email=env.str("DEFAULT_FROM_EMAIL", "Carryall <carryall@example.com>"),
         site_url=env.str("SITE_URL", f"http://127.0.0.1:{port}").rstrip("/"),
         process_name=env.str("PROCESS_NAME", "shell"),
-        time_zone=env.str("TIME_ZONE", "UTC"),
+        time_zone=_time_zone(env),
         https=False,
     )
 
@@ -93,14 +94,14 @@ def _production(env: Env, var_dir: Path) -> Environment:
         secret_key=env.str("SECRET_KEY"),
         var_dir=var_dir,
         database=_database(env, ""),
-        redis_url=env.str("REDIS_URL"),
+        redis_url=_redis(env, ""),
         allowed_hosts=env.list("ALLOWED_HOSTS"),
         csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
         email=_email(env, ""),
         default_from_email=env.str("DEFAULT_FROM_EMAIL"),
         site_url=env.str("SITE_URL").rstrip("/"),
         process_name=env.str("PROCESS_NAME", "shell"),
-        time_zone=env.str("TIME_ZONE", "UTC"),
+        time_zone=_time_zone(env),
         https=env.bool("HTTPS", True),
     )
 
@@ -131,11 +132,27 @@ def _production_faults(env: Env) -> list[str]:
 
 
 def _database(env: Env, default: str) -> dict[str, Any]:
-    url = env.str("DATABASE_URL", "") or default
-    parsed: dict[str, Any] = dict(dj_database_url.parse(url))
+    try:
+        parsed: dict[str, Any] = dict(dj_database_url.parse(env.str("DATABASE_URL", "") or default))
+    except ValueError:  # its own words may repeat the URL, with the password in it
+        parsed = {}
     if not parsed.get("ENGINE"):
         raise ImproperlyConfigured(f"DATABASE_URL is no database's URL: {_REQUIRED['DATABASE_URL']}")
     return parsed
+
+
+def _redis(env: Env, default: str) -> str:
+    url = env.str("REDIS_URL", "") or default
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured(f"REDIS_URL is no Redis's URL: {_REQUIRED['REDIS_URL']}")
+    return url
+
+
+def _time_zone(env: Env) -> str:
+    name = env.str("TIME_ZONE", "") or "UTC"
+    if name not in available_timezones():
+        raise ImproperlyConfigured(f"TIME_ZONE={name} is unknown: set it to an IANA name, as Europe/Berlin.")
+    return name
 
 
 def _email(env: Env, default: str) -> dict[str, Any]:

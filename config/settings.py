@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_celery_results",
     "django_htmx",
+    "csp",
     "durable",
     "notifications",
     "exports",
@@ -41,12 +42,14 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.middleware.user_time_zone",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -114,7 +117,7 @@ TIME_ZONE = ENVIRONMENT.time_zone
 USE_I18N = True
 USE_TZ = True
 
-# --- Files. Static files are public; artifacts are private and lie in no served folder. ----------------------------
+# --- Files. Static files are public; artifacts are private: in no served folder, given out by a view. ------------------
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
@@ -130,7 +133,6 @@ STORAGES = {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {
             "location": VAR_DIR / "artifacts",
-            "base_url": None,  # a private file has no URL; only the download view gives it out
             "file_permissions_mode": 0o600,
             "directory_permissions_mode": 0o700,
         },
@@ -155,6 +157,16 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from inside,
 SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {  # pages load nothing from elsewhere, and run and style nothing that stands in a page
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
 
 # --- The apps' own settings: every key and its default stands in the app's conf.py. -------------------------------
 
@@ -166,7 +178,7 @@ EXPORTS: dict[str, Any] = {
 }
 NOTIFICATIONS: dict[str, Any] = {"SITE_URL": SITE_URL}
 
-# --- Background work. The queues, limits and transport options stand in config/celery.py, each with its reason. ----
+# --- Background work: queues, limits and transport options stand in config/celeryconfig.py, each with its reason. ----
 
 REDIS_URL = ENVIRONMENT.redis_url
 DJANGO_CELERY_BEAT_TZ_AWARE = True

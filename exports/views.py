@@ -13,7 +13,6 @@ from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -35,15 +34,14 @@ POLLED_AT_MOST = 2 * PER_PAGE
 
 
 def for_users(view: View) -> View:
-    """Only for signed-in people, in their own time zone, and never out of a cache."""
+    """Only for signed-in people, and never out of a cache."""
 
     @never_cache
     @functools.wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _to_login(request)
-        with timezone.override(export_settings().time_zone_of(request.user)):
-            return view(request, *args, **kwargs)
+        return view(request, *args, **kwargs)
 
     return guarded
 

@@ -1,0 +1,24 @@
+"""What every page gets."""
+
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from exports.conf import export_settings
+
+
+def user_time_zone(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Moments on pages are those of the person's own clock."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return get_response(request)
+        with timezone.override(ZoneInfo(export_settings().time_zone_of(request.user))):
+            return get_response(request)
+
+    return answer

@@ -1,4 +1,4 @@
-"""From database values to what a format writes: a whole column of a batch at a time, so that a usual cell costs one call in C.
+"""From database values to what a format writes: a column of a batch at a time, so that a usual cell costs one call.
 
 A format says once, in a `Writers` table, how it writes each of six Python types; everything else a database may give is
 turned into one of the six first. So a column that yields values of another type than it says still comes out sensibly.
@@ -6,7 +6,6 @@ turned into one of the six first. So a column that yields values of another type
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,10 +41,24 @@ PYTHON: dict[ColumnType, type] = {
     ColumnType.DATETIME: datetime,
 }
 
-# U+FFFD for what UTF-8 cannot hold (lone surrogates); Python's own "replace" would write a question mark.
-UNENCODABLE = "exports.unencodable"
-codecs.register_error(UNENCODABLE, lambda error: (REPLACED * (error.end - error.start), error.end))  # type: ignore[attr-defined]
+EXACT = frozenset(PYTHON.values())
+PLAIN: Sequence[tuple[type | tuple[type, ...], Callable[[Any], Any]]] = (
+    (Enum, lambda value: as_plain(value.value)),
+    (int, int),
+    (float, lambda value: Decimal(repr(float(value)))),
+    (Decimal, Decimal),
+    (str, str.__str__),
+    (datetime, lambda value: datetime.combine(value.date(), value.timetz())),
+    (date, lambda value: date.fromordinal(value.toordinal())),
+    (time, lambda value: value.isoformat()),
+    (timedelta, duration_iso_string),
+    ((bytes, bytearray, memoryview), lambda value: bytes(value).hex()),
+    ((dict, list, tuple), lambda value: json.dumps(value, ensure_ascii=False, default=str)),
+    (object, str),
+)
+"""What a value of another type is turned into; the first line that fits."""
 
+NOT_IN_UTF8 = re.compile("[\ud800-\udfff]")
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -101,34 +114,9 @@ def _truth(value: Any) -> Any:
 
 def as_plain(value: Any) -> Any:
     """`value` as exactly one of the six types that formats write; str when nothing else fits."""
-    if type(value) in PYTHON_TYPES:
+    if type(value) in EXACT:
         return value
-    match value:
-        case Enum():
-            return as_plain(value.value)
-        case bool() | int():
-            return int(value)
-        case float():
-            return Decimal(repr(value))
-        case str():
-            return str.__str__(value)
-        case datetime():
-            return datetime.combine(value.date(), value.timetz())
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            return duration_iso_string(value)
-        case bytes() | bytearray() | memoryview():
-            return bytes(value).hex()
-        case dict() | list() | tuple():
-            return json.dumps(value, ensure_ascii=False, default=str)
-        case Decimal():
-            return Decimal(value)
-        case _:
-            return str(value)
-
-
-PYTHON_TYPES = frozenset(PYTHON.values())
+    return next(change for kind, change in PLAIN if isinstance(value, kind))(value)
 
 
 def moment(zone: ZoneInfo) -> Callable[[datetime], str]:
@@ -161,8 +149,8 @@ def encode(text: str) -> bytes:
     """UTF-8, with U+FFFD for each lone surrogate."""
     try:
         return text.encode()
-    except UnicodeEncodeError:
-        return text.encode(errors=UNENCODABLE)
+    except UnicodeEncodeError:  # Python's own "replace" would write question marks
+        return NOT_IN_UTF8.sub(REPLACED, text).encode()
 
 
 def for_xml(text: str) -> str:

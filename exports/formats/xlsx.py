@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cache
 from html import escape
@@ -53,9 +53,9 @@ class TooLong(ValueError):
 class Xlsx(Format):
     """A workbook, a new sheet after every 1,048,576 rows, written with one row in memory.
 
-    Numbers and dates are real ones wherever a cell holds them exactly: a number of more than 15 digits, and a date before
-    1900, is text. Date-times stand in the context's zone, without an offset, to the millisecond. Characters that XML
-    cannot hold become U+FFFD, line ends become LF. Formulas and links in text stay text.
+    Numbers and dates are real ones wherever a cell holds them exactly: a number of more than 15 digits, and a date
+    before 1900, is text. Date-times stand in the context's zone, without an offset, to the millisecond. Characters
+    that XML cannot hold become U+FFFD, line ends become LF. Formulas and links in text stay text.
     Raises FormatFailed on a text above 32,767 characters: it names the row and the column and cuts nothing.
     """
 
@@ -108,7 +108,7 @@ def _workbook(out: BinaryIO, context: RenderContext) -> Iterator[Workbook]:
         try:
             yield workbook
             workbook.close()
-        except FileCreateError as error:  # the operating system's own error, which says whether the disk is full
+        except FileCreateError as error:  # it hides the system's own error, which says whether the disk is full
             raise error.args[0] from None
         finally:
             for sheet in workbook.worksheets():
@@ -123,12 +123,12 @@ class _Sheets:
         self._context = context
         self._heading = workbook.add_format({"bold": True, "bottom": 1, "valign": "top", "text_wrap": True})
         self._format = cache(lambda looks: workbook.add_format({"num_format": looks}) if looks else None)
-        self._name = re.sub(r"[\[\]:*?/\\']", " ", for_xml(context.title))[:24].strip()
+        self._name = re.sub(r"[\[\]:*?/\\']", " ", for_xml(context.title))[:24].strip() or "Rows"
         self._sheet, self._row = self._begin(), 1
 
     def _begin(self) -> Worksheet:
         number = len(self._workbook.worksheets()) + 1
-        sheet = self._workbook.add_worksheet(f"{self._name or 'Rows'} {number}" if number > 1 else self._name or "Rows")
+        sheet = self._workbook.add_worksheet(self._name if number == 1 else f"{self._name} {number}")
         sheet.freeze_panes(1, 0)
         for index, column in enumerate(self._context.columns):
             label = for_xml(str(column.label))
@@ -205,7 +205,7 @@ def _unusual_decimal(value: Decimal) -> Cell:
     number = float(value)
     if len(digits) > EXACT_DIGITS or Decimal(repr(number)) != value:
         return Cell(f"{value:f}")
-    return Cell(number, _places(-cast(int, value.as_tuple().exponent)))
+    return Cell(number, _places(-cast("int", value.as_tuple().exponent)))
 
 
 @cache
@@ -214,7 +214,9 @@ def _places(places: int) -> str:
 
 
 def date_cell(value: date) -> Cell:
-    return Cell(_serial(datetime(value.year, value.month, value.day)), DAY) if value.year >= 1900 else Cell(value.isoformat())  # noqa: DTZ001
+    if value.year < 1900:
+        return Cell(value.isoformat())
+    return Cell(_serial(datetime.combine(value, time())), DAY)
 
 
 def datetime_cell(value: datetime) -> Cell:
@@ -241,8 +243,8 @@ def _where_too_long(
             except TooLong:
                 return FormatFailed(
                     gettext(
-                        "Row %(row)s has a text in the column “%(column)s” that is too long for Excel, whose cells hold "
-                        "%(limit)s characters. Nothing was cut: choose CSV or JSON Lines, which take any length."
+                        "Row %(row)s has a text in the column “%(column)s” that is too long for Excel, whose cells "
+                        "hold %(limit)s characters. Nothing was cut: choose CSV or JSON Lines, which take any length."
                     )
                     % {
                         "row": number_format(number, force_grouping=True),

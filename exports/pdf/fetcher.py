@@ -8,7 +8,8 @@ from weasyprint.urls import URLFetcher
 class Closed(URLFetcher):  # type: ignore[misc]
     """Refuses every address: no protocol, no redirect, no file, no data URL.
 
-    Our documents carry their style with them, and their fonts come from fontconfig. WeasyPrint logs a refusal and goes on.
+    Our documents carry their style with them, and their fonts come from fontconfig. WeasyPrint logs
+    a refusal and goes on.
     """
 
     def __init__(self) -> None:

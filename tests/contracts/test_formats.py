@@ -1,0 +1,152 @@
+"""What holds for every registered format, whoever wrote it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from io import BytesIO
+
+import pytest
+
+from exports.datasets import Column, ColumnType
+from exports.errors import ExportError, FormatFailed
+from exports.formats import Format, Row, formats
+from tests.support.formats import (
+    ALL_TYPES,
+    HARD_TEXTS,
+    LONG_TEXT,
+    ROW,
+    context,
+    read_csv,
+    read_jsonl,
+    read_pdf,
+    read_xlsx,
+)
+
+TEXT = (Column("text", "Text"),)
+EVERY = pytest.mark.parametrize("kind", list(formats), ids=lambda kind: kind.key)
+HARD = pytest.mark.parametrize("text", HARD_TEXTS.values(), ids=HARD_TEXTS)
+ODD_ROWS: list[Row] = [
+    (None, None, None, None, None, None),
+    ("", 0, Decimal(0), False, date(1, 1, 1), datetime(1, 1, 1, tzinfo=UTC)),
+    ("x", 2**70, Decimal("1E+40"), True, date(9999, 12, 31), datetime(9999, 12, 31, 23, 59, tzinfo=UTC)),
+    ("x", -5, Decimal("-0.00"), True, date(1899, 12, 31), datetime(1899, 12, 31, tzinfo=UTC)),
+    (5, "5", 5, 1, datetime(2024, 1, 1, tzinfo=UTC), date(2024, 1, 1)),
+    (1.5, 1.5, 1.5, "yes", "soon", "later"),
+    ({"a": 1}, [1], Decimal("NaN"), None, None, None),
+]
+
+
+def write(kind: Format, rows: list[Row], columns: tuple[Column, ...] = ALL_TYPES, *, first: bool = True) -> bytes:
+    out = BytesIO()
+    assert kind.write(iter(rows), out, context(columns, first=first)).rows == len(rows)
+    return out.getvalue()
+
+
+def texts(kind: Format, data: bytes) -> list[str]:
+    """The data cells of a file with one column of text, as a reader of the format finds them; "" for an empty one."""
+    match kind.key:
+        case "csv":
+            return [row[0] for row in read_csv(data)[1:]]
+        case "jsonl":
+            return [row["text"] for row in read_jsonl(data)]
+        case "xlsx":
+            return [row[0] or "" for row in read_xlsx(data)[0][1:]]
+        case _:
+            return ["\n".join(read_pdf(data))]
+
+
+def test_the_four_are_there() -> None:
+    assert {"csv", "jsonl", "xlsx", "pdf"} <= {kind.key for kind in formats}
+
+
+@EVERY
+def test_what_a_format_says_of_itself(kind: Format) -> None:
+    assert re.fullmatch(r"[a-z0-9]+", kind.key)
+    assert re.fullmatch(r"[a-z0-9.]+", kind.extension)
+    assert re.match(r"[a-z]+/[a-z0-9.+-]+", kind.content_type)
+    assert str(kind.label)
+    assert str(kind.hint)
+    assert kind.max_rows is None or kind.max_rows > 0
+
+
+@EVERY
+def test_no_rows_make_a_valid_file(kind: Format) -> None:
+    data = write(kind, [], TEXT)
+    assert texts(kind, data) == [] or "No rows" in texts(kind, data)[0]
+
+
+@EVERY
+def test_odd_values_of_every_type(kind: Format) -> None:
+    assert write(kind, ODD_ROWS)
+
+
+@EVERY
+@HARD
+def test_hard_text_comes_out(kind: Format, text: str) -> None:
+    (found,) = texts(kind, write(kind, [(text,)], TEXT)) or [""]  # a workbook has no empty rows at its end
+    if kind.key != "pdf":
+        assert _kept(found).removeprefix("'") == _kept(text), "nothing is lost, and only a guard is added"
+    elif text.isascii():
+        assert _kept(text) in _kept(found)
+    else:  # right-to-left letters, and marks, stand in a PDF in the order they are drawn in
+        assert _plain(text) <= _plain(found)
+
+
+LOST = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
+
+
+def _kept(text: str) -> str:
+    """What every format keeps: all but spaces and control characters. XlsxWriter escapes what Excel unescapes."""
+    return LOST.sub("", text.replace("_x005F_", "_"))
+
+
+def _plain(text: str) -> set[str]:
+    """The letters of scripts in which a letter has one shape."""
+    return {letter for letter in _kept(text) if letter.isascii() or letter in PLAIN}
+
+
+PLAIN = {chr(code) for code in (*range(0x370, 0x530), *range(0x4E00, 0xA000), *range(0xAC00, 0xD7A4))}
+
+
+@EVERY
+def test_a_very_long_cell_is_written_whole_or_refused(kind: Format) -> None:
+    if kind.key == "xlsx":
+        with pytest.raises(FormatFailed, match=r"Row 1 .*Text"):
+            write(kind, [(LONG_TEXT,)], TEXT)
+    else:
+        (found,) = texts(kind, write(kind, [(LONG_TEXT,)], TEXT))
+        assert found.count("long") >= LONG_TEXT.count("long")
+
+
+@EVERY
+def test_rows_are_taken_one_after_the_other(kind: Format) -> None:
+    """A format that stops, stops reading; an error of the rows comes through as it is."""
+
+    def rows() -> Iterator[Row]:
+        yield ROW
+        raise ExportError("from the dataset")
+
+    with pytest.raises(ExportError, match="from the dataset"):
+        kind.write(rows(), BytesIO(), context())
+
+
+@EVERY
+def test_the_same_rows_make_the_same_table(kind: Format) -> None:
+    columns = (Column("text", "Text", ColumnType.TEXT),)
+    rows: list[Row] = [(f"row {i}",) for i in range(30)]
+    assert texts(kind, write(kind, rows, columns)) == texts(kind, write(kind, rows, columns))
+
+
+@EVERY
+def test_parts_joined_are_the_whole(kind: Format) -> None:
+    if not kind.splittable:
+        return
+    rows: list[Row] = [(f"row {i}",) for i in range(1_000)]
+    cuts = [rows[:1], rows[1:300], [], rows[300:]]
+    parts = [BytesIO(write(kind, cut, TEXT, first=index == 0)) for index, cut in enumerate(cuts)]
+    out = BytesIO()
+    kind.assemble(parts, out)
+    assert out.getvalue() == write(kind, rows, TEXT)

@@ -1,0 +1,97 @@
+"""What the tests of formats share: columns, a context, hard values, and files read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from io import BytesIO, StringIO
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from openpyxl import load_workbook
+from pypdf import PdfReader
+
+from exports.datasets import Column, ColumnType
+from exports.formats import Format, RenderContext, Row, formats
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = datetime(2024, 7, 1, 12, 0, tzinfo=UTC)
+TYPES = tuple(ColumnType)
+ALL_TYPES = tuple(Column(kind.value, kind.value.title(), kind) for kind in TYPES)
+"""One column of each type, in the order of ColumnType: text, integer, decimal, boolean, date, datetime."""
+
+HARD_TEXTS = {
+    "quotes": "He said \"no\", twice; 'so' did I",
+    "newlines": "first\nsecond\r\nthird\rfourth\n",
+    "emoji with joiners": "👩‍👩‍👧‍👦 👍🏽 🏳️‍🌈",
+    "right to left": "שלום עולם مرحبا بالعالم",
+    "CJK": "東京都渋谷区 北京市 서울",
+    "combining marks": "e\u0301 n\u0303 Z\u0351\u036b\u0343",
+    "control characters": "a\x01b\x08c\x1bd\x7fe\x85f\u2028g\u2029h",
+    "NUL": "a\0b",
+    "lone surrogate": "a\ud800b\udfff",
+    "no character": "\ufffe\uffff",
+    "leading zeros": "00042",
+    "formula": "=1+1",
+    "formula after spaces": "  =cmd|'/c calc'!A1",
+    "minus": "-5",
+    "command": "@SUM(A1:A9)",
+    "script": "</script><script>alert(1)</script>",
+    "template": "{{ settings.SECRET_KEY }} {% now 'Y' %} %s %(x)s {0}",
+    "HTML": "<b>html</b> &amp; & <!-- -->",
+    "rich string": "<r><t>raw</t></r>",
+    "escape of XlsxWriter": "_x0041_",
+    "link": "https://example.com/?a=1&b=2",
+    "empty": "",
+    "blank": "   ",
+    "backslashes": r"C:\new (folder) \( \) \\",
+}
+LONG_TEXT = "a long one, " * 8_334
+"""100,008 characters."""
+
+
+def context(columns: Sequence[Column] = ALL_TYPES, *, first: bool = True, **changes: Any) -> RenderContext:
+    plain: dict[str, Any] = {
+        "title": "Orders",
+        "owner": "Ада & Söhne <GmbH>",
+        "period": "1 to 31 July 2024",
+        "zone": BERLIN,
+        "requested_at": NOON,
+    }
+    return RenderContext(columns=columns, first=first, **(plain | changes))
+
+
+def write(key: str, rows: Iterable[Row], where: RenderContext | None = None) -> bytes:
+    """The file that the format writes."""
+    out = BytesIO()
+    kind(key).write(rows, out, where or context())
+    return out.getvalue()
+
+
+def kind(key: str) -> Format:
+    return formats.get(key)
+
+
+def read_csv(data: bytes) -> list[list[str]]:
+    return list(csv.reader(StringIO(data.decode(), newline=""), strict=True))
+
+
+def read_jsonl(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line, parse_float=Decimal) for line in data.decode().split("\n")[:-1]]
+
+
+def read_xlsx(data: bytes) -> list[list[tuple[Any, ...]]]:
+    """The rows of each sheet, None for an empty cell."""
+    book = load_workbook(BytesIO(data))
+    return [list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
+
+
+def read_pdf(data: bytes) -> list[str]:
+    """The text of each page."""
+    return [page.extract_text() for page in PdfReader(BytesIO(data)).pages]
+
+
+ROW: Row = ("text", 42, Decimal("12.50"), True, date(2024, 7, 1), NOON)

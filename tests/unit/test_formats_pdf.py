@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import gc
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from io import BytesIO
+from typing import Any, NoReturn
+
+import pytest
+from django.test import override_settings
+from django.utils import translation
+from pypdf import PdfReader
+
+from exports.datasets import Column, ColumnType
+from exports.errors import TooLarge
+from exports.formats import Written
+from exports.pdf.document import write_pdf
+from exports.pdf.fetcher import Closed
+from exports.pdf.widths import PORTRAIT, shares
+from tests.support.formats import ALL_TYPES, ROW, context, kind, read_pdf, write
+
+ONE = (Column("a", "Alpha"),)
+
+
+def test_the_page_says_whose_and_what() -> None:
+    (page,) = read_pdf(write("pdf", [ROW]))
+    for words in (
+        "Orders",
+        "Ада & Söhne <GmbH>",
+        "1 to 31 July 2024",
+        "Page 1 of 1",
+        "01/07/2024 14:00 (Europe/Berlin)",
+    ):
+        assert words in page
+    for words in ("Text", "Integer", "Decimal", "42", "12.50", "Yes", "01/07/2024"):
+        assert words in page
+
+
+def test_document_information() -> None:
+    found = PdfReader(BytesIO(write("pdf", [ROW]))).metadata
+    assert found is not None
+    assert (found.title, found.author) == ("Orders", "Ада & Söhne <GmbH>")
+
+
+def test_headings_and_page_numbers_on_each_page() -> None:
+    pages = read_pdf(write("pdf", [(f"row {i}",) for i in range(120)], context(ONE)))
+    assert len(pages) > 1
+    for number, page in enumerate(pages, 1):
+        assert "Alpha" in page
+        assert f"Page {number} of {len(pages)}" in page
+    assert [line for page in pages for line in page.split("\n") if line.startswith("row ")] == [
+        f"row {i}" for i in range(120)
+    ]
+
+
+def test_rows_and_pages_are_counted() -> None:
+    out = BytesIO()
+    assert kind("pdf").write([("a",)] * 3, out, context(ONE)) == Written(3, 1)
+
+
+def test_no_rows() -> None:
+    (page,) = read_pdf(write("pdf", []))
+    assert "No rows in this period" in page
+
+
+def test_nothing_is_markup() -> None:
+    text = "<b>html</b> </style> {{ 1 }} {% now 'Y' %} &amp;"
+    (page,) = read_pdf(write("pdf", [(text,)], context(ONE, title=text, owner=text, period=text)))
+    assert page.replace("\n", " ").count("<b>html</b> </style> {{ 1 }} {% now 'Y' %} &amp;") >= 4
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "day"), [("en-gb", "1,234.50", "24/06/1812"), ("de", "1.234,50", "24.06.1812")]
+)
+def test_numbers_and_dates_are_for_people(language: str, number: str, day: str) -> None:
+    columns = [
+        Column("a", "A", ColumnType.DECIMAL),
+        Column("b", "B", ColumnType.DATE),
+        Column("c", "C", ColumnType.INTEGER),
+    ]
+    with translation.override(language):
+        (page,) = read_pdf(write("pdf", [(Decimal("1234.50"), date(1812, 6, 24), 2024)], context(columns)))
+    assert number in page
+    assert day in page
+    assert "2024" in page
+
+
+@pytest.mark.parametrize("value", [Decimal("NaN"), Decimal("1E+30"), datetime.max.replace(tzinfo=UTC), 5, None, ["a"]])
+def test_any_value_has_a_place(value: Any) -> None:
+    assert read_pdf(write("pdf", [(value,) * 6]))
+
+
+@override_settings(EXPORTS={"PDF_MAX_ROWS": 1_000})
+def test_more_rows_than_it_takes_are_refused() -> None:
+    assert kind("pdf").max_rows == 1_000
+    assert "1,000 rows" in str(kind("pdf").hint)
+    rows = iter([("a",)] * 5_000)
+    with pytest.raises(TooLarge, match="1,000 rows"):
+        write("pdf", rows, context(ONE))
+    assert len(list(rows)) > 3_000, "it stopped reading at the limit"
+
+
+@pytest.mark.parametrize("text", ["x" * 50_000, "long text " * 5_000, "line\n" * 500])
+def test_a_row_higher_than_a_page_ends(text: str) -> None:
+    pages = read_pdf(write("pdf", [("before",), (text,), ("after",)], context(ONE)))
+    joined = "".join("".join(pages).split())
+    assert len(pages) > 2
+    assert "after" in joined
+    assert joined.count(text[0]) >= text.count(text[0])
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "http://127.0.0.1:9/", "https://example.com/", "data:text/css,a"]
+)
+def test_documents_load_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def spy(self: Closed, url: str, headers: dict[str, str] | None = None) -> NoReturn:
+        asked.append(url)
+        refuse(self, url, headers)
+
+    refuse = Closed.fetch
+    monkeypatch.setattr(Closed, "fetch", spy)
+    out = BytesIO()
+    html = f'<link rel=stylesheet href="{url}"><img src="{url}"><link rel=attachment href="{url}"><p>still here'
+    assert write_pdf(html, out) == 1
+    assert url in asked
+    assert "still here" in read_pdf(out.getvalue())[0]
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "data:text/plain,a", "relative"])
+def test_the_fetcher_refuses(url: str) -> None:
+    for ask in (Closed().fetch, Closed(), Closed().open):
+        with pytest.raises(ValueError, match="Documents load nothing"):
+            ask(url)
+
+
+def test_the_collector_is_left_as_it_was() -> None:
+    before = gc.get_threshold()
+    write_pdf("<p>a", BytesIO())
+    assert gc.get_threshold() == before
+
+
+def test_short_columns_keep_their_width_and_wide_ones_give_way() -> None:
+    labels = ["Short", *["Wide"] * 9]
+    narrow, *wide = shares(labels, [["12345678", *["many words " * 9] * 9]] * 3)
+    assert narrow == 10
+    assert set(wide) == {wide[0]}
+    assert wide[0] < 36
+    assert sum(shares(["A", "B"], [["a", "b"]])) < PORTRAIT
+
+
+def test_many_columns_lie_on_the_side() -> None:
+    def width(columns: int) -> float:
+        data = write("pdf", [("some text here",) * columns], context([Column(f"c{i}", "C") for i in range(columns)]))
+        return float(PdfReader(BytesIO(data)).pages[0].mediabox.width)
+
+    assert width(3) < 600 < width(12)
+
+
+def test_all_types_fit() -> None:
+    assert len(read_pdf(write("pdf", [ROW] * 10, context(ALL_TYPES)))) == 1

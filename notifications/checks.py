@@ -31,9 +31,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         hint = "Set it to the site's public address, as https://example.com."
         faults.append(Error(words, hint=hint, id="notifications.E002"))
     if config.attachment_storage not in settings.STORAGES:
-        words = (
-            f"NOTIFICATIONS['ATTACHMENT_STORAGE'] is {config.attachment_storage!r}, which is not in STORAGES."
-        )
+        words = f"NOTIFICATIONS['ATTACHMENT_STORAGE'] is {config.attachment_storage!r}, which is not in STORAGES."
         hint = "Choose one of: " + ", ".join(settings.STORAGES)
         faults.append(Error(words, hint=hint, id="notifications.E003"))
     return faults
@@ -42,9 +40,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 @register(Tags.templates)
 def check_templates(**_: Any) -> list[CheckMessage]:
     """Each kind has each channel's templates, and they compile."""
-    names = [
-        template_name(kind.key, file) for kind in kinds for channel in channels for file in channel.templates
-    ]
+    names = [template_name(kind.key, file) for kind in kinds for channel in channels for file in channel.templates]
     return [fault for name in names for fault in _template_faults(name)]
 
 
@@ -55,9 +51,5 @@ def _template_faults(name: str) -> list[CheckMessage]:
         hint = "Each kind of notification needs the templates that each channel names: add it."
         return [Error(f"The template {name} is missing.", hint=hint, id="notifications.E004")]
     except TemplateSyntaxError as error:
-        return [
-            Error(
-                f"The template {name} is broken: {error}", hint="Mend the template.", id="notifications.E005"
-            )
-        ]
+        return [Error(f"The template {name} is broken: {error}", hint="Mend the template.", id="notifications.E005")]
     return []

@@ -32,9 +32,7 @@ def deliver(pk: int) -> None:
             _attempt(lease)
     except LeaseLost:
         logger.info("%s: somebody else holds it after attempt %d.", lease.work, lease.attempt)
-    except (
-        DatabaseError
-    ) as error:  # it cannot even be written down: the lease runs out and the sweep opens the row
+    except DatabaseError as error:  # it cannot even be written down: the lease runs out and the sweep opens the row
         logger.warning("%s: the database is away (%s); the sweep will try again.", lease.work, error)
         connection.close()
 
@@ -42,7 +40,7 @@ def deliver(pk: int) -> None:
 def park(delivery: Delivery) -> None:
     """The sweep's end for a delivery whose last attempt died without a word."""
     logger.error("%s: parked after attempt %d died without a word.", delivery, delivery.attempt)
-    delivery.held_rows().update(
+    delivery.dead_rows().update(
         state=State.FAILED,
         next_attempt_at=None,
         lease_until=None,
@@ -82,9 +80,7 @@ def _record_sent(lease: Lease[Delivery]) -> None:
         try:
             return _finish(lease)
         except DatabaseError as error:
-            logger.warning(
-                "%s was sent; writing that down failed (%s) and is tried again.", lease.work, error
-            )
+            logger.warning("%s was sent; writing that down failed (%s) and is tried again.", lease.work, error)
             connection.close()
             time.sleep(pause)
     return _finish(lease)

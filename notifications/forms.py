@@ -22,9 +22,7 @@ class PreferencesForm(forms.Form):
         staff = getattr(user, "is_staff", False)
         self.kinds = [kind for kind in kinds if staff or not kind.staff_only]
         self.channels = list(channels)
-        said = {
-            (row.kind, row.channel): row.enabled for row in Preference.objects.filter(user_id=self._user_pk)
-        }
+        said = {(row.kind, row.channel): row.enabled for row in Preference.objects.filter(user_id=self._user_pk)}
         for kind in self.kinds:
             for channel in self.channels:
                 default = said.get((kind.key, channel.key), channel.key in kind.default_channels)
@@ -38,9 +36,7 @@ class PreferencesForm(forms.Form):
 
     def rows(self) -> list[tuple[Kind, list[forms.BoundField]]]:
         """For the page's table: each kind with its boxes, in the order of `channels`."""
-        return [
-            (kind, [self[_name(kind.key, channel.key)] for channel in self.channels]) for kind in self.kinds
-        ]
+        return [(kind, [self[_name(kind.key, channel.key)] for channel in self.channels]) for kind in self.kinds]
 
     def save(self) -> None:
         """Write what was said, each box a row."""

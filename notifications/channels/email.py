@@ -96,9 +96,7 @@ def _attachment(key: str) -> tuple[str, bytes, str]:
                 )
             return name, file.read(), mimetypes.guess_type(name)[0] or "application/octet-stream"
     except FileNotFoundError as error:
-        raise DeliveryError(
-            f"The attachment {name} is gone.", permanent=True, code="attachment_gone"
-        ) from error
+        raise DeliveryError(f"The attachment {name} is gone.", permanent=True, code="attachment_gone") from error
     except OSError as error:
         words = f"The attachment {name} cannot be read: {error}"
         raise DeliveryError(words, permanent=False, code="attachment_unreadable") from error
@@ -129,10 +127,6 @@ def explain(error: Exception) -> DeliveryError:
             return DeliveryError(words, permanent=True, code="mail_unwritable")
 
 
-def _refused(
-    what: str, code: int, reply: bytes | str, *, permanent: bool, name: str = "mail_refused"
-) -> DeliveryError:
+def _refused(what: str, code: int, reply: bytes | str, *, permanent: bool, name: str = "mail_refused") -> DeliveryError:
     text = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
-    return DeliveryError(
-        one_line(f"The mail server refused {what}: {code} {text}"), permanent=permanent, code=name
-    )
+    return DeliveryError(one_line(f"The mail server refused {what}: {code} {text}"), permanent=permanent, code=name)

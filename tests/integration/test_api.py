@@ -1,0 +1,160 @@
+"""The API: what goes in, what comes out, and every refusal as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.test import Client
+
+from exports.models import Export
+from exports.states import State
+from tests.support.shop import in_state, orders, ready
+
+pytestmark = pytest.mark.django_db
+LIST = "/api/exports/"
+BAD_PERIOD = (422, "bad_period", "period")
+GOOD = {"dataset": "orders", "format": "csv", "period": "all"}
+
+
+@pytest.fixture
+def api(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def send(api: Client, sent: object) -> Any:
+    body = sent if isinstance(sent, str) else json.dumps(sent)
+    return api.post(LIST, body, content_type="application/json")
+
+
+def error(answer: Any) -> tuple[int, str, str | None]:
+    """Status, code and field of a refusal, which always has a sentence."""
+    found = answer.json()["error"]
+    assert found["message"]
+    return answer.status_code, found["code"], found["field"]
+
+
+def test_a_request_is_accepted_and_points_to_itself(api: Client) -> None:
+    answer = send(api, GOOD | {"fields": ["number", "total"]})
+    export = Export.objects.get()
+    assert (answer.status_code, answer["Location"]) == (202, f"/api/exports/{export.uuid}/")
+    told = answer.json()
+    assert (told["id"], told["state"], told["existing"], told["progress"]) == (str(export.uuid), "queued", False, None)
+    assert told["fields"] == ["number", "total"]
+
+
+def test_a_form_does_as_well_and_the_same_request_is_recognised(api: Client) -> None:
+    first, again = api.post(LIST, GOOD), send(api, GOOD)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert (first.json()["existing"], again.json()["existing"]) == (False, True)
+    assert first.json()["id"] == again.json()["id"]
+
+
+def test_dates_alone_mean_the_custom_period(api: Client) -> None:
+    sent = {"dataset": "orders", "format": "csv", "date_from": "2026-01-01", "date_to": "2026-01-31"}
+    told = send(api, sent).json()
+    assert told["period"] == "custom"
+    assert (told["period_start"], told["period_end"]) == ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_a_ready_export_says_all_about_its_file(api: Client, ada: User) -> None:
+    orders(ada, 4)
+    export = ready(ada)
+    told = api.get(f"{LIST}{export.uuid}/").json()
+    assert (told["state"], told["progress"], told["rows_done"], told["rows_total"]) == ("ready", 1.0, 4, 4)
+    assert (told["size"], told["sha256"], told["filename"]) == (export.size, export.sha256, export.filename)
+    assert told["error"] is None
+    assert len(api.get(told["download_url"]).getvalue()) == told["size"]
+
+
+def test_a_failed_export_says_why(api: Client, ada: User) -> None:
+    told = api.get(f"{LIST}{in_state(ada, State.FAILED).uuid}/").json()
+    assert told["error"] == {"code": "disk_full", "message": "There was no room left."}
+    assert (told["download_url"], told["sha256"]) == (None, None)
+
+
+def test_the_list_is_ones_own_newest_first_in_pages(api: Client, ada: User, bob: User) -> None:
+    mine = [str(in_state(ada, State.CANCELLED).uuid) for _ in range(21)]
+    in_state(bob, State.CANCELLED)
+    first = api.get(LIST).json()
+    second = api.get(first["next"]).json()
+    assert [each["id"] for each in first["exports"] + second["exports"]] == mine[::-1]
+    assert (first["total"], second["next"]) == (21, None)
+
+
+def test_cancel_and_retry(api: Client, ada: User) -> None:
+    path = f"{LIST}{in_state(ada, State.QUEUED).uuid}/"
+    cancelled, late, again = api.post(f"{path}cancel/"), api.post(f"{path}cancel/"), api.post(f"{path}retry/")
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    assert error(late) == (409, "wrong_state", None)
+    assert (again.status_code, again.json()["state"]) == (202, "queued")
+
+
+def test_an_expired_export_is_gone(api: Client, ada: User) -> None:
+    assert error(api.post(f"{LIST}{in_state(ada, State.EXPIRED).uuid}/retry/")) == (410, "expired", None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "refused"),
+    [
+        ('{"dataset": ', (400, "bad_json", None)),
+        ("[1]", (400, "bad_json", None)),
+        ("\ud800", (400, "bad_json", None)),
+        (GOOD | {"colour": "red"}, (400, "unknown_key", "colour")),
+        (GOOD | {"dataset": 7}, (400, "bad_value", "dataset")),
+        (GOOD | {"fields": "number"}, (422, "bad_request", "fields")),
+        ({"format": "csv"}, (422, "bad_request", "dataset")),
+        (GOOD | {"dataset": "secrets"}, (422, "unknown_dataset", "dataset")),
+        (GOOD | {"format": "doc"}, (422, "unknown_format", "format")),
+        (GOOD | {"fields": ["shoe size"]}, (422, "unknown_field", "fields")),
+        (GOOD | {"period": "fortnight"}, (422, "bad_period", "period")),
+        (GOOD | {"period": "ytd", "date_from": "2026-01-01"}, (422, "bad_period", "period")),
+        (GOOD | {"period": "custom", "date_from": "1 May"}, (422, "bad_request", "date_from")),
+        (GOOD | {"period": "custom", "date_from": "2026-02-02", "date_to": "2026-02-01"}, BAD_PERIOD),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_recorded(api: Client, sent: Any, refused: tuple[int, str, str]) -> None:
+    body = sent.encode("utf-8", "surrogatepass") if isinstance(sent, str) else json.dumps(sent)
+    assert error(api.post(LIST, body, content_type="application/json")) == refused
+    assert Export.objects.count() == 0
+
+
+def test_another_kind_of_body_is_refused(api: Client) -> None:
+    assert error(api.post(LIST, "dataset: orders", content_type="text/yaml")) == (400, "bad_content_type", None)
+
+
+def test_too_many_and_unrecorded_say_when_to_come_back(api: Client, settings: Any) -> None:
+    with patch.object(Export, "save", side_effect=OperationalError("locked")):
+        unrecorded = send(api, GOOD)
+    assert (error(unrecorded), unrecorded["Retry-After"]) == ((503, "not_recorded", None), "60")
+    settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 0}
+    assert error(send(api, GOOD)) == (429, "too_many", None)
+
+
+def test_strangers_and_wrong_methods(client: Client, api: Client, ada: User) -> None:
+    assert error(Client().get(LIST)) == (401, "not_signed_in", None)
+    answer = api.delete(LIST)
+    assert (error(answer), answer["Allow"]) == ((405, "wrong_method", None), "GET, HEAD, POST")
+
+
+def test_somebody_elses_export_and_nonsense_are_not_found(api: Client, bob: User) -> None:
+    other = in_state(bob, State.QUEUED)
+    for path in (f"{other.uuid}/", "nonsense/", "00000000-0000-0000-0000-000000000000/"):
+        assert error(api.get(LIST + path)) == (404, "not_found", None)
+    assert error(api.post(f"{LIST}{other.uuid}/cancel/")) == (404, "not_found", None)
+
+
+def test_csrf_is_enforced_with_a_readable_answer(ada: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(ada)
+    assert error(send(strict, GOOD)) == (403, "csrf", None)
+    strict.get("/exports/")
+    token = strict.cookies["csrftoken"].value
+    answer = strict.post(LIST, json.dumps(GOOD), content_type="application/json", headers={"X-CSRFToken": token})
+    assert answer.status_code == 202

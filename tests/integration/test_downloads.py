@@ -1,0 +1,168 @@
+"""The download: whose it is, what is checked, what arrives, and what is recorded."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import patch
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from django.http import StreamingHttpResponse
+from django.test import Client
+
+from exports.datasets import datasets
+from exports.downloads import FileMissing, Transfer
+from exports.models import Download, Export
+from exports.requests import expire_export
+from exports.states import State
+from tests.support.shop import in_state, orders, ready
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+
+
+@pytest.fixture
+def page(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def export(ada: User) -> Export:
+    orders(ada, 5)
+    return ready(ada)
+
+
+def url(export: Export) -> str:
+    return f"/exports/{export.uuid}/download/"
+
+
+def text(response: Any) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def test_the_file_arrives_whole_with_its_name_and_checksum(page: Client, export: Export) -> None:
+    answer = page.get(url(export))
+    body = answer.getvalue()
+    digest = hashlib.sha256(body)
+    assert (answer.status_code, len(body), digest.hexdigest()) == (200, export.size, export.sha256)
+    assert {name: answer[name] for name in ("Content-Length", "Content-Disposition", "ETag", "Repr-Digest")} == {
+        "Content-Length": str(export.size),
+        "Content-Disposition": f'attachment; filename="{export.filename}"',
+        "ETag": f'"{export.sha256}"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
+    }
+    assert answer["Content-Type"].startswith("text/csv")
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert {"private", "no-store"} <= set(answer["Cache-Control"].split(", "))
+
+
+def test_a_file_of_many_blocks_arrives_whole(page: Client, export: Export) -> None:
+    with patch("exports.downloads.BLOCK", 64):
+        blocks = list(cast("StreamingHttpResponse", page.get(url(export))))
+    assert hashlib.sha256(b"".join(blocks)).hexdigest() == export.sha256
+    assert max(map(len, blocks)) == 64
+
+
+def test_names_beyond_ascii_survive(page: Client, export: Export) -> None:
+    Export.objects.update(filename='Aufträge "2026".csv')
+    answer = page.get(url(export))
+    assert answer["Content-Disposition"] == "attachment; filename*=utf-8''Auftr%C3%A4ge%20%222026%22.csv"
+    answer.getvalue()
+
+
+def test_an_empty_export_is_a_file_too(page: Client, ada: User) -> None:
+    export = ready(ada, format="jsonl")
+    answer = page.get(url(export))
+    assert (answer.status_code, answer.getvalue(), answer["Content-Length"]) == (200, b"", "0")
+    assert Download.objects.get().finished_at is not None
+
+
+def test_a_whole_download_is_recorded_and_shown(page: Client, ada: User, export: Export) -> None:
+    page.get(url(export)).getvalue()
+    record = Download.objects.get()
+    assert (record.export, record.user) == (export, ada)
+    assert record.finished_at is not None
+    assert record.finished_at >= record.started_at
+    assert "You downloaded it on" in text(page.get(export.get_absolute_url()))
+
+
+def test_a_broken_off_download_is_not_counted(ada: User, export: Export, artifacts: Path) -> None:
+    record = Download.objects.create(export=export, user=ada)
+    with patch("exports.downloads.BLOCK", 64), (artifacts / export.artifact).open("rb") as file:
+        transfer = Transfer(export, file, record)
+        assert len(next(iter(transfer))) == 64  # more is there, and nobody asks for it
+        transfer.close()
+        assert file.closed
+    record.refresh_from_db()
+    assert record.finished_at is None
+
+
+def test_head_gives_the_headers_and_counts_nothing(page: Client, export: Export) -> None:
+    answer = page.head(url(export))
+    assert (answer.status_code, answer.content, answer["Content-Length"]) == (200, b"", str(export.size))
+    assert Download.objects.count() == 0
+
+
+def test_expired_is_410_with_a_way_to_a_new_one(page: Client, export: Export) -> None:
+    expire_export(export)
+    answer = page.get(url(export))
+    assert answer.status_code == 410
+    assert "This file has expired" in text(answer)
+    assert "/exports/?dataset=orders&amp;format=csv&amp;period=all" in answer.content.decode()
+
+
+def test_the_database_clock_ends_a_file_before_the_purge_does(page: Client, export: Export) -> None:
+    Export.objects.update(expires_at=Now())
+    assert page.get(url(export)).status_code == 410
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RENDERING, State.FAILED, State.CANCELLED])
+def test_without_a_file_there_is_a_sentence(page: Client, ada: User, state: State) -> None:
+    answer = page.get(url(in_state(ada, state)))
+    assert answer.status_code == 409
+    assert "This export has no file to download." in text(answer)
+
+
+def test_a_lost_right_closes_the_file(page: Client, export: Export) -> None:
+    with patch.object(type(datasets.get("orders")), "permitted", return_value=False):
+        answer = page.get(url(export))
+    assert answer.status_code == 403
+    assert "You no longer have access to this data" in text(answer)
+
+
+def test_data_that_is_no_longer_offered_is_closed(page: Client, export: Export) -> None:
+    Export.objects.update(dataset="gone")
+    assert page.get(url(export)).status_code == 403
+
+
+def test_a_missing_file_is_said_and_logged(
+    page: Client, export: Export, artifacts: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (artifacts / export.artifact).unlink()
+    answer = page.get(url(export))
+    assert answer.status_code == 410
+    assert "The file of this export is no longer there" in text(answer)
+    assert "Make a new one" in text(answer)
+    assert str(export.uuid) in caplog.text
+
+
+def test_a_file_of_the_wrong_length_is_never_sent(page: Client, export: Export, artifacts: Path) -> None:
+    with (artifacts / export.artifact).open("ab") as file:
+        file.write(b"more")
+    assert page.get(url(export)).status_code == 410
+
+
+def test_a_damaged_file_never_arrives_whole(ada: User, export: Export, artifacts: Path) -> None:
+    path = artifacts / export.artifact
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    record = Download.objects.create(export=export, user=ada)
+    sent: list[bytes] = []
+    with patch("exports.downloads.BLOCK", 64), path.open("rb") as file, pytest.raises(FileMissing):
+        sent.extend(Transfer(export, file, record))
+    assert sum(map(len, sent)) < (export.size or 0)
+    assert Download.objects.get().finished_at is None

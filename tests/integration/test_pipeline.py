@@ -1,0 +1,184 @@
+"""The worker side, step by step: plan, render, assemble, and one end that the owner is told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from pytest_django import Settings
+
+from exports import pipeline
+from exports.models import Export, Part
+from exports.states import PartState, State
+from tests.support import hints
+from tests.support.exports import (
+    PLACED,
+    Errands,
+    ask,
+    content_of,
+    errands,
+    export_in,
+    files,
+    part_in,
+    registered,
+    run,
+    step,
+    told,
+    work,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts", "small_parts")]
+
+
+@pytest.fixture
+def small_parts(settings: Settings) -> Iterator[None]:
+    """Errands under their key, ten rows a part."""
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    with registered(Errands):
+        yield
+
+
+# --- plan -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (9, [9]), (10, [10]), (11, [10, 1]), (35, [10, 10, 10, 5])])
+def test_parts_cover_the_rows(ada: User, rows: int, sizes: list[int]) -> None:
+    keys = errands(rows)
+    export = ask(ada)
+    step("plan_export", export.pk)
+    export.refresh_from_db()
+    parts = list(export.parts.order_by("index"))
+    assert [part.rows for part in parts] == sizes
+    assert (export.state, export.rows, sum(sizes)) == (State.RENDERING, rows, rows)
+    assert (parts[0].first_key, parts[-1].last_key) == (str(keys[0]), str(keys[-1]))
+    assert export.started_at is not None
+
+
+def test_a_format_that_cannot_be_joined_gets_one_part(ada: User) -> None:
+    errands(35)
+    export = ask(ada, "xlsx")
+    step("plan_export", export.pk)
+    assert [part.rows for part in export.parts.all()] == [35]
+
+
+def test_planning_fills_the_window(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2}
+    errands(50)
+    export = ask(ada)
+    hints.sent.clear()
+    step("plan_export", export.pk)
+    first = list(export.parts.order_by("index").values_list("pk", flat=True)[:2])
+    assert hints.sent == [("exports.tasks.render_part", tuple(first))]
+
+
+def test_a_second_plan_message_does_nothing(ada: User) -> None:
+    errands(35)
+    export = ask(ada)
+    step("plan_export", export.pk)
+    parts = list(export.parts.values())
+    step("plan_export", export.pk)
+    assert list(export.parts.values()) == parts
+
+
+# --- the whole way --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx", "pdf"])
+def test_an_export_comes_to_its_file(ada: User, kind: str) -> None:
+    errands(35)
+    export = run(ada, kind)
+    assert (export.state, export.rows, export.error_code) == (State.READY, 35, "")
+    content = content_of(export)
+    assert (export.size, files()) == (len(content), {export.artifact})
+    assert export.filename.endswith(f".{kind}")
+    assert set(export.parts.values_list("state", flat=True)) == {PartState.JOINED}
+    assert told(ada) == ["export_ready"]
+
+
+def test_the_parts_are_joined_in_order_under_one_header(ada: User) -> None:
+    keys = errands(35)
+    lines = content_of(run(ada)).decode("utf-8-sig").splitlines()
+    assert lines[0] == "Number,Done by"
+    assert lines[1:] == [f"{key},worker {n}" for n, key in enumerate(keys)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx", "pdf"])
+def test_no_rows_make_an_empty_but_valid_file(ada: User, kind: str) -> None:
+    export = run(ada, kind)
+    assert (export.state, export.rows, export.parts.count()) == (State.READY, 0, 1)
+    assert export.parts.get().first_key == ""
+    if kind == "csv":
+        assert content_of(export).decode("utf-8-sig") == "Number,Done by\r\n"
+
+
+def test_only_the_chosen_columns_and_days(ada: User) -> None:
+    errands(3)
+    day = PLACED.date()
+    export = run(ada, period="custom", date_from=day, date_to=day, fields=["done_by"])
+    assert content_of(export).decode("utf-8-sig").splitlines() == ["Done by", "worker 0", "worker 1", "worker 2"]
+    before = run(ada, period="custom", date_from=day - timedelta(days=2), date_to=day - timedelta(days=1))
+    assert before.rows == 0
+
+
+def test_a_row_that_is_made_after_the_planning_is_left_out(ada: User) -> None:
+    errands(12)
+    export = ask(ada)
+    step("plan_export", export.pk)
+    errands(5)
+    hints.sent[:] = [("exports.tasks.render_part", tuple(export.parts.values_list("pk", flat=True)))]
+    work(export)
+    assert (export.state, export.rows) == (State.READY, 12)
+
+
+def test_the_file_is_kept_for_as_many_days_as_the_settings_say(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"KEEP_DAYS": 2}
+    export = run(ada)
+    assert export.expires_at is not None
+    assert timedelta(hours=47) < export.expires_at - timezone.now() < timedelta(hours=49)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "zone", "name"),
+    [
+        (None, "2026-03-05T12:00:00+00:00", "UTC", "errands-to-2026-03-05.csv"),
+        (
+            "2025-12-31T15:00:00+00:00",
+            "2026-01-31T15:00:00+00:00",
+            "Asia/Tokyo",
+            "errands-2026-01-01-to-2026-01-31.csv",
+        ),
+    ],
+)
+def test_the_file_is_named_by_the_owners_days(ada: User, start: str | None, end: str, zone: str, name: str) -> None:
+    export = export_in("queued", ada, period_start=start, period_end=end, time_zone=zone)
+    export.refresh_from_db()
+    with_format = pipeline.formats.get("csv")
+    assert pipeline.filename(export, with_format) == name
+
+
+def test_progress_is_written_while_a_part_is_rendered(ada: User, settings: Settings) -> None:
+    """Each 256 rows the clock is looked at; with no pause between writes each look writes."""
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 1000, "PROGRESS_EVERY": 0}
+    seen: list[int] = []
+
+    class Watched(Errands):
+        def rows(self, *args: object) -> Iterator[tuple[object, ...]]:  # type: ignore[override]
+            for row in super().rows(*args):  # type: ignore[arg-type]
+                seen.append(Part.objects.get().rows_done)
+                yield row
+
+    errands(600)
+    with registered(Watched):
+        run(ada, "jsonl")
+    assert sorted(set(seen)) == [0, 256, 512]
+
+
+def test_an_assembling_that_finds_a_part_undone_is_not_ready(ada: User) -> None:
+    export = export_in("assembling", ada)
+    part_in("done", export)
+    part_in("waiting", export, 1)
+    step("assemble_export", export.pk)
+    assert Export.objects.get().state == State.ASSEMBLING

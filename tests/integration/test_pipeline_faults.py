@@ -1,0 +1,454 @@
+"""What goes wrong on the way: the culprit is named, the owner is told once, nothing false becomes READY."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
+from django.core.files.storage import FileSystemStorage
+from django.db import OperationalError
+from django.utils import timezone
+from pytest_django import Settings
+
+from exports.formats import Format, RenderContext, Row, Written
+from exports.models import Export, Part
+from exports.requests import cancel_export, retry_export
+from exports.states import PartState, State
+from notifications.models import Notification
+from tests.support import hints
+from tests.support.errands import lapse, make_due
+from tests.support.exports import (
+    Errands,
+    ask,
+    committed,
+    content_of,
+    errands,
+    files,
+    registered,
+    run,
+    step,
+    sweep_now,
+    told,
+    work,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts", "small_parts")]
+
+
+@pytest.fixture
+def small_parts(settings: Settings) -> Iterator[None]:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    errands(25)
+    with registered(Errands):
+        yield
+
+
+class Disturbed(Errands):
+    """Calls `happen` before it gives out its fifth row, once."""
+
+    happen: Callable[[], Any]
+    happened = False
+
+    def rows(self, *args: Any) -> Iterator[tuple[Any, ...]]:
+        for number, row in enumerate(super().rows(*args)):
+            if number == 5 and not self.happened:
+                type(self).happened = True
+                type(self).happen()
+            yield row
+
+
+def disturbed_by(happen: Callable[[], Any]) -> type[Disturbed]:
+    return type("Disturbed", (Disturbed,), {"happen": staticmethod(happen), "__module__": __name__})
+
+
+def rendering(owner: User) -> tuple[Export, list[Part]]:
+    """A planned export, and its three parts."""
+    export = ask(owner)
+    step("plan_export", export.pk)
+    export.refresh_from_db()
+    return export, list(export.parts.order_by("index"))
+
+
+def failed_with(export: Export, code: str) -> None:
+    """It failed, for that reason, said in words; its owner was told once; nothing of it is left to do."""
+    export.refresh_from_db()
+    assert (export.state, export.error_code, export.artifact) == (State.FAILED, code, "")
+    assert export.error_message.endswith(".")
+    assert told(export.owner) == ["export_failed"]
+    notification = Notification.objects.get()
+    assert notification.context["reason"] == export.error_message
+    assert not Part.objects.filter(export=export, next_attempt_at__isnull=False).exists()
+
+
+# --- somebody's code raises -----------------------------------------------------------------------------------------
+
+
+class Faulty(Errands):
+    """A dataset whose code raises while its rows are read."""
+
+    def rows(self, *args: Any) -> Iterator[tuple[Any, ...]]:
+        yield from list(super().rows(*args))[:3]
+        raise ZeroDivisionError("secret of the server")
+
+
+class FaultyQuery(Errands):
+    def key_ranges(self, *args: Any) -> Any:
+        raise ZeroDivisionError
+
+
+class FaultyRight(Errands):
+    asked = 0
+
+    def permitted(self, user: AbstractBaseUser) -> bool:
+        type(self).asked += 1
+        return self.asked == 1 or bool(1 // 0)
+
+
+@pytest.mark.parametrize("kind", [Faulty, FaultyQuery, FaultyRight])
+def test_a_dataset_that_raises(ada: User, kind: type[Errands], caplog: pytest.LogCaptureFixture) -> None:
+    with registered(kind):
+        export = run(ada)
+    failed_with(export, "dataset_failed")
+    assert "secret" not in export.error_message
+    assert "ZeroDivisionError" in caplog.text
+
+
+class FaultyFormat(Format):
+    key, label, extension, content_type, splittable = "faulty", "Faulty", "txt", "text/plain", True
+
+    def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
+        next(iter(rows))
+        raise ZeroDivisionError("secret of the server")
+
+
+class FaultyJoin(FaultyFormat):
+    def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
+        return Written(sum(1 for _ in rows))
+
+    def assemble(self, parts: Iterable[BinaryIO], out: BinaryIO) -> None:
+        raise ZeroDivisionError("secret of the server")
+
+
+@pytest.mark.parametrize("kind", [FaultyFormat, FaultyJoin])
+def test_a_format_that_raises(ada: User, kind: type[Format]) -> None:
+    with registered(kind):
+        export = run(ada, "faulty")
+    failed_with(export, "format_failed")
+    assert "secret" not in export.error_message
+
+
+def test_a_format_whose_code_is_gone(ada: User) -> None:
+    with registered(FaultyFormat):
+        export = ask(ada, "faulty")
+    work(export)
+    failed_with(export, "unknown_format")
+
+
+def test_an_export_that_takes_too_long(ada: User) -> None:
+    def slow() -> None:
+        raise SoftTimeLimitExceeded
+
+    with registered(disturbed_by(slow)):
+        export = run(ada)
+    failed_with(export, "too_slow")
+
+
+# --- what passes by itself ------------------------------------------------------------------------------------------
+
+
+class FullDisk:
+    """A storage that takes nothing while `full`."""
+
+    full = True
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        save = FileSystemStorage.save
+
+        def refuse(storage: FileSystemStorage, *args: Any, **kwargs: Any) -> str:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return save(storage, *args, **kwargs)
+
+        monkeypatch.setattr(FileSystemStorage, "save", refuse)
+
+
+def test_a_full_disk_is_waited_for(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk(monkeypatch)
+    export = run(ada)
+    assert export.state == State.RENDERING
+    for part in export.parts.all():
+        assert (part.state, part.error_code, part.attempt, part.published_at) == (
+            PartState.WAITING,
+            "disk_full",
+            1,
+            None,
+        )
+        assert part.next_attempt_at is not None
+        assert timedelta(seconds=55) < part.next_attempt_at - timezone.now() < timedelta(seconds=75)
+    assert (sweep_now(), told(ada)) == ({}, [])
+    disk.full = False
+    make_due(*export.parts.all())
+    sweep_now()
+    work(export)
+    assert (export.state, export.rows, told(ada)) == (State.READY, 25, ["export_ready"])
+    assert set(Part.objects.values_list("error_code", flat=True)) == {""}
+
+
+def test_waits_grow_and_end(ada: User, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "MAX_ATTEMPTS": 3}
+    settings.DURABLE = settings.DURABLE | {"BACKOFF_JITTER": 0.0}
+    FullDisk(monkeypatch)
+    export = run(ada)
+    waits = []
+    while (part := export.parts.get()).next_attempt_at is not None:
+        waits.append(round((part.next_attempt_at - timezone.now()).total_seconds(), -1))
+        make_due(part)
+        step("render_part", part.pk)
+    assert waits == [60, 120]
+    failed_with(export, "disk_full")
+    assert export.parts.get().attempt == 3
+
+
+def test_room_that_ends_while_a_part_is_written(ada: User) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Writing(FaultyFormat):
+        def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
+            full()
+            return Written(0)
+
+    with registered(Writing):
+        export = run(ada, "faulty")
+    assert set(export.parts.values_list("error_code", flat=True)) == {"disk_full"}
+
+
+def test_a_database_that_is_away_is_waited_for(ada: User) -> None:
+    def away() -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with registered(disturbed_by(away)):
+        export = run(ada)
+        assert export.parts.filter(state=PartState.WAITING).get().error_code == "database_away"
+        make_due(*export.parts.all())
+        sweep_now()
+        work(export)
+    assert export.state == State.READY
+
+
+# --- a storage that lies --------------------------------------------------------------------------------------------
+
+
+def _shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_a_storage_that_loses_bytes_never_makes_a_file(
+    ada: User, monkeypatch: pytest.MonkeyPatch, artifacts: Path
+) -> None:
+    save = FileSystemStorage.save
+
+    def lose(storage: FileSystemStorage, *args: Any, **kwargs: Any) -> str:
+        key = save(storage, *args, **kwargs)
+        _shorten(Path(storage.path(key)))
+        return key
+
+    monkeypatch.setattr(FileSystemStorage, "save", lose)
+    export = run(ada)
+    for _ in range(4):
+        make_due(*export.parts.all())
+        sweep_now()
+        work(export)
+    failed_with(export, "mismatch")
+
+
+@pytest.mark.parametrize("rows", [10, 100], ids=["three parts", "one part"])
+@pytest.mark.parametrize("damage", [_shorten, Path.unlink], ids=["shortened", "gone"])
+def test_a_part_that_is_damaged_later_never_makes_a_file(
+    ada: User, artifacts: Path, settings: Settings, rows: int, damage: Callable[[Path], None]
+) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": rows}
+    export, parts = rendering(ada)
+    for part in parts:
+        step("render_part", part.pk)
+    damage(artifacts / export.parts.order_by("index")[0].artifact)
+    for _ in range(5):
+        step("assemble_export", export.pk)
+        make_due(export)
+    failed_with(export, "mismatch" if damage is _shorten else "storage_failed")
+
+    with committed():
+        retry_export(export)
+    work(export)
+    assert (export.state, export.rows, len(content_of(export).splitlines())) == (State.READY, 25, 26)
+
+
+# --- who goes away on the way ---------------------------------------------------------------------------------------
+
+
+def test_an_owner_who_is_deleted_on_the_way(ada: User) -> None:
+    with registered(disturbed_by(lambda: User.objects.get(pk=ada.pk).delete())):
+        export = ask(ada)
+        step("plan_export", export.pk)
+        for pk in hints.pks_of("exports.tasks.render_part"):
+            step("render_part", pk)
+    assert not Export.objects.exists()
+    assert not Part.objects.exists()
+    assert not Notification.objects.exists()
+
+
+@pytest.mark.parametrize("task", ["plan_export", "render_part", "assemble_export"])
+def test_messages_for_what_is_deleted_do_nothing(task: str) -> None:
+    step(task, 4_711)
+
+
+def test_a_right_that_is_lost_on_the_way(ada: User) -> None:
+    export, parts = rendering(ada)
+    step("render_part", parts[0].pk)
+    User.objects.filter(pk=ada.pk).update(is_active=False)
+    step("render_part", parts[1].pk)
+    failed_with(export, "no_permission")
+    assert parts[2].state == PartState.WAITING
+    parts[2].refresh_from_db()
+    assert parts[2].state == PartState.CANCELLED
+
+
+class Forbidden(Errands):
+    def permitted(self, user: AbstractBaseUser) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("task", ["plan_export", "render_part", "assemble_export"])
+def test_the_right_is_asked_for_at_each_step(ada: User, task: str, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100}
+    export = ask(ada)
+    for name in ("plan_export", "render_part", "assemble_export"):
+        pk = export.parts.get().pk if name == "render_part" else export.pk
+        if name == task:
+            with registered(Forbidden):
+                step(name, pk)
+            break
+        step(name, pk)
+    failed_with(export, "no_permission")
+
+
+def test_cancelling_stops_a_running_part_quietly(ada: User, caplog: pytest.LogCaptureFixture) -> None:
+    def cancel() -> None:
+        cancel_export(Export.objects.get())
+
+    with registered(disturbed_by(cancel)):
+        export = run(ada)
+    assert (export.state, export.artifact, told(ada)) == (State.CANCELLED, "", [])
+    assert set(export.parts.values_list("state", flat=True)) == {PartState.CANCELLED}
+    assert not export.parts.exclude(artifact="").exists()
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+# --- zombies and dead workers ---------------------------------------------------------------------------------------
+
+
+def test_a_zombie_that_ends_after_the_takeover_changes_nothing(ada: User, settings: Settings) -> None:
+    """Its part is taken over and finished by somebody else while it is still at it."""
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100}
+    after: dict[str, Any] = {}
+
+    def take_over() -> None:
+        part = Part.objects.get()
+        lapse(part)
+        step("render_part", part.pk)
+        after.update(Part.objects.values().get())
+
+    with registered(disturbed_by(take_over)):
+        export, (part,) = rendering(ada)
+        step("render_part", part.pk)
+    assert after["attempt"] == 2
+    assert Part.objects.values().get() == after
+    work(export)
+    assert (export.state, export.rows, told(ada)) == (State.READY, 25, ["export_ready"])
+    assert len(content_of(export).splitlines()) == 26
+    assert export.artifact in files()
+
+
+@pytest.mark.parametrize("state", ["queued", "assembling"])
+def test_a_worker_that_dies_for_the_last_time_over_an_export(ada: User, state: str) -> None:
+    export, parts = rendering(ada)
+    if state == "assembling":
+        for part in parts:
+            step("render_part", part.pk)
+    else:
+        Part.objects.all().delete()
+        Export.objects.update(state="queued", next_attempt_at=timezone.now())
+    export.refresh_from_db()
+    for _ in range(5 if state == "assembling" else 4):
+        assert Export.objects.claim(export.pk) is not None
+        lapse(export)
+        assert told(ada) == []
+    assert sweep_now() == {"export: parked": 1}
+    failed_with(export, "worker_died")
+    assert sweep_now() == {}
+
+
+def test_a_worker_that_dies_for_the_last_time_over_a_part(ada: User) -> None:
+    export, parts = rendering(ada)
+    for _ in range(5):
+        assert Part.objects.claim(parts[1].pk) is not None
+        lapse(parts[1])
+    lapse(*parts)
+    assert sweep_now()["part: parked"] == 1
+    failed_with(export, "worker_died")
+    assert [part.state for part in export.parts.order_by("index")] == ["cancelled", "failed", "cancelled"]
+
+
+def test_a_part_that_ends_just_before_it_is_parked_is_kept(ada: User) -> None:
+    """The sweep has already chosen it when its slow worker comes to its end."""
+    from exports.pipeline import park
+
+    export, parts = rendering(ada)
+    Part.objects.filter(pk=parts[0].pk).update(attempt=5, lease_until=timezone.now() - timedelta(minutes=1))
+    chosen = Part.objects.exhausted().get()
+    Part.objects.filter(pk=parts[0].pk).update(
+        state="done", next_attempt_at=None, lease_until=None, artifact="x", sha256="x", size=1
+    )
+    park(chosen)
+    export.refresh_from_db()
+    assert (export.state, told(ada)) == (State.RENDERING, [])
+
+
+def test_a_death_after_the_last_part_is_swept_up(ada: User) -> None:
+    """The worker wrote its part and died before it could say that assembling is due."""
+    export, parts = rendering(ada)
+    for part in parts:
+        lease = Part.objects.claim(part.pk)
+        assert lease is not None
+        lease.finish(state="done", artifact=f"{part.pk}", sha256="x", size=1)
+    assert sweep_now() == {"exports to assemble": 1}
+    export.refresh_from_db()
+    assert export.state == State.ASSEMBLING
+
+
+def test_a_lost_lease_stops_a_part_between_its_rows(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"PROGRESS_EVERY": 0, "ROWS_PER_PART": 10_000}
+    errands(2_000)
+    given: list[int] = []
+
+    class Long(Errands):
+        def rows(self, *args: Any) -> Iterator[tuple[Any, ...]]:
+            for row in super().rows(*args):
+                given.append(1)
+                if len(given) == 300:
+                    Part.objects.update(attempt=2)
+                yield row
+
+    with registered(Long):
+        export = ask(ada, "jsonl")
+        step("plan_export", export.pk)
+        step("render_part", export.parts.get().pk)
+    assert len(given) < 1_000
+    assert export.parts.get().state == PartState.WAITING

@@ -1,0 +1,273 @@
+"""The pages of exports, through the site's own addresses."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.test import Client
+from django.utils import timezone
+
+from exports.datasets import datasets
+from exports.models import Export, Part
+from exports.states import PartState, State
+from tests.support.shop import in_state
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+GOOD = {"dataset": "orders", "format": "csv", "period": "all"}
+
+
+@pytest.fixture
+def page(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def text(response: Any) -> str:
+    """The page's words, without tags, in one line."""
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+# --- the button -----------------------------------------------------------------------------------------------------
+
+
+def test_the_button_answers_with_the_export_it_recorded(page: Client, ada: User) -> None:
+    answer = page.post("/exports/", GOOD)
+    export = Export.objects.get(owner=ada)
+    assert (answer.status_code, answer["Location"]) == (303, f"/exports/{export.uuid}/")
+    assert (export.state, export.period_choice) == (State.QUEUED, "all")
+
+
+def test_the_button_by_htmx_is_accepted(page: Client, ada: User) -> None:
+    answer = page.post("/exports/", GOOD, headers=HTMX)
+    url = f"/exports/{Export.objects.get(owner=ada).uuid}/"
+    assert (answer.status_code, answer["Location"], answer["HX-Redirect"]) == (202, url, url)
+
+
+def test_the_same_request_under_way_is_shown_and_said(page: Client) -> None:
+    first = page.post("/exports/", GOOD)
+    again = page.post("/exports/", GOOD, follow=True)
+    assert again.redirect_chain == [(first["Location"], 303)]
+    assert "This export was already under way; here it is." in text(again)
+    assert Export.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"dataset": "secrets"}, "There is no dataset &#x27;secrets&#x27;. Choose one of:"),
+        ({"dataset": ""}, "Choose what to export."),
+        ({"format": "doc"}, "There is no format &#x27;doc&#x27;. Choose one of:"),
+        ({"fields": ["number", "shoe size"]}, "has no field shoe size"),
+        ({"period": "fortnight"}, "There is no period &#x27;fortnight&#x27;"),
+        ({"period": "custom"}, "Give both the first and the last day of the period."),
+        ({"period": "custom", "date_from": "2026-02-01", "date_to": "2026-01-01"}, "The last day is before the first"),
+        ({"period": "custom", "date_from": "1.2.2026", "date_to": "2026-03-01"}, "Give the day as year-month-day"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["form", "htmx"])
+def test_bad_input_gets_a_sentence_and_keeps_the_rest(
+    page: Client, changed: dict[str, Any], sentence: str, headers: dict[str, str]
+) -> None:
+    sent = GOOD | {"format": "jsonl"} | changed
+    answer = page.post("/exports/", sent, headers=headers)
+    assert answer.status_code == 422
+    assert sentence in text(answer)
+    assert 'role="alert"' in answer.content.decode()
+    assert Export.objects.count() == 0
+    if sent["format"] == "jsonl":
+        assert 'value="jsonl" checked' in answer.content.decode()
+
+
+def test_dates_of_a_period_that_has_none_are_nobodys_fault(page: Client) -> None:
+    assert page.post("/exports/", GOOD | {"date_from": "nonsense"}).status_code == 303
+
+
+def test_too_many_at_once_is_429(page: Client, settings: Any) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 1}
+    page.post("/exports/", GOOD)
+    answer = page.post("/exports/", GOOD | {"format": "jsonl"})
+    assert answer.status_code == 429
+    assert "You have 1 exports under way" in text(answer)
+
+
+def test_a_database_that_takes_nothing_is_503(page: Client) -> None:
+    with patch.object(Export, "save", side_effect=OperationalError("locked")):
+        answer = page.post("/exports/", GOOD, headers=HTMX)
+    assert answer.status_code == 503
+    assert answer["HX-Retarget"] == "#export-form"
+    assert "Nothing was started" in text(answer)
+
+
+def test_a_form_without_its_token_is_refused_in_our_own_look(ada: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(ada)
+    answer = strict.post("/exports/", GOOD)
+    assert answer.status_code == 403
+    assert "That form was too old" in text(answer)
+
+
+# --- the list -------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_explains_itself_when_empty(page: Client) -> None:
+    answer = page.get("/exports/")
+    assert "Nothing here yet" in text(answer)
+    assert "its file stays for 7 days" in text(answer)
+
+
+def test_the_form_names_what_there_is(page: Client) -> None:
+    words = text(page.get("/exports/"))
+    for known in ("Every order that your shops took, one a row.", "JSON Lines", "up to 2,000 rows", "Last 12 months"):
+        assert known in words
+
+
+def test_the_list_shows_every_state_of_ones_own_only(page: Client, ada: User, bob: User) -> None:
+    own = [in_state(ada, state) for state in State]
+    other = in_state(bob, State.QUEUED)
+    html = page.get("/exports/").content.decode()
+    assert all(f'id="export-{export.uuid}"' in html for export in own)
+    assert all(f"chip-{state}" in html for state in State)
+    assert str(other.uuid) not in html
+
+
+def test_the_list_has_pages_of_twenty(page: Client, ada: User) -> None:
+    for _ in range(21):
+        in_state(ada, State.CANCELLED)
+    first, second = (page.get(f"/exports/?page={number}").content.decode() for number in (1, 2))
+    assert (first.count("export-row"), second.count("export-row")) == (20, 1)
+    assert page.get("/exports/?page=nonsense").status_code == 200
+
+
+def test_the_list_asks_again_for_what_is_under_way_alone(page: Client, ada: User) -> None:
+    queued, done = in_state(ada, State.QUEUED), in_state(ada, State.CANCELLED)
+    html = page.get("/exports/").content.decode()
+    assert f"/exports/rows/?open={queued.uuid}" in html
+    assert f"open={done.uuid}" not in html
+
+
+def test_rows_come_as_they_are_now_and_the_asking_ends(page: Client, ada: User, bob: User) -> None:
+    export, other = in_state(ada, State.CANCELLED), in_state(bob, State.QUEUED)
+    html = page.get(f"/exports/rows/?open={export.uuid}&open={other.uuid}&open=nonsense").content.decode()
+    assert f'id="export-{export.uuid}" hx-swap-oob="true"' in html
+    assert str(other.uuid) not in html
+    assert "hx-trigger" not in html
+
+
+def test_a_link_fills_the_form_in(page: Client) -> None:
+    query = "dataset=invoices&format=jsonl&period=custom&date_from=2026-01-01&date_to=2026-02-01"
+    html = page.get(f"/exports/?{query}").content.decode()
+    for part in ('value="invoices" selected', 'value="jsonl" checked', 'value="custom" checked', 'value="2026-02-01"'):
+        assert part in html
+    assert 'value="ytd" checked' in page.get("/exports/?period=%3Cb%3E&dataset=x").content.decode()
+
+
+def test_a_dataset_whose_code_fails_is_left_out(page: Client) -> None:
+    with patch.object(type(datasets.get("invoices")), "permitted", side_effect=ZeroDivisionError):
+        answer = page.get("/exports/")
+    assert 'value="orders"' in answer.content.decode()
+    assert 'value="invoices"' not in answer.content.decode()
+
+
+# --- one export -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (State.QUEUED, "Waiting for a free worker."),
+        (State.RENDERING, "Your data is being read"),
+        (State.ASSEMBLING, "the file is being put together"),
+        (State.READY, "Your file is ready."),
+        (State.FAILED, "There was no room left."),
+        (State.CANCELLED, "This export was cancelled."),
+        (State.EXPIRED, "The file has expired and was deleted."),
+    ],
+)
+def test_every_state_has_its_words(page: Client, ada: User, state: State, words: str) -> None:
+    assert words in text(page.get(in_state(ada, state).get_absolute_url()))
+
+
+def test_an_export_without_rows_says_so(page: Client, ada: User) -> None:
+    assert "it is valid but empty" in text(page.get(in_state(ada, State.READY, rows=0).get_absolute_url()))
+
+
+def test_the_page_shows_what_was_asked_and_the_file(page: Client, ada: User) -> None:
+    fields = {"fields": ["number", "total"], "time_zone": "Asia/Tokyo", "pages": 12, "rows": 12_345}
+    words = text(page.get(in_state(ada, State.READY, **fields).get_absolute_url()))
+    for fact in ("Order, Total", "Asia/Tokyo", "12,345", "12 pages", "ab" * 32, "orders.csv"):
+        assert fact in words
+
+
+def rendering(owner: User) -> Export:
+    export = in_state(owner, State.RENDERING, rows=40_000)
+    done: dict[str, Any] = {"state": PartState.DONE, "sha256": "a", "size": 1, "next_attempt_at": None}
+    Part.objects.create(export=export, owner=owner, index=0, rows=20_000, rows_done=20_000, **done)
+    Part.objects.create(export=export, owner=owner, index=1, rows=20_000, rows_done=5_000)
+    return export
+
+
+def test_progress_is_the_sum_over_the_parts(page: Client, ada: User) -> None:
+    export = rendering(ada)
+    html = page.get(f"/exports/{export.uuid}/progress/?seen=rendering").content.decode()
+    assert "25,000 of 40,000 rows" in html
+    assert 'value="62"' in html
+    assert 'hx-trigger="every 1s"' in html
+    assert 'id="export"' not in html
+
+
+def test_a_changed_state_brings_the_whole_section_and_is_announced(page: Client, ada: User) -> None:
+    export = in_state(ada, State.READY)
+    answer = page.get(f"/exports/{export.uuid}/progress/?seen=rendering")
+    html = answer.content.decode()
+    assert (answer["HX-Retarget"], answer["HX-Reswap"]) == ("#export", "outerHTML")
+    assert f"/exports/{export.uuid}/download/" in html
+    assert '<p id="announcer" hx-swap-oob="innerHTML">Your file is ready.' in html
+    assert "hx-trigger" not in html
+
+
+def test_without_javascript_the_page_of_an_open_export_reloads(page: Client, ada: User) -> None:
+    refresh = '<noscript><meta http-equiv="refresh"'
+    assert refresh in page.get(in_state(ada, State.QUEUED).get_absolute_url()).content.decode()
+    assert refresh not in page.get(in_state(ada, State.READY).get_absolute_url()).content.decode()
+
+
+def test_what_stands_before_a_waiting_export_is_counted(page: Client, ada: User, bob: User) -> None:
+    in_state(bob, State.RENDERING)
+    in_state(bob, State.CANCELLED)
+    Export.objects.update(requested_at=timezone.now() - timedelta(hours=1))
+    mine = in_state(ada, State.QUEUED)
+    assert "One export that was asked for earlier" in text(page.get(mine.get_absolute_url()))
+
+
+def test_cancel_and_try_again(page: Client, ada: User) -> None:
+    export = in_state(ada, State.QUEUED)
+    answer = page.post(f"/exports/{export.uuid}/cancel/", follow=True)
+    assert answer.redirect_chain == [(export.get_absolute_url(), 303)]
+    assert "The export is cancelled." in text(answer)
+    assert "The export is tried again." in text(page.post(f"/exports/{export.uuid}/retry/", follow=True))
+    export.refresh_from_db()
+    assert export.state == State.QUEUED
+
+
+def test_a_button_that_came_too_late_says_so(page: Client, ada: User) -> None:
+    export = in_state(ada, State.READY)
+    answer = page.post(f"/exports/{export.uuid}/cancel/", follow=True)
+    assert "The export has moved on in the meantime" in text(answer)
+
+
+def test_times_are_in_the_users_zone(page: Client, ada: User, settings: Any) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": f"{__name__}.tokyo"}
+    export = in_state(ada, State.QUEUED)
+    Export.objects.update(requested_at="2026-03-01T20:00:00Z")
+    assert "2 March 2026, 05:00:00" in text(page.get(export.get_absolute_url()))
+
+
+def tokyo(user: User) -> str:
+    return "Asia/Tokyo"

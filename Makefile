@@ -31,7 +31,7 @@ run: setup  ## start everything and stay up; PORT=8001 moves it, ONCE=1 drives o
 test: setup-dev check  ## run the checks and all the tests
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest
-	@$(BIN)/python -m coverage combine --quiet 2>/dev/null || true
+	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
 check: setup-dev  ## lint, format, types, layers, migrations
@@ -48,7 +48,7 @@ lock: setup-dev  ## write requirements/*.txt anew from requirements/*.in
 
 flower: setup  ## show workers and tasks at port 5555 (FLOWER_PASSWORD=... FLOWER_PORT=...), beside a running site
 	@test -n "$$FLOWER_PASSWORD" || { echo 'Flower shows and stops tasks, so it needs a password: FLOWER_PASSWORD=... make flower (the user is carryall).'; exit 1; }
-	@FLOWER_BASIC_AUTH="carryall:$$FLOWER_PASSWORD" exec $(BIN)/python -m celery --quiet -A config.celery flower --address=127.0.0.1 --port=$${FLOWER_PORT:-5555}
+	@PROCESS_NAME=flower FLOWER_BASIC_AUTH="carryall:$$FLOWER_PASSWORD" exec $(BIN)/python -m celery --quiet -A config.celery flower --address=127.0.0.1 --port=$${FLOWER_PORT:-5555}
 
 doctor: setup  ## say what is wrong with this installation, and the mend
 	@$(BIN)/python manage.py doctor

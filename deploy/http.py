@@ -41,8 +41,9 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        if self._alert_depth or given.get("role") == "alert" or "error" in given.get("class", "").split("list")[0]:
-            self._alert_depth += tag not in ("input", "br", "img", "hr", "path", "use")
+        alert = given.get("role") == "alert" or "error" in given.get("class", "")
+        if self._alert_depth or (alert and "hidden" not in given):
+            self._alert_depth += tag not in VOID
         if tag == "form":
             self.forms.append(Form(given.get("action", ""), given.get("method", "get").lower()))
         elif self.forms:
@@ -56,6 +57,11 @@ class _Page(HTMLParser):
             fields[self._select] = given.get("value", "")
         elif tag == "input" and name and _is_sent(given):
             fields[name] = given.get("value", "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
         self._alert_depth -= bool(self._alert_depth)

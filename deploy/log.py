@@ -8,6 +8,7 @@ import os
 import re
 import selectors
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from pathlib import Path
 from deploy.steps import say
 
 FILE_BYTES, FILE_COUNT = 10_000_000, 3
+CONTINUES_SECONDS = 0.2
 OWN_FORM = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
 """How a line begins that one of our own processes has formatted (LOGGING in config/settings.py)."""
 SUPERVISOR_FORM = re.compile(
@@ -26,11 +28,20 @@ LEVELS = {"CRIT": "CRITICAL", "ERRO": "ERROR", "WARN": "WARNING", "INFO": "INFO"
 
 @dataclass
 class Source:
-    """One process's output: its name, the half line that came last, and the level of its last whole line."""
+    """One process's output: its name, the half line that came last, and the level and moment of its last whole line."""
 
     name: str
     rest: bytes = b""
     level: str = "INFO"
+    when: float = 0.0
+
+    def inherited(self) -> str:
+        """The level of a line without one: its predecessor's when it follows at once, as a traceback's lines do."""
+        return self.level if time.monotonic() - self.when < CONTINUES_SECONDS else "INFO"
+
+    def at(self, level: str) -> str:
+        self.level, self.when = level, time.monotonic()
+        return level
 
 
 class MergedLog:
@@ -41,9 +52,7 @@ class MergedLog:
         self.terminal = False  # whether lines go to the terminal too
         self.last: deque[str] = deque(maxlen=400)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = logging.handlers.RotatingFileHandler(
-            path, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8"
-        )
+        self._file = _RotatedFile(path, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8")
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._read, name="log", daemon=True)
 
@@ -84,10 +93,14 @@ class MergedLog:
         self.last.append(line)
         if self.terminal:
             say(line)
-        try:
-            self._file.emit(logging.LogRecord("", logging.INFO, "", 0, line.replace("%", "%%"), (), None))
-        except OSError:
-            self.terminal = True  # a full disk takes the file away, not the lines
+        self._file.handle(logging.LogRecord("", logging.INFO, "", 0, line, None, None))
+
+
+class _RotatedFile(logging.handlers.RotatingFileHandler):
+    """A full disk takes the file away, not the lines on the terminal, and never the thread that empties the pipes."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        pass
 
 
 def formed(source: Source, text: str) -> str:
@@ -95,9 +108,8 @@ def formed(source: Source, text: str) -> str:
     if source.name == "supervisor" and (theirs := SUPERVISOR_FORM.match(text)):
         return f"{theirs['time']} {LEVELS[theirs['level']]:<7} {source.name:<11} {theirs['text']}"
     if ours := OWN_FORM.match(text):
-        source.level = ours["level"]
+        source.at(ours["level"])
         return text
-    if text.startswith("Traceback (most recent call last)"):
-        source.level = "ERROR"
+    level = source.at("ERROR" if text.startswith("Traceback (most recent call last)") else source.inherited())
     now = datetime.now().astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds").replace(".", ",")
-    return f"{now} {source.level:<7} {source.name:<11} {text}"
+    return f"{now} {level:<7} {source.name:<11} {text}"

@@ -154,7 +154,7 @@ def run() -> int:
         stack.start(lock)
         return _once(stack, wish) if options.once else _stay(stack)
     except Stop:
-        say("\nStopping.")
+        say("\nStopping: running work is given a few seconds; what has not ended goes on at the next start.")
         return 130 if options.once else 0
     except Fault as fault:
         say(f"\n{fault}\n" if str(fault) else "")

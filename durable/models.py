@@ -84,7 +84,7 @@ class WorkQuerySet(models.QuerySet[W]):
 
 
 class Work(models.Model):
-    """A row that workers work on. Concrete models set `task`, and may set `max_attempts`."""
+    """A row that workers work on. Concrete models name their task in `hint`, and may set `max_attempts`."""
 
     max_attempts: ClassVar[int] = 5
 
@@ -110,11 +110,20 @@ class Work(models.Model):
     @property
     def failures(self) -> int:
         """Attempts used of the ones it has, this one included."""
-        return self.attempt - (self.attempt_limit - self.max_attempts)
+        return self.attempt - (self.attempt_limit - self.attempts_given())
+
+    @classmethod
+    def attempts_given(cls) -> int:
+        """Attempts that a row has until it is parked; a model may ask its app's settings instead."""
+        return cls.max_attempts
 
     def held_rows(self) -> models.QuerySet[Any]:
         """This row, as long as it is open and this attempt is its newest: the WHERE of every fenced write."""
         return type(self)._default_manager.filter(pk=self.pk, attempt=self.attempt, next_attempt_at__isnull=False)
+
+    def dead_rows(self) -> models.QuerySet[Any]:
+        """This row, as long as its last attempt has died: the WHERE of parking it. A holder that lives is left alone."""
+        return type(self)._default_manager.all().exhausted().filter(pk=self.pk, attempt=self.attempt)  # type: ignore[attr-defined]
 
     @staticmethod
     def moment_in(seconds: float) -> Combinable:

@@ -74,9 +74,12 @@ def _safely(name: str, step: Callable[[], int]) -> int:
 
 def _park(swept: Swept) -> int:
     rows = list(swept.model._default_manager.all().exhausted()[:BATCH])  # type: ignore[attr-defined]
-    for row in rows:
-        swept.park(row)
-    return len(rows)
+    return sum(_safely(f"park {row}", lambda row=row: _park_one(swept, row)) for row in rows)
+
+
+def _park_one(swept: Swept, row: Work) -> int:
+    swept.park(row)
+    return 1
 
 
 def _publish(model: type[Work]) -> int:

@@ -57,7 +57,7 @@ class WorkColumns:
 
     @admin.display(description=_("attempts"), ordering="attempt")
     def attempts(self, obj: Work) -> str:
-        return f"{obj.failures} / {obj.max_attempts}" if obj.attempt else "0"
+        return f"{obj.failures} / {obj.attempts_given()}" if obj.attempt else "0"
 
     @admin.display(description=_("worker seconds"), ordering="seconds")
     def worked(self, obj: Work) -> SafeString | str:

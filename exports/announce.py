@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
+from django.utils.formats import date_format
 
 from exports.datasets import Dataset, datasets
 from exports.errors import ExportError
@@ -27,7 +28,7 @@ def ready(export: Export, dataset: Dataset, kind: Format) -> None:
             "rows": export.rows,
             "size_text": filesizeformat(export.size or 0),
             "period": export.period_label,
-            "expires_at": export.expires_at.isoformat() if export.expires_at else "",
+            "expires_at": _expiry(export),
         },
         link=export.get_absolute_url(),
     )
@@ -58,10 +59,18 @@ def expiring(export: Export) -> None:
         context={
             "dataset_label": _label(datasets, export.dataset),
             "filename": export.filename,
-            "expires_at": export.expires_at.isoformat() if export.expires_at else "",
+            "expires_at": _expiry(export),
         },
         link=export.get_absolute_url(),
     )
+
+
+def _expiry(export: Export) -> str:
+    """The moment on the owner's clock, in words: "27 November 2026, 14:00 CET"."""
+    if export.expires_at is None:
+        return ""
+    local = export.expires_at.astimezone(export.zone)
+    return f"{date_format(local, 'j F Y, H:i')} {local.tzname()}"
 
 
 def _label(registry: Registry[Any], key: str) -> str:

@@ -49,7 +49,7 @@ def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
         Error(
             f"The broker's visibility timeout ({visible} s) is not longer than twice the hard time limit "
             f"({conf.task_time_limit} s).",
-            hint="Raise broker_transport_options['visibility_timeout'] or lower task_time_limit in config/celery.py.",
+            hint="Raise broker_transport_options['visibility_timeout'] or lower task_time_limit (celeryconfig.py).",
             id="exports.E003",
         )
     ]

@@ -15,7 +15,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from exports import announce, storage
 from exports.conf import export_settings
-from exports.models import Download, Export, Part, Slot, UsageReport
+from exports.models import Download, Export, ExportQuerySet, Part, Slot, UsageReport
 from exports.states import OPEN, PartState, State
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ def purge() -> dict[str, Any]:
         "expired": expire_due(),
         "abandoned": drop_abandoned_parts(),
         "orphans": remove_orphans(),
+        "scratch": storage.clear_scratch(timezone.now() - export_settings().orphan_age),
         "forgotten": forget_old_exports(),
     }
 
@@ -48,15 +49,22 @@ def expire_due() -> int:
 def drop_abandoned_parts() -> int:
     """Remove the finished parts of exports that failed or were cancelled longer ago than a file is kept."""
     old = Now() - timedelta(days=export_settings().keep_days)
-    abandoned = Part.objects.filter(
-        state=PartState.DONE, export__state__in=[State.FAILED, State.CANCELLED], export__finished_at__lte=old
-    )
+    ended = Export.objects.filter(state__in=[State.FAILED, State.CANCELLED], finished_at__lte=old)
     count = 0
-    while batch := list(abandoned.values_list("pk", "artifact")[:BATCH]):
-        Part.objects.filter(pk__in=[pk for pk, _ in batch]).update(state=PartState.CANCELLED, artifact="", rows_done=0)
-        storage.delete([artifact for _, artifact in batch])
-        count += len(batch)
+    while batch := list(ended.filter(parts__state=PartState.DONE).distinct().values_list("pk", flat=True)[:BATCH]):
+        count += sum(_drop_parts(ended.filter(pk=pk)) for pk in batch)
     return count
+
+
+def _drop_parts(abandoned: ExportQuerySet) -> int:
+    """Under the export's lock: an owner who tries again at this moment keeps the parts, or finds them to be done anew."""
+    with transaction.atomic():
+        export = abandoned.select_for_update(no_key=True).first()
+        finished = Part.objects.filter(export=export, state=PartState.DONE)
+        artifacts = list(finished.values_list("artifact", flat=True))
+        finished.update(state=PartState.CANCELLED, artifact="", rows_done=0)
+    storage.delete(artifacts)
+    return len(artifacts)
 
 
 def remove_orphans() -> int:
@@ -126,5 +134,6 @@ def clean_up_results() -> dict[str, Any]:
 def _delete_in_batches(rows: models.QuerySet[Any]) -> int:
     count = 0
     while pks := list(rows.values_list("pk", flat=True)[:BATCH]):
-        count += rows.model._default_manager.filter(pk__in=pks).delete()[0]
+        rows.model._default_manager.filter(pk__in=pks).delete()
+        count += len(pks)
     return count

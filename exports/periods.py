@@ -71,6 +71,8 @@ def _custom(date_from: date | None, date_to: date | None, zone: ZoneInfo) -> Per
         raise BadPeriod(gettext("Give both the first and the last day of the period."))
     if date_to < date_from:
         raise BadPeriod(gettext("The last day is before the first one. Swap the two dates."))
+    if date_from == date.min:  # its first moment may lie before the first one that a date-time can hold
+        raise BadPeriod(gettext("The first day is too far back. Choose a later one."))
     if date_to == date.max:
         raise BadPeriod(gettext("The last day is too far away. Choose an earlier one."))
     return Period(_midnight(date_from, zone), _midnight(date_to + timedelta(days=1), zone))

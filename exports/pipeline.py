@@ -78,7 +78,12 @@ def _attempt(lease: Lease[W] | None, work: Callable[[Lease[W]], None], otherwise
             except Exception as error:
                 known = from_exception(error, otherwise)
                 logger.warning(
-                    "%s: attempt %d ended: %r", lease.work, lease.attempt, error, exc_info=_surprise(known, error)
+                    "%s: attempt %d ended (%s): %r",
+                    lease.work,
+                    lease.attempt,
+                    known.code,
+                    error.__cause__ or error,
+                    exc_info=_surprise(known, error),
                 )
                 _end_badly(lease, known)
     except LeaseLost:
@@ -89,8 +94,8 @@ def _attempt(lease: Lease[W] | None, work: Callable[[Lease[W]], None], otherwise
 
 
 def _surprise(known: ExportError, error: Exception) -> bool:
-    """A traceback is for errors that nobody foresaw."""
-    return known is not error and not known.retryable
+    """A traceback is for errors that nobody foresaw, in the code of this app or of a dataset."""
+    return not known.retryable and (known is not error or error.__cause__ is not None)
 
 
 def _end_badly(lease: Lease[W], error: ExportError) -> None:
@@ -252,7 +257,11 @@ def _whole(lease: Lease[Export], kind: Format, parts: list[Part]) -> storage.Sto
 def _checked(lease: Lease[Export], parts: list[Part], opened: ExitStack) -> Iterator[BinaryIO]:
     for part in parts:
         lease.check()
-        yield opened.enter_context(storage.open_artifact(part.artifact))
+        file = opened.enter_context(storage.open_artifact(part.artifact))
+        if storage.digest(file) != (part.size, part.sha256):
+            raise Mismatch
+        file.seek(0)
+        yield file
 
 
 def filename(export: Export, kind: Format) -> str:
@@ -270,6 +279,7 @@ def fail(lease: Lease[W], error: ExportError) -> None:
     """End a held part or export for good, and its owner is told why; all of it in one transaction."""
     work, words = lease.work, _words(error)
     with transaction.atomic():
+        _lock_export_of(work)
         if isinstance(work, Part):
             lease.park(state=PartState.FAILED, **words)
             _stop(Export.objects.filter(pk=work.export_id), words)
@@ -282,14 +292,20 @@ def park(work: Work) -> None:
     """The sweep's end for a row whose last attempt died without a word. Does nothing when it has come back to life."""
     words = _words(WorkerDied())
     with transaction.atomic():
+        _lock_export_of(work)
         if isinstance(work, Part):
-            dead = Part.objects.exhausted().filter(pk=work.pk, attempt=work.attempt)
             closed = {"next_attempt_at": None, "lease_until": None}
-            if dead.update(state=PartState.FAILED, **closed, **words):
+            if work.dead_rows().update(state=PartState.FAILED, **closed, **words):
                 _stop(Export.objects.filter(pk=work.export_id), words)
         else:
             _stop(Export.objects.exhausted().filter(pk=work.pk, attempt=work.attempt), words)
     logger.error("%s: parked; attempt %d died without a word.", work, work.attempt)
+
+
+def _lock_export_of(work: Work) -> None:
+    """The export before its parts, as cancelling does: two parts that fail at once would wait for each other for ever."""
+    pk = work.export_id if isinstance(work, Part) else work.pk
+    Export.objects.select_for_update(no_key=True).filter(pk=pk).values("pk").first()
 
 
 def _words(error: ExportError) -> dict[str, str]:

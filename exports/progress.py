@@ -71,7 +71,7 @@ def progress_counts(exports: Collection[Export]) -> dict[int, Counts]:
 def exports_ahead(export: Export) -> int:
     """Exports asked for earlier that are still under way; the partial indexes of open work answer it."""
     under_way = Q(next_attempt_at__isnull=False) | Q(state=State.RENDERING)
-    return Export.objects.filter(under_way, requested_at__lt=export.requested_at).count()
+    return Export.objects.filter(under_way, requested_at__lt=export.requested_at).exclude(pk=export.pk).count()
 
 
 def _progress(export: Export, counts: Counts, ahead: int | None = None) -> Progress:

@@ -14,7 +14,7 @@ from typing import Any
 from celery import chain, current_app
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce, Now
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
@@ -26,6 +26,7 @@ from durable.publish import publish_on_commit
 from exports import storage
 from exports.models import Export, Part, UsageReport
 from exports.pdf.document import write_pdf
+from exports.states import State
 from notifications.api import notify
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def open_week(start: datetime, end: datetime) -> UsageReport:
     year, week, _ = start.isocalendar()
     with transaction.atomic():
         report, created = UsageReport.objects.get_or_create(
-            week=f"{year}-W{week:02}", defaults={"start": start, "end": end, "published_at": timezone.now()}
+            week=f"{year}-W{week:02}", defaults={"start": start, "end": end, "published_at": Now()}
         )
         if created:
             publish_on_commit([report])
@@ -127,11 +128,15 @@ def _collect(lease: Lease[UsageReport]) -> dict[str, Any]:
 def figures_of(start: datetime, end: datetime) -> dict[str, Any]:
     """Totals and customers (largest first) of the exports that ended from `start` to `end` (exclusive).
 
-    Worker seconds are those of an export's own steps and of its parts.
+    Rows and bytes are of files that were delivered. Worker seconds are those of an export's own steps and of its parts.
     """
     ended = Export.objects.filter(finished_at__gte=start, finished_at__lt=end)
+    delivered = Q(state__in=[State.READY, State.EXPIRED])
     own = ended.values("owner", "owner__username").annotate(
-        exports=Count("pk"), rows=Coalesce(Sum("rows"), 0), bytes=Coalesce(Sum("size"), 0), own_seconds=Sum("seconds")
+        exports=Count("pk"),
+        rows=Coalesce(Sum("rows", filter=delivered), 0),
+        bytes=Coalesce(Sum("size", filter=delivered), 0),
+        own_seconds=Sum("seconds"),
     )
     in_parts = dict(Part.objects.filter(export__in=ended).order_by().values_list("owner").annotate(Sum("seconds")))
     customers = [
@@ -204,4 +209,4 @@ def park(report: UsageReport) -> None:
     """Close a report whose attempts are used; it shows in the admin as failed."""
     logger.error("%s: parked after attempt %d.", report, report.attempt)
     words = "Every attempt died without a word."
-    report.held_rows().update(stage=Stage.FAILED, next_attempt_at=None, lease_until=None, error_message=words)
+    report.dead_rows().update(stage=Stage.FAILED, next_attempt_at=None, lease_until=None, error_message=words)

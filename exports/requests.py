@@ -24,8 +24,10 @@ from exports.datasets import Dataset, datasets
 from exports.errors import (
     DatabaseAway,
     DatasetFailed,
+    Mismatch,
     NoPermission,
     NotRecorded,
+    StorageFailed,
     TooLarge,
     TooMany,
     WrongState,
@@ -183,8 +185,12 @@ def _reopen(export: Export) -> None:
     if not Export.objects.filter(pk=export.pk).move(State.QUEUED, finished_at=None, **fresh):
         raise WrongState
     fresh["published_at"] = None
-    stopped = Part.objects.filter(export=export, state__in=[PartState.FAILED, PartState.CANCELLED])
-    stopped.update(state=PartState.WAITING, rows_done=0, **fresh)
+    again = [PartState.FAILED, PartState.CANCELLED]
+    if export.error_code in (Mismatch.code, StorageFailed.code):
+        again.append(PartState.DONE)  # a finished part's file may be what was broken
+    Part.objects.filter(export=export, state__in=again).update(
+        state=PartState.WAITING, rows_done=0, artifact="", **fresh
+    )
     publish_on_commit([Export.objects.get(pk=export.pk)])
 
 

@@ -128,9 +128,7 @@ def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
     if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment).exists():
         return 0
     with transaction.atomic():
-        slot, created = Slot.objects.get_or_create(
-            schedule=row.task, slot=moment, defaults={"published_at": timezone.now()}
-        )
+        slot, created = Slot.objects.get_or_create(schedule=row.task, slot=moment, defaults={"published_at": Now()})
         if created:
             publish_on_commit([slot])
     return int(created)
@@ -156,21 +154,21 @@ def _run(lease: Lease[Slot]) -> dict[str, Any]:
         if not lease.last_attempt:
             lease.retry(backoff(lease.work.failures), outcome={"error": repr(error)})
             return {"error": repr(error)}
-        park(lease.work, {"error": repr(error)})
+        lease.park(state=Slot.State.FAILED, finished_at=Now(), outcome={"error": repr(error)})
         return {"error": repr(error)}
     lease.finish(state=Slot.State.DONE, finished_at=Now(), outcome=outcome)
     return outcome
 
 
-def park(slot: Slot, outcome: dict[str, Any] | None = None) -> None:
-    """Close a slot whose attempts are used; it shows in the admin as failed."""
-    logger.error("%s: parked after attempt %d.", slot, slot.attempt)
-    slot.held_rows().update(
+def park(slot: Slot) -> None:
+    """Close a slot whose last attempt died; it shows in the admin as failed."""
+    logger.error("%s: parked after attempt %d died without a word.", slot, slot.attempt)
+    slot.dead_rows().update(
         state=Slot.State.FAILED,
         next_attempt_at=None,
         lease_until=None,
         finished_at=Now(),
-        outcome=outcome or {"error": "every attempt died without a word"},
+        outcome={"error": "every attempt died without a word"},
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,19 @@ def scratch(suffix: str) -> Iterator[BinaryIO]:
             yield cast("BinaryIO", file)
         finally:
             Path(file.name).unlink(missing_ok=True)
+
+
+def clear_scratch(before: datetime) -> int:
+    """Remove what killed workers of this machine left in the scratch folder before that moment. Returns how many."""
+    count = 0
+    for path in export_settings().scratch_dir.glob("*"):
+        try:
+            if path.stat().st_mtime < before.timestamp():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                count += 1
+        except FileNotFoundError:  # its worker ended at this moment
+            continue
+    return count
 
 
 def store(file: BinaryIO, key: str) -> Stored:

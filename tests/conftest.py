@@ -17,10 +17,10 @@ atexit.register(_ended.close)
 prepare(_ended)  # before Django's settings are read for the first time, which the next import does
 
 import django  # noqa: E402
+from django.conf import settings as site_settings  # noqa: E402
 
 django.setup()
 
-from django.conf import settings as site_settings  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.core.files.storage import FileSystemStorage  # noqa: E402
 from django.db import connections  # noqa: E402
@@ -29,9 +29,14 @@ from hypothesis import settings as hypothesis_settings  # noqa: E402
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings  # noqa: E402
 
 from tests.support import hints  # noqa: E402
+from tests.support.stack import Stack, running  # noqa: E402
 
 hypothesis_settings.register_profile(
-    "carryall", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "carryall",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 hypothesis_settings.load_profile("carryall")
 
@@ -79,3 +84,10 @@ def ada(db: None) -> User:
 @pytest.fixture
 def bob(db: None) -> User:
     return User.objects.create_user("bob", "bob@example.com", "password")
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Redis, web and both workers over SQLite; a test must leave it up."""
+    with running(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack

@@ -21,7 +21,7 @@ def insert(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any
     """
     fields: list[Field[Any, Any]] = [model._meta.get_field(name) for name in names]  # type: ignore[misc]
     quote = connection.ops.quote_name
-    target = f"{quote(model._meta.db_table)} ({', '.join(quote(field.column) for field in fields)})"
+    target = f"{quote(model._meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)})"
     adapted = _adapted(fields, rows)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from durable.models import Work, WorkQuerySet
+from exports.conf import export_settings
 from exports.periods import Period, PeriodChoice
 from exports.states import OPEN, RETRYABLE, State, sources
 
@@ -117,6 +118,10 @@ class Export(Work):
 
     def hint(self) -> str:
         return "exports.tasks.assemble_export" if self.state == State.ASSEMBLING else "exports.tasks.plan_export"
+
+    @classmethod
+    def attempts_given(cls) -> int:
+        return export_settings().max_attempts
 
     @property
     def period(self) -> Period:

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from durable.models import Work, WorkQuerySet
+from exports.conf import export_settings
 from exports.models.export import Export
 from exports.states import PartState
 
@@ -80,3 +81,7 @@ class Part(Work):
 
     def hint(self) -> str:
         return "exports.tasks.render_part"
+
+    @classmethod
+    def attempts_given(cls) -> int:
+        return export_settings().max_attempts

@@ -1,4 +1,4 @@
-"""Whole sites for the acceptance tests: one shared where a test leaves it whole, a fresh one where it does not."""
+"""Whole sites of a test's own, for what does not leave a site whole."""
 
 from __future__ import annotations
 
@@ -12,13 +12,6 @@ from tests.support.databases import postgresql
 from tests.support.stack import Stack, running
 
 Start = Callable[..., Stack]
-
-
-@pytest.fixture(scope="session")
-def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Redis, web and both workers over SQLite; a test must leave it up."""
-    with running(tmp_path_factory.mktemp("stack")) as stack:
-        yield stack
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ def test_an_edit_in_the_admin_reaches_a_running_beat(start: Start) -> None:
 
     page = f"/admin/django_celery_beat/periodictask/{pk}/change/"
     form = staff.get(page).form("crontab")
-    answer = staff.post(page, form.fields | {"crontab": every_minute, "name": "Purge by the minute"})
+    typed = {"crontab": every_minute, "enabled": "on", "args": "[]", "kwargs": "{}", "headers": "{}"}
+    answer = staff.post(page, form.fields | typed)
     assert answer.status == 302, answer.reason()
 
     wait_until(lambda: last_run(stack), 90, 1, what="Beat's run of the edited schedule")

@@ -23,6 +23,16 @@ def assert_whole(person: Person, export: str, rows: int) -> None:
     assert seen["rows_total"] == rows
 
 
+def await_rendering(person: Person, export: str, begun: bool = False) -> None:
+    """Until it is planned, or until a worker is at it."""
+
+    def reached() -> bool:
+        seen = person.look(export)
+        return bool(seen["rows_done"] if begun else seen["state"] == "rendering")
+
+    wait_until(reached, what=f"the rendering of {export}")
+
+
 def told(stack: Stack, kind: str) -> int:
     code = f"print(Notification.objects.filter(kind={kind!r}).count())"
     return int(stack.shell(code))
@@ -53,7 +63,7 @@ def test_emptied_redis_while_exports_wait(start: Start, database: str) -> None:
         for kind in ("csv", "jsonl")
     ]
     for person, export, _ in waiting:
-        wait_until(lambda p=person, e=export: p.look(e)["state"] == "rendering", what="a planned export")
+        await_rendering(person, export)
     with stack.redis_client() as redis:
         assert redis.dbsize() > 0
         redis.flushall()
@@ -89,7 +99,7 @@ def test_a_notification_is_not_held_up_by_running_exports(start: Start) -> None:
     person = stack.signed_in()
     busy = [person.export(format="xlsx", period=period) for period in ("all", "ytd")]
     for export in busy:
-        wait_until(lambda e=export: person.look(e)["rows_done"] > 0, what="both bulk workers at work")
+        await_rendering(person, export, begun=True)
 
     stack.shell(
         "notify(User.objects.get(username='small@example.com'), 'export_failed', dedupe_key='urgent', context={'reason': 'x'})"

@@ -21,7 +21,7 @@ from tests.contracts.owners import ROWS, Two
 pytestmark = pytest.mark.django_db
 
 ALL = Period()
-TYPES: dict[ColumnType, type] = {
+TYPES: dict[ColumnType, Any] = {
     ColumnType.TEXT: str,
     ColumnType.INTEGER: int,
     ColumnType.DECIMAL: Decimal,

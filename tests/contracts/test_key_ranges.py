@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import AbstractBaseUser, User
@@ -69,6 +69,8 @@ with isolate_apps("tests.flights"):  # what walks all models need not meet a tab
 
         id = models.UUIDField(primary_key=True)
         sent_at = models.DateTimeField()
+
+        objects: ClassVar[models.Manager[Any]] = models.Manager()
 
         class Meta:
             app_label = "flights"

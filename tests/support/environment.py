@@ -20,9 +20,12 @@ def prepare(ended: ExitStack) -> None:
     database = os.environ.get("CARRYALL_TEST_DB", "sqlite")
     if database not in DATABASES:
         raise SystemExit(f"CARRYALL_TEST_DB={database} is unknown: set it to {' or '.join(DATABASES)}.")
-    var_dir = Path(ended.enter_context(tempfile.TemporaryDirectory(prefix="carryall-test-", ignore_cleanup_errors=True)))
+    var_dir = Path(
+        ended.enter_context(tempfile.TemporaryDirectory(prefix="carryall-test-", ignore_cleanup_errors=True))
+    )
     for name in ("ENVIRONMENT", "DEBUG", "SECRET_KEY", "REDIS_URL", "EMAIL_URL", "SITE_URL", "TIME_ZONE", "PORT"):
         os.environ.pop(name, None)
+    (var_dir / "static").mkdir()  # WhiteNoise warns when it is not there
     os.environ["VAR_DIR"] = str(var_dir)
     os.environ["DATABASE_URL"] = ended.enter_context(postgresql(var_dir)) if database == "postgresql" else ""
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

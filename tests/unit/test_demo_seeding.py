@@ -14,7 +14,7 @@ from django.db.models import Count, Max, Min
 from django.test import override_settings
 from django.utils import timezone
 
-from exports.demo import seeding
+from exports.demo import seeding, trade
 from exports.demo.models import Customer, Invoice, Order
 from exports.demo.people import time_zone
 from exports.demo.trade import Account
@@ -107,7 +107,7 @@ def test_a_fault_on_the_way_leaves_nothing(few: None, monkeypatch: pytest.Monkey
     def refuse(*_: Any) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(seeding.Ledger, "invoices", refuse)
+    monkeypatch.setattr(trade.Ledger, "invoices", refuse)
     with pytest.raises(OSError, match="disk"):
         seeding.seed(NOW)
     assert not User.objects.exists()

@@ -1,0 +1,155 @@
+"""Exports and parts in every state, and a dataset that costs nothing, for tests."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.test import TestCase
+from django.utils import timezone
+
+from durable import sweep
+from exports import pipeline, storage
+from exports.datasets import Column, ColumnType, Dataset, datasets
+from exports.formats import Format, formats
+from exports.models import Export, Part
+from exports.requests import request_export
+from exports.states import PartState, State
+from tests.support import hints
+from tests.work.models import Errand
+
+PLACED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Errands(Dataset):
+    """The errands of everyone: rows without any table of the shop. Tests subclass it to make it misbehave."""
+
+    key = "errands"
+    label = "Errands"
+    date_field = "claimed_at"
+    columns = (Column("id", "Number", ColumnType.INTEGER), Column("done_by", "Done by"))
+
+    def queryset(self, user: AbstractBaseUser) -> QuerySet[Errand]:
+        return Errand.objects.all()
+
+
+@contextmanager
+def registered(kind: type[Dataset] | type[Format]) -> Iterator[None]:
+    """`kind` under its key, for a while; whoever had the key has it again afterwards."""
+    registry: Any = datasets if issubclass(kind, Dataset) else formats
+    before = registry.get(kind.key) if kind.key in registry else None
+    registry.unregister(kind.key)
+    registry.register(kind)
+    try:
+        yield
+    finally:
+        registry.unregister(kind.key)
+        if before is not None:
+            registry._entries[kind.key] = before
+
+
+def errands(count: int) -> list[int]:
+    """Make `count` rows for the dataset; their keys."""
+    rows = [Errand(done_by=f"worker {n}", claimed_at=PLACED, next_attempt_at=None) for n in range(count)]
+    return [row.pk for row in Errand.objects.bulk_create(rows)]
+
+
+def export_in(state: State | str, owner: User, **fields: Any) -> Export:
+    """An export that has come to `state`, with the facts that belong to it."""
+    now = timezone.now()
+    facts: dict[str, Any] = (
+        {"next_attempt_at": now} if state in (State.QUEUED, State.ASSEMBLING) else {"next_attempt_at": None}
+    )
+    if state not in (State.QUEUED, State.RENDERING, State.ASSEMBLING):
+        facts["finished_at"] = now
+    if state == State.FAILED:
+        facts |= {"error_code": "dataset_failed", "error_message": "The data could not be read."}
+    if state == State.READY:
+        facts |= ready_facts(now)
+    unique = {"fingerprint": uuid.uuid4().hex}
+    chosen = {"dataset": "errands", "format": "csv", "period_choice": "all", "period_end": now}
+    return Export.objects.create(owner=owner, state=state, **(unique | chosen | facts | fields))
+
+
+def ready_facts(now: datetime) -> dict[str, Any]:
+    return {
+        "artifact": f"{uuid.uuid4()}/part-0-1.csv", "sha256": "ab" * 32, "size": 3, "rows": 1,
+        "filename": "errands.csv", "expires_at": now + timedelta(days=7),
+    }  # fmt: skip
+
+
+def part_in(state: PartState | str, export: Export, index: int = 0, **fields: Any) -> Part:
+    """A part that has come to `state`."""
+    facts: dict[str, Any] = {} if state == PartState.WAITING else {"next_attempt_at": None}
+    if state == PartState.DONE:
+        facts |= {"artifact": f"{export.uuid}/part-{index}-1.csv", "sha256": "ab" * 32, "size": 3}
+    if state == PartState.FAILED:
+        facts |= {"error_code": "dataset_failed", "error_message": "The data could not be read."}
+    return Part.objects.create(export=export, owner=export.owner, index=index, state=state, **(facts | fields))
+
+
+def committed() -> AbstractContextManager[Any]:
+    """Runs what waits for the commit at the end of the block, in a test whose own transaction never commits too."""
+    return TestCase.captureOnCommitCallbacks(execute=True)
+
+
+def ask(owner: AbstractBaseUser, format: str = "csv", period: str = "all", **more: Any) -> Export:  # noqa: A002
+    """Press the button."""
+    with committed():
+        return request_export(owner, **({"dataset": "errands", "format": format, "period": period} | more)).export
+
+
+STEPS: dict[str, Callable[[int], None]] = {
+    "exports.tasks.plan_export": pipeline.plan,
+    "exports.tasks.render_part": pipeline.render,
+    "exports.tasks.assemble_export": pipeline.assemble,
+}
+
+
+def step(task: str, pk: int) -> None:
+    """Be a worker for one message."""
+    with committed():
+        STEPS[f"exports.tasks.{task}"](pk)
+
+
+def work(*exports: Export) -> None:
+    """Be the workers: do what the hints say until no hint is left, and look at these exports again."""
+    while due := [(task, pk) for task, pks in hints.sent for pk in pks if task in STEPS]:
+        hints.sent[:] = [(task, pks) for task, pks in hints.sent if task not in STEPS]
+        for task, pk in due:
+            step(task.rpartition(".")[2], pk)
+    for export in exports:
+        export.refresh_from_db()
+
+
+def run(owner: AbstractBaseUser, format: str = "csv", **more: Any) -> Export:  # noqa: A002
+    """Ask, and let the workers do it."""
+    export = ask(owner, format, **more)
+    work(export)
+    return export
+
+
+def sweep_now() -> dict[str, int]:
+    with committed():
+        return sweep.sweep()
+
+
+def content_of(export: Export) -> bytes:
+    with storage.open_artifact(export.artifact) as file:
+        return file.read()
+
+
+def files() -> set[str]:
+    """Every key in the storage."""
+    return {key for key, _ in storage.stored_keys()}
+
+
+def told(owner: User) -> list[str]:
+    """The kinds of what this user was told, in order."""
+    return list(owner.notifications.order_by("pk").values_list("kind", flat=True))

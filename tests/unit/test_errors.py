@@ -1,0 +1,87 @@
+"""The error tree: a sentence for the owner, a code for programs, and one place that decides on a retry."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+from collections.abc import Iterator
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import IntegrityError, InterfaceError, OperationalError
+
+from durable.lease import LeaseLost
+from exports.errors import (
+    BadRequest,
+    DatabaseAway,
+    DatasetFailed,
+    DiskFull,
+    ExportError,
+    FormatFailed,
+    Mismatch,
+    NoPermission,
+    StorageFailed,
+    blaming,
+    from_exception,
+)
+
+
+def tree(root: type[ExportError] = ExportError) -> Iterator[type[ExportError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)
+
+
+@pytest.mark.parametrize("kind", list(tree()), ids=lambda kind: kind.__name__)
+def test_an_error_survives_pickling(kind: type[ExportError]) -> None:
+    error = pickle.loads(pickle.dumps(kind("A sentence.")))
+    assert (type(error), error.message, str(error), error.code) == (kind, "A sentence.", "A sentence.", kind.code)
+
+
+@pytest.mark.parametrize("kind", list(tree()), ids=lambda kind: kind.__name__)
+def test_an_error_has_words_of_its_own(kind: type[ExportError]) -> None:
+    assert kind().message.endswith(".")
+
+
+def test_codes_are_unique() -> None:
+    codes = [kind.code for kind in tree()]
+    assert len(codes) == len(set(codes))
+
+
+def test_nothing_that_the_owner_did_is_retried() -> None:
+    assert not any(kind.retryable for kind in tree(BadRequest))
+
+
+def test_what_may_pass_by_itself_is_retried() -> None:
+    assert {kind for kind in tree() if kind.retryable} == {Mismatch, DiskFull, StorageFailed, DatabaseAway}
+
+
+@pytest.mark.parametrize(
+    ("raised", "known"),
+    [
+        (OperationalError("gone"), DatabaseAway),
+        (InterfaceError("closed"), DatabaseAway),
+        (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
+        (OSError(errno.EDQUOT, "Quota exceeded"), DiskFull),
+        (OSError(errno.EIO, "Input/output error"), StorageFailed),
+        (IntegrityError("no"), FormatFailed),
+        (ValueError("no"), FormatFailed),
+        (NoPermission(), NoPermission),
+    ],
+    ids=repr,
+)
+def test_every_exception_has_a_place_in_the_tree(raised: Exception, known: type[ExportError]) -> None:
+    assert type(from_exception(raised, FormatFailed)) is known
+
+
+def test_the_culprit_is_named() -> None:
+    with pytest.raises(DatasetFailed) as caught, blaming(DatasetFailed):
+        raise ZeroDivisionError
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("passing", [LeaseLost(), SoftTimeLimitExceeded(), NoPermission()], ids=repr)
+def test_nobody_is_blamed_for_what_is_no_fault(passing: Exception) -> None:
+    with pytest.raises(type(passing)) as caught, blaming(DatasetFailed):
+        raise passing
+    assert caught.value is passing

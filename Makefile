@@ -14,7 +14,7 @@ export PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run test check lock flower doctor shell clean
+.PHONY: help setup setup-dev run test bench check lock flower doctor shell clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -28,11 +28,15 @@ setup-dev:
 run: setup  ## start everything and stay up; PORT=8001 moves it, ONCE=1 drives one export and ends
 	@exec $(BIN)/python -m deploy.run
 
-test: setup-dev check  ## run the checks and all the tests
+test: setup-dev check  ## run the checks and all the tests, those of the database on PostgreSQL too
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest
+	@CARRYALL_TEST_DB=postgresql $(BIN)/python -m coverage run -m pytest tests/unit tests/contracts tests/integration
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
+
+bench: setup-dev  ## measure, and write docs/benchmarks.md (ONLY=formats or ONLY=click for one half)
+	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))
 
 check: setup-dev  ## lint, format, types, layers, migrations
 	@$(BIN)/ruff check --quiet .

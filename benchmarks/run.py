@@ -38,6 +38,22 @@ def main() -> None:
     print(PAGE.read_text())
 
 
+def figures(results: dict[str, Any]) -> str:
+    """The README's few lines of them."""
+    large = {row["format"]: row for row in results["formats"] if row["rows"] >= 100_000}
+    clicks = results["click"]
+    lines = [
+        f"- {kind.upper()}: {row['rows']:,} rows in {row['seconds']} s in one process, at most {row['peak_mb']} MB of memory."
+        for kind, row in large.items()
+    ]
+    silent, gone = clicks["redis silent"]["median_ms"], clicks["redis gone"]["median_ms"]
+    lines.append(
+        f"- The click is answered in {clicks['redis up']['median_ms']} ms (median); {gone} ms with Redis gone, "
+        f"{silent} ms with a Redis that is there but silent."
+    )
+    return "\n".join(lines)
+
+
 def page(results: dict[str, Any]) -> str:
     """The figures as Markdown; a test compares it with docs/benchmarks.md."""
     lines = [

@@ -7,6 +7,9 @@ from django.views.generic import RedirectView
 
 from config.health import healthz, readyz
 
+admin.site.site_header = admin.site.site_title = "Carryall"
+admin.site.index_title = "Exports, notifications, schedules"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="exports:list"), name="home"),
     path("", include("exports.urls")),

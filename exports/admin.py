@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth import get_permission_codename
 from django.db.models import F, Model, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -31,6 +32,11 @@ class ReadOnly:
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Actions are for those who may change such rows, though nobody may by hand."""
+        opts = self.opts  # type: ignore[attr-defined]
+        return request.user.has_perm(f"{opts.app_label}.{get_permission_codename('change', opts)}")
 
 
 class SlowFilter(admin.SimpleListFilter):
@@ -62,7 +68,7 @@ class WorkColumns:
     @admin.display(description=_("worker seconds"), ordering="seconds")
     def worked(self, obj: Work) -> SafeString | str:
         if obj.longest_seconds > export_settings().slow_seconds:
-            return format_html("<strong>{:.1f} {}</strong>", obj.seconds, _("(slow)"))
+            return format_html("<strong>{} {}</strong>", f"{obj.seconds:.1f}", _("(slow)"))
         return f"{obj.seconds:.1f}"
 
 
@@ -94,15 +100,15 @@ class ExportAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Export]):
     def bytes(self, obj: Export) -> str:
         return filesizeformat(obj.size) if obj.size is not None else ""
 
-    @admin.action(description=_("Try again (failed or cancelled)"), permissions=["view"])
+    @admin.action(description=_("Try again (failed or cancelled)"), permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:
         _each(self, request, queryset, retry_export)
 
-    @admin.action(description=_("Cancel (under way)"), permissions=["view"])
+    @admin.action(description=_("Cancel (under way)"), permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:
         _each(self, request, queryset, cancel_export)
 
-    @admin.action(description=_("Expire now (ready): removes the file"), permissions=["view"])
+    @admin.action(description=_("Expire now (ready): removes the file"), permissions=["operate"])
     def expire_now(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:
         _each(self, request, queryset, expire_export)
 
@@ -154,7 +160,7 @@ class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
     date_hierarchy = "slot"
     actions = ("run_again",)
 
-    @admin.action(description=_("Run again"), permissions=["view"])
+    @admin.action(description=_("Run again"), permissions=["operate"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[Slot]) -> None:
         """Open closed slots again; their work is safe to do twice."""
         closed = queryset.exclude(state=Slot.State.WAITING)

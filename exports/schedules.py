@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
@@ -28,6 +28,7 @@ from exports.models import Slot
 
 logger = logging.getLogger(__name__)
 MINUTE = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 GRACE = timedelta(seconds=20)
 """What a tick may take to arrive before the sweep takes its slot for missed."""
 SWEEP = "exports.tasks.sweep"
@@ -119,12 +120,14 @@ def open_missed_slots() -> int:
 
 
 def _periodic_tasks() -> QuerySet[PeriodicTask]:
-    tasks: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(enabled=True, crontab__isnull=False)
-    return tasks.select_related("crontab")
+    timed = Q(crontab__isnull=False) | Q(interval__isnull=False)
+    tasks: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(timed, enabled=True)
+    return tasks.select_related("crontab", "interval")
 
 
 def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
-    moment = newest_slot(row.crontab, now, get(row.task).deadline)
+    deadline = get(row.task).deadline
+    moment = newest_slot(row.crontab, now, deadline) if row.crontab else _newest_turn(row.interval, now, deadline)
     if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment).exists():
         return 0
     with transaction.atomic():
@@ -170,6 +173,12 @@ def park(slot: Slot) -> None:
         finished_at=Now(),
         outcome={"error": "every attempt died without a word"},
     )
+
+
+def _newest_turn(interval: IntervalSchedule, now: datetime, horizon: timedelta) -> datetime | None:
+    """The last whole multiple of an interval, for an operator who chose one in place of the crontab."""
+    past = (now - EPOCH) % interval.schedule.run_every
+    return now - past if past <= horizon else None
 
 
 def newest_slot(crontab: CrontabSchedule, now: datetime, horizon: timedelta) -> datetime | None:

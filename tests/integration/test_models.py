@@ -68,7 +68,9 @@ def test_no_fact_may_be_missing_without_a_constraint_or_a_reason(model: type[mod
     assert nullable - alone <= constrained(model)
 
 
-@pytest.mark.parametrize("model", [model for model in our_models() if issubclass(model, Work)], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [model for model in our_models() if issubclass(model, Work)], ids=lambda model: model.__name__
+)
 def test_open_work_is_indexed_by_a_partial_index(model: type[Work]) -> None:
     indexes = [index for index in model._meta.indexes if index.condition is not None]
     assert any("next_attempt_at" in str(index.condition) for index in indexes)
@@ -96,7 +98,10 @@ READY = ready_facts(NOW)
         ("rendering", {"next_attempt_at": NOW}),
         ("assembling", {"next_attempt_at": None}),
         ("assembling", {"state": "ready", "next_attempt_at": None, "finished_at": NOW}),
-        *[("ready", {fact: empty}) for fact, empty in (("artifact", ""), ("sha256", ""), ("size", None), ("expires_at", None))],
+        *[
+            ("ready", {fact: empty})
+            for fact, empty in (("artifact", ""), ("sha256", ""), ("size", None), ("expires_at", None))
+        ],
         ("ready", {"finished_at": None}),
         ("ready", {"state": "expired"}),
         ("ready", {"next_attempt_at": NOW}),
@@ -224,7 +229,10 @@ def test_retry_is_offered_where_it_works(ada: User) -> None:
 
 
 def test_what_is_downloadable_is_ready_and_not_past_its_date(ada: User) -> None:
-    fresh, past = export_in("ready", ada, expires_at=datetime(2999, 1, 1, tzinfo=UTC)), export_in("ready", ada, expires_at=NOW)
+    fresh, past = (
+        export_in("ready", ada, expires_at=datetime(2999, 1, 1, tzinfo=UTC)),
+        export_in("ready", ada, expires_at=NOW),
+    )
     export_in("failed", ada)
     assert list(Export.objects.downloadable()) == [fresh]
     assert list(Export.objects.past_expiry()) == [past]

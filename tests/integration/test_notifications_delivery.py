@@ -152,10 +152,15 @@ def test_an_address_cannot_smuggle_a_header(user: User, sink: SmtpSink) -> None:
     assert sink.accepted == []
 
 
-def test_names_in_any_script_arrive(user: User, sink: SmtpSink) -> None:
-    attempted(user, context={"dataset_label": "Замовлення 注文 طلبات 🧾"})
-    assert sink.accepted[0]["Subject"].strip() == "Your export failed: Замовлення 注文 طلبات 🧾"
-    assert "Замовлення 注文 طلبات 🧾" in sink.accepted[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+@pytest.mark.parametrize(
+    "label",
+    ["Orders", "Orders " * 20 + "and more", "Замовлення 注文 طلبات 🧾", "注文 Orders " * 8 + "2026-01 été Ж"],
+)
+def test_names_in_any_script_and_length_arrive(label: str, user: User, sink: SmtpSink) -> None:
+    attempted(user, context={"dataset_label": label})
+    mail = sink.accepted[0]
+    assert mail["Subject"].strip() == f"Your export failed: {label}"
+    assert label in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
 def test_the_file_backend_keeps_whole_mails(user: User, settings: Any, tmp_path: Path) -> None:

@@ -14,7 +14,16 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from exports import requests
-from exports.errors import BadRequest, DatasetFailed, ExportError, NoPermission, NotRecorded, TooLarge, TooMany, WrongState
+from exports.errors import (
+    BadRequest,
+    DatasetFailed,
+    ExportError,
+    NoPermission,
+    NotRecorded,
+    TooLarge,
+    TooMany,
+    WrongState,
+)
 from exports.models import Export, Part
 from exports.requests import cancel_export, expire_export, request_export, retry_export
 from exports.states import OPEN, PartState, State
@@ -58,7 +67,13 @@ def nothing_recorded() -> bool:
 
 def test_a_request_is_a_row_and_a_hint(ada: User) -> None:
     export = ask(ada)
-    assert (export.state, export.owner, export.dataset, export.format, export.attempt) == ("queued", ada, "errands", "csv", 0)
+    assert (export.state, export.owner, export.dataset, export.format, export.attempt) == (
+        "queued",
+        ada,
+        "errands",
+        "csv",
+        0,
+    )
     assert hints.sent == [("exports.tasks.plan_export", (export.pk,))]
     assert sweep_now() == {}
 
@@ -208,7 +223,11 @@ def test_the_limit_holds_for_clicks_at_the_same_moment(ada: User, settings: Sett
         ({"fields": ["id", "salary"]}, "fields", r"no field salary\. Choose from: id, done_by\."),
         ({"period": "yesterday"}, "period", "There is no period 'yesterday'"),
         ({"period": "custom"}, "period", "Give both"),
-        ({"period": "custom", "date_from": date(2026, 2, 1), "date_to": date(2026, 1, 1)}, "period", "Swap the two dates"),
+        (
+            {"period": "custom", "date_from": date(2026, 2, 1), "date_to": date(2026, 1, 1)},
+            "period",
+            "Swap the two dates",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_about_one_field(ada: User, wrong: dict[str, Any], field: str, words: str) -> None:

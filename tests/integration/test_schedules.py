@@ -211,5 +211,8 @@ def test_an_interval_in_place_of_the_crontab_runs_too(monkeypatch: pytest.Monkey
     """The admin offers intervals, so one must not be ignored in silence."""
     hourly = IntervalSchedule.objects.create(every=6, period=IntervalSchedule.HOURS)
     PeriodicTask.objects.filter(task=TASK).update(crontab=None, interval=hourly)
-    at(monkeypatch, MORNING)
-    assert tick() == 1
+    at(monkeypatch, MORNING + timedelta(minutes=7))
+    assert [tick(), tick(), open_missed()] == [1, 0, 0]
+    at(monkeypatch, MORNING + timedelta(hours=6))
+    assert [tick(), open_missed()] == [1, 0]
+    assert [moment.hour for moment in opened()] == [0, 6]

@@ -36,12 +36,16 @@ READ_RESULTS = {
 }
 
 current_app.loader.import_default_modules()
-TASKS: dict[str, Task[Any, Any]] = {name: task for name, task in sorted(current_app.tasks.items()) if name.startswith(OURS)}
+TASKS: dict[str, Task[Any, Any]] = {
+    name: task for name, task in sorted(current_app.tasks.items()) if name.startswith(OURS)
+}
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 
 
 def test_the_tasks_are_found() -> None:
-    assert {"exports.tasks.plan_export", "exports.tasks.sweep", "notifications.tasks.deliver_notification"} <= set(TASKS)
+    assert {"exports.tasks.plan_export", "exports.tasks.sweep", "notifications.tasks.deliver_notification"} <= set(
+        TASKS
+    )
 
 
 @every_task
@@ -168,7 +172,9 @@ def snapshot() -> dict[str, Any]:
 
 
 @pytest.fixture
-def busy_site(ada: User, settings: Settings, artifacts: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
+def busy_site(
+    ada: User, settings: Settings, artifacts: object, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, int]]:
     """One row for every task to work on: the name of the task's parameter to its primary key."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     monkeypatch.setattr("celery.canvas._chain.apply_async", lambda self: broker.sent.append(("chain", ())))
@@ -212,7 +218,9 @@ def _planned(ada: User) -> Export:
 
 
 @every_task
-def test_a_task_that_runs_twice_has_no_second_effect(task: Task[Any, Any], ada: User, busy_site: dict[str, int]) -> None:
+def test_a_task_that_runs_twice_has_no_second_effect(
+    task: Task[Any, Any], ada: User, busy_site: dict[str, int]
+) -> None:
     """The second run changes no row, tells nobody and writes no file, though every wait is over."""
     args = (rows_for(ada, task.name),) if inspect.signature(task.run).parameters else ()
     before = snapshot()

@@ -124,7 +124,7 @@ def test_the_list_explains_itself_when_empty(page: Client) -> None:
 
 def test_the_form_names_what_there_is(page: Client) -> None:
     words = text(page.get("/exports/"))
-    for known in ("Every order that your shops took, one a row.", "JSON Lines", "up to 2,000 rows", "Last 12 months"):
+    for known in ("Every order that your shops took, one a row.", "JSON Lines", "up to 1,000 rows", "Last 12 months"):
         assert known in words
 
 

@@ -6,6 +6,7 @@ import shutil
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from durable import hints
 from exports import inline, storage
 from exports.errors import ExportError
 from exports.models import Export
@@ -47,7 +49,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            export = self._request(options)
+            with hints.muted() if options["inline"] else nullcontext():
+                export = self._request(options)
             self._wait(export, options["inline"])
         except ExportError as error:
             raise CommandError(error.message) from error

@@ -15,6 +15,8 @@ class Command(BaseCommand):
 
 def diagram() -> str:
     """The moves as a Mermaid state diagram; a state without a move on is an end."""
-    moves = [f"    {source.value} --> {target.value}" for source in State for target in State if target in MOVES[source]]
+    moves = [
+        f"    {source.value} --> {target.value}" for source in State for target in State if target in MOVES[source]
+    ]
     ends = [f"    {state.value} --> [*]" for state in State if not MOVES[state]]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {State.QUEUED.value}", *moves, *ends])

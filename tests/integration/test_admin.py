@@ -1,0 +1,168 @@
+"""The operator's pages: each one opens with rows in it, and the few actions do what they say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from exports.models import Download, Export, Part, Slot, UsageReport
+from exports.requests import cancel_export
+from notifications.api import notify
+from tests.support import hints
+from tests.support.exports import committed, export_in, part_in
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+NOW = timezone.now()
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("boss", "boss@example.com"))
+    return client
+
+
+@pytest.fixture
+def rows(ada: User) -> list[Export]:
+    """An export in each state with a part, and one row of everything else that the admin shows."""
+    exports = [
+        export_in(state, ada)
+        for state in ("queued", "rendering", "assembling", "ready", "failed", "cancelled", "expired")
+    ]
+    for export in exports:
+        part_in("waiting" if export.is_open else "cancelled", export)
+    Download.objects.create(export=exports[3], user=ada)
+    Slot.objects.create(schedule="purge", slot=NOW)
+    UsageReport.objects.create(week="2026-W28", start=NOW, end=NOW)
+    notify(ada, "export_failed", dedupe_key="x", context={"reason": "it was so"})
+    TaskResult.objects.create(task_id="x", task_name="exports.tasks.run_slot")
+    return exports
+
+
+def url(model: type[models.Model], page: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)  # noqa: SLF001
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)
+def test_every_page_opens(staff: Client, model: type[models.Model]) -> None:
+    """The list, a search in it, each of its filters, and one row."""
+    assert staff.get(url(model, "changelist")).status_code == 200
+    page = admin.site._registry[model]  # noqa: SLF001
+    if page.get_search_fields(None):  # type: ignore[arg-type]
+        assert staff.get(url(model, "changelist"), {"q": "ada"}).status_code == 200
+    row = model._default_manager.first()
+    if row is not None:
+        assert staff.get(url(model, "change", row.pk)).status_code == 200
+
+
+def test_our_own_rows_are_there(rows: list[Export]) -> None:
+    ours = [model for model in REGISTERED if model._meta.app_label in ("exports", "notifications")]
+    assert {"Export", "Part", "Download", "Slot", "UsageReport", "Notification", "Delivery"} <= {
+        model.__name__ for model in ours
+    }
+    assert all(model._default_manager.exists() for model in ours if model.__name__ != "Preference")
+
+
+@pytest.mark.parametrize("model", [Export, Part, Download, Slot, UsageReport])
+def test_nothing_is_typed_in(staff: Client, rows: list[Export], model: type[models.Model]) -> None:
+    row = model._default_manager.first()
+    assert row is not None
+    assert staff.get(url(model, "add")).status_code == 403
+    assert staff.post(url(model, "change", row.pk), {"state": "ready"}).status_code == 403
+
+
+def test_an_export_is_found_by_the_start_of_its_id(staff: Client, rows: list[Export]) -> None:
+    for text in (str(rows[0].uuid)[:8], str(rows[0].uuid)):
+        found = staff.get(url(Export, "changelist"), {"q": text}).context["cl"].queryset
+        assert list(found) == [rows[0]]
+
+
+# --- slow -----------------------------------------------------------------------------------------------------------
+
+
+def test_slow_work_is_found_while_it_runs_and_afterwards(staff: Client, ada: User) -> None:
+    export = export_in("rendering", ada)
+    was_slow = part_in("done", export, 0, longest_seconds=31.0, seconds=40.0)
+    part_in("done", export, 1, longest_seconds=29.0, seconds=90.0)
+    long_ago, soon = NOW - timedelta(seconds=60), NOW + timedelta(seconds=600)
+    is_slow = part_in("waiting", export, 2, claimed_at=long_ago, lease_until=soon)
+    part_in("waiting", export, 3, claimed_at=NOW + timedelta(seconds=60), lease_until=soon)
+    part_in("waiting", export, 4, claimed_at=long_ago, lease_until=long_ago)
+    page = staff.get(url(Part, "changelist"), {"slow": "1"})
+    assert set(page.context["cl"].queryset) == {was_slow, is_slow}
+    assert "(slow)" in page.content.decode()
+
+
+# --- actions --------------------------------------------------------------------------------------------------------
+
+
+def act(staff: Client, action: str, *rows: models.Model) -> str:
+    """Do an action to these rows; the page that says what came of it."""
+    chosen = {"action": action, "_selected_action": [row.pk for row in rows]}
+    with committed():
+        answer = staff.post(url(type(rows[0]), "changelist"), chosen, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("action", "moved", "to"),
+    [
+        ("retry", {"failed", "cancelled"}, "queued"),
+        ("cancel", {"queued", "rendering", "assembling"}, "cancelled"),
+        ("expire_now", {"ready"}, "expired"),
+    ],
+)
+def test_an_action_moves_what_it_may_and_says_what_it_left(
+    staff: Client, rows: list[Export], action: str, moved: set[str], to: str
+) -> None:
+    before = {export.pk: export.state for export in rows}
+    page = act(staff, action, *rows)
+    after = dict(Export.objects.values_list("pk", "state"))
+    assert after == {pk: to if state in moved else state for pk, state in before.items()}
+    assert f"{len(moved)} export" in page
+    assert page.count("The export has moved on") == len(rows) - len(moved)
+
+
+def test_a_closed_slot_runs_again(staff: Client) -> None:
+    closed = {"next_attempt_at": None, "finished_at": NOW, "attempt": 5}
+    failed = Slot.objects.create(schedule="purge", slot=NOW, state="failed", **closed)
+    waiting = Slot.objects.create(schedule="remind", slot=NOW)
+    assert "1 slot runs again" in act(staff, "run_again", failed, waiting)
+    assert hints.sent == [("exports.tasks.run_slot", (failed.pk,))]
+    lease = Slot.objects.claim(failed.pk)
+    assert lease is not None
+    assert (lease.work.failures, lease.last_attempt) == (1, False)
+
+
+def test_a_deleted_export_is_gone_with_its_parts(staff: Client, rows: list[Export]) -> None:
+    assert staff.post(url(Export, "delete", rows[0].pk), {"post": "yes"}).status_code == 302
+    assert not Part.objects.filter(export_id=rows[0].pk).exists()
+
+
+@pytest.mark.parametrize("action", ["retry", "cancel", "expire_now"])
+def test_who_may_only_look_changes_nothing(client: Client, rows: list[Export], action: str) -> None:
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_export"))
+    client.force_login(clerk)
+    before = dict(Export.objects.values_list("pk", "state"))
+    act(client, action, *rows)
+    assert dict(Export.objects.values_list("pk", "state")) == before
+
+
+def test_attempts_are_shown_of_those_that_there_are(staff: Client, ada: User) -> None:
+    export = export_in("queued", ada, attempt=7, attempt_limit=9)
+    assert "3 / 5" in staff.get(url(Export, "changelist")).content.decode()
+    cancel_export(export)

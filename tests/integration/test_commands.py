@@ -1,0 +1,157 @@
+"""The command line: export, doctor and the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django_celery_beat.models import PeriodicTask
+from pytest_django import Settings
+
+from exports import doctor, inline
+from exports.doctor import examine
+from exports.management.commands.shell import Command as Shell
+from exports.models import Export
+from tests.support import hints
+from tests.support.exports import Errands, content_of, errands, registered
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+
+
+@pytest.fixture(autouse=True)
+def _errands() -> Iterator[None]:
+    errands(3)
+    with registered(Errands):
+        yield
+
+
+def export(*more: str, user: str = "ada", dataset: str = "errands", kind: str = "csv") -> str:
+    """What `manage.py export` prints."""
+    out = StringIO()
+    named = ["--user", user, "--dataset", dataset, "--format", kind]
+    call_command("export", *named, *more, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+# --- export ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_inline_writes_the_file_where_it_is_wanted(ada: User, tmp_path: Path) -> None:
+    target = tmp_path / "mine.csv"
+    said = export("--inline", "--range", "all", "--output", str(target))
+    made = Export.objects.get()
+    assert said.splitlines() == [f"3 rows, {made.size} bytes, SHA-256 {made.sha256}", str(target)]
+    assert target.read_bytes() == content_of(made)
+    assert [task for task, _ in hints.sent if task.startswith("exports.")] == []
+
+
+def test_a_folder_gets_the_files_own_name(ada: User, tmp_path: Path) -> None:
+    export("--inline", "--range", "all", "--output", str(tmp_path))
+    assert (tmp_path / Export.objects.get().filename).stat().st_size > 0
+
+
+def test_days_are_a_period(ada: User) -> None:
+    assert export("--inline", "--from", "2026-03-01", "--to", "2026-03-01").startswith("3 rows")
+    assert export("--inline", "--from", "2026-03-02", "--to", "2026-03-03").startswith("0 rows")
+
+
+def test_without_inline_it_waits_for_the_workers(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look finds it as it was asked for; then the workers have done it."""
+
+    def workers(seconds: float) -> None:
+        inline.carry_out(Export.objects.get(), lambda _: None)
+
+    monkeypatch.setattr("exports.management.commands.export.time.sleep", workers)
+    assert export("--range", "all").startswith("3 rows")
+
+
+class Faulty(Errands):
+    key = "faulty"
+
+    def rows(self, *args: Any) -> Any:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "words"),
+    [
+        ((), {"user": "nobody"}, "There is no user nobody."),
+        ((), {"dataset": "orderz"}, "There is no dataset 'orderz'."),
+        ((), {"kind": "docx"}, "There is no format 'docx'."),
+        (("--from", "2026-03-01"), {}, "Give both"),
+        (("--from", "2026-03-01", "--to", "2026-03-02", "--range", "ytd"), {}, "Give one of them"),
+        (("--from", "tomorrow"), {}, "invalid .*day value"),
+        ((), {"dataset": "faulty"}, "The data could not be read"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(
+    ada: User, arguments: tuple[str, ...], named: dict[str, str], words: str
+) -> None:
+    with registered(Faulty), pytest.raises(CommandError, match=words):
+        export("--inline", *arguments, **named)
+
+
+# --- doctor ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _no_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(doctor, "WORKER_ANSWER", 0.1)
+    monkeypatch.setitem(doctor.PROBES, "workers", lambda: "no worker serves bulk and high: start one.")
+
+
+@pytest.mark.usefixtures("_no_redis")
+def test_the_doctor_says_what_is_ill_and_the_mend() -> None:
+    PeriodicTask.objects.filter(name="Nightly purge").update(enabled=False)
+    found = {finding.subject: finding for finding in examine()}
+    assert set(found) == set(doctor.PROBES)
+    assert (found["redis"].well, "make run" in found["redis"].words) == (False, True)
+    assert (found["schedules"].well, "Nightly purge" in found["schedules"].words) == (False, True)
+    for subject in ("settings", "database", "storage", "room on disk", "PDF", "datasets"):
+        assert found[subject].well, found[subject].words
+
+
+@pytest.mark.usefixtures("_no_redis")
+def test_the_command_fails_when_something_is_ill() -> None:
+    out = StringIO()
+    with pytest.raises(CommandError, match="need a mend"):
+        call_command("doctor", stdout=out, no_color=True)
+    assert "ILL  redis: does not answer" in out.getvalue()
+    assert "ok   storage: well" in out.getvalue()
+
+
+def test_a_probe_that_raises_is_itself_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PROBES", {"odd": lambda: str(1 // 0)})
+    (finding,) = examine()
+    assert (finding.well, "could not be looked at: ZeroDivisionError" in finding.words) == (False, True)
+
+
+def test_a_healthy_site_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PROBES", {"all": lambda: ""})
+    out = StringIO()
+    call_command("doctor", stdout=out, no_color=True)
+    assert out.getvalue() == "ok   all: well\n"
+
+
+# --- shell ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_shell_has_the_models_the_tasks_and_the_requests() -> None:
+    names = Shell().get_namespace(verbosity=0)
+    assert {"Export", "Part", "Notification", "Order", "User", "request_export", "cancel_export", "notify"} <= set(
+        names
+    )
+    assert {"plan_export", "render_part", "assemble_export", "sweep", "deliver_notification"} <= set(names)
+
+
+def test_one_line_in_the_shell_asks_for_an_export(ada: User) -> None:
+    line = "request_export(User.objects.get(username='ada'), dataset='errands', format='csv', period='all')"
+    call_command("shell", "-c", line, verbosity=0)
+    assert Export.objects.get().owner == ada

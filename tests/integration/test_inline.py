@@ -1,0 +1,101 @@
+"""An export in one process, with no broker at all: the same rows and steps, and its people are told as ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from pytest_django import Settings
+
+from exports import inline
+from exports.models import Export, Part
+from exports.requests import cancel_export
+from exports.states import State
+from tests.support import hints
+from tests.support.errands import lapse, make_due
+from tests.support.exports import Errands, ask, committed, content_of, errands, export_in, registered, told
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    monkeypatch.setattr(inline, "PAUSE", 0.01)
+    errands(25)
+    with registered(Errands):
+        yield
+
+
+def carry_out(export: Export) -> list[str]:
+    """Take it to its end; the states that were seen on the way."""
+    seen: list[str] = []
+    with committed():
+        inline.carry_out(export, lambda now: seen.append(str(now.state)))
+    return seen
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_it_comes_to_its_file_without_a_hint(ada: User, kind: str) -> None:
+    export = ask(ada, kind)
+    hints.sent.clear()
+    seen = carry_out(export)
+    assert list(dict.fromkeys(seen)) == ["queued", "rendering", "assembling", "ready"]
+    assert (export.rows, len(content_of(export)) > 100, told(ada)) == (25, True, ["export_ready"])
+    assert [task for task, _ in hints.sent if task.startswith("exports.")] == []
+
+
+def test_what_a_dead_worker_left_is_taken_over(ada: User) -> None:
+    export = ask(ada)
+    assert Export.objects.claim(export.pk) is not None
+    lapse(export)
+    carry_out(export)
+    assert (export.state, export.attempt) == (State.READY, 3)
+
+
+def test_it_waits_for_a_worker_who_holds_the_next_step(ada: User) -> None:
+    export = export_in("queued", ada)
+    Export.objects.filter(pk=export.pk).update(attempt=1, lease_until=timezone.now() + timedelta(hours=1))
+    looks: list[int] = []
+
+    def look(now: Export) -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            lapse(export)
+
+    inline.carry_out(export, look)
+    assert (export.state, len(looks) > 3) == (State.READY, True)
+
+
+def test_it_waits_out_a_backoff(ada: User) -> None:
+    export = ask(ada)
+    looks: list[int] = []
+
+    def look(now: Export) -> None:
+        looks.append(1)
+        if now.state == State.RENDERING and len(looks) == 2:
+            lease = Part.objects.claim(now.parts.order_by("index")[0].pk)
+            assert lease is not None
+            lease.retry(60)
+        if len(looks) == 9:
+            make_due(*now.parts.all())
+
+    inline.carry_out(export, look)
+    assert export.state == State.READY
+
+
+def test_it_ends_when_somebody_cancels(ada: User) -> None:
+    export = ask(ada)
+    inline.carry_out(export, lambda now: cancel_export(now) if now.state == State.RENDERING else None)
+    assert export.state == State.CANCELLED
+
+
+def test_it_leaves_no_thread_behind(ada: User) -> None:
+    before = threading.active_count()
+    carry_out(ask(ada))
+    assert threading.active_count() == before

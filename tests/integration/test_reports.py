@@ -1,0 +1,195 @@
+"""The weekly report: right figures, a PDF, a mail with it, and a chain that goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import mail
+from django.utils import timezone
+from pypdf import PdfReader
+from pytest_django import Settings
+
+from exports import reports, storage
+from exports.models import Export, UsageReport
+from notifications.delivery import deliver
+from notifications.models import Delivery
+from tests.support import hints
+from tests.support.errands import lapse, make_due
+from tests.support.exports import committed, export_in, files, part_in, sweep_now
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+START = datetime(2026, 7, 6, tzinfo=UTC)
+END = START + timedelta(days=7)
+INSIDE = START + timedelta(days=2)
+
+
+def ended(owner: User, state: str, at: datetime = INSIDE, **facts: Any) -> Export:
+    return export_in(state, owner, finished_at=at, **facts)
+
+
+@pytest.fixture
+def week(ada: User, bob: User) -> None:
+    """Ada: one file of 100 rows that is ready, one of 50 that has expired, one that failed. Bob: one, at the first moment."""
+    ready = ended(ada, "ready", rows=100, size=1_000, seconds=2.0)
+    part_in("joined", ready, 0, seconds=3.5)
+    part_in("joined", ready, 1, seconds=4.5)
+    ended(ada, "expired", rows=50, size=500, seconds=1.0, at=END - timedelta(microseconds=1))
+    part_in("failed", ended(ada, "failed", rows=7_000, seconds=0.25), seconds=0.75)
+    ended(bob, "ready", rows=9, size=90, seconds=20.0, at=START)
+    ended(bob, "ready", rows=1_000_000, size=1, at=END)
+    ended(bob, "ready", rows=1_000_000, size=1, at=START - timedelta(microseconds=1))
+    export_in("rendering", bob, rows=1_000_000)
+
+
+def report(**facts: Any) -> UsageReport:
+    return UsageReport.objects.create(week="2026-W28", start=START, end=END, **facts)
+
+
+def go(made: UsageReport) -> list[dict[str, Any]]:
+    """The three links, one after the other; what each returned."""
+    with committed():
+        answers = [link(made.pk) for link in (reports.collect, reports.render, reports.send)]
+    made.refresh_from_db()
+    return answers
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("week")
+def test_the_figures_are_those_of_the_week() -> None:
+    assert reports.figures_of(START, END) == {
+        "customers": [
+            {"name": "bob", "exports": 1, "rows": 9, "bytes": 90, "seconds": 20.0},
+            {"name": "ada", "exports": 3, "rows": 150, "bytes": 1_500, "seconds": 12.0},
+        ],
+        "totals": {"exports": 4, "rows": 159, "bytes": 1_590, "seconds": 32.0},
+    }
+
+
+def test_a_week_without_exports_has_figures_too() -> None:
+    nothing = {"exports": 0, "rows": 0, "bytes": 0, "seconds": 0}
+    assert reports.figures_of(START, END) == {"customers": [], "totals": nothing}
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "name", "start", "end"),
+    [
+        ("2026-07-13T06:00+00:00", "UTC", "2026-W28", "2026-07-06T00:00", "2026-07-13T00:00"),
+        ("2026-07-19T23:59+00:00", "UTC", "2026-W28", "2026-07-06T00:00", "2026-07-13T00:00"),
+        ("2026-01-05T06:00+00:00", "UTC", "2026-W01", "2025-12-29T00:00", "2026-01-05T00:00"),
+        ("2026-03-30T06:00+00:00", "Europe/Berlin", "2026-W13", "2026-03-22T23:00", "2026-03-29T22:00"),
+        ("2026-07-12T16:00+00:00", "Asia/Tokyo", "2026-W28", "2026-07-05T15:00", "2026-07-12T15:00"),
+    ],
+)
+def test_the_last_week_is_the_sites_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, now: str, zone: str, name: str, start: str, end: str
+) -> None:
+    settings.TIME_ZONE = zone
+    monkeypatch.setattr(timezone, "now", lambda: datetime.fromisoformat(now))
+    assert reports.open_last_week() == {"week": name}
+    made = UsageReport.objects.get()
+    assert [f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}" for moment in (made.start, made.end)] == [start, end]
+
+
+def test_a_week_is_opened_once() -> None:
+    with committed():
+        first, second = reports.open_week(START, END), reports.open_week(START, END)
+    assert first == second
+    assert hints.sent == [("exports.tasks.advance_report", (first.pk,))]
+
+
+# --- the chain ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def boss(settings: Settings) -> User:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    return User.objects.create_user("boss", "boss@example.com", is_staff=True)
+
+
+@pytest.mark.usefixtures("week")
+def test_the_report_reaches_the_staff_as_a_pdf(ada: User, boss: User) -> None:
+    made = report()
+    collected, rendered, sent = go(made)
+    assert (collected["customers"], rendered["pages"], sent["recipients"]) == (2, 1, 1)
+    assert (made.stage, made.next_attempt_at, files()) == ("sent", None, {made.artifact})
+    with storage.open_artifact(made.artifact) as file:
+        text = PdfReader(file).pages[0].extract_text()
+    assert all(word in text for word in ("2026-W28", "ada", "bob", "159", "1,500"))
+    for delivery in Delivery.objects.filter(state="pending"):
+        deliver(delivery.pk)
+    (message,) = mail.outbox
+    assert message.to == ["boss@example.com"]
+    ((name, content, kind),) = [tuple(attached) for attached in message.attachments]
+    assert (str(name).endswith(".pdf"), kind, len(content)) == (True, "application/pdf", made.size)
+    assert not ada.notifications.exists()
+
+
+def test_an_empty_week_makes_a_report_too(boss: User) -> None:
+    made = report()
+    go(made)
+    assert made.stage == "sent"
+
+
+def test_a_link_out_of_its_turn_does_nothing(boss: User) -> None:
+    made = report()
+    assert [reports.send(made.pk), reports.render(made.pk)] == [{}, {}]
+    made.refresh_from_db()
+    assert (made.stage, made.attempt) == ("collect", 0)
+
+
+@pytest.mark.parametrize(
+    ("done", "left"), [(0, ["collect", "render", "send"]), (1, ["render", "send"]), (2, ["send"]), (3, [])]
+)
+def test_the_chain_goes_on_at_the_stage_that_is_due(
+    boss: User, monkeypatch: pytest.MonkeyPatch, done: int, left: list[str]
+) -> None:
+    chains: list[list[str]] = []
+    monkeypatch.setattr(
+        "celery.canvas._chain.apply_async", lambda self: chains.append([link.task for link in self.tasks])
+    )
+    made = report()
+    for link in (reports.collect, reports.render, reports.send)[:done]:
+        link(made.pk)
+    hints.sent.clear()
+    lapse(made)
+    assert sweep_now().get("usagereport: published", 0) == (1 if left else 0)
+    reports.advance(made.pk)
+    assert chains == ([[f"exports.tasks.{stage}_report" for stage in left]] if len(left) > 1 else chains)
+
+
+def test_a_stage_that_fails_is_tried_again_and_parked(boss: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> int:
+        raise ZeroDivisionError("no good")
+
+    monkeypatch.setattr(reports, "write_pdf", broken)
+    made = report()
+    reports.collect(made.pk)
+    for attempt in range(2, 7):
+        assert "no good" in reports.render(made.pk)["error"]
+        made.refresh_from_db()
+        assert (made.attempt, made.stage) == (attempt, "failed" if attempt == 6 else "render")
+        make_due(made)
+    assert "no good" in made.error_message
+    assert boss.notifications.count() == 0
+
+
+def test_a_report_that_kills_its_worker_is_parked_by_the_sweep() -> None:
+    made = report(attempt=4)
+    assert UsageReport.objects.claim(made.pk) is not None
+    lapse(made)
+    assert sweep_now()["usagereport: parked"] == 1
+    made.refresh_from_db()
+    assert (made.stage, "died" in made.error_message) == ("failed", True)
+
+
+@pytest.fixture(autouse=True)
+def _no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A single link left is sent as a task of its own."""
+    monkeypatch.setattr("celery.app.task.Task.apply_async", lambda self, *args, **kwargs: None)
+    yield

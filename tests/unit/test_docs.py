@@ -1,0 +1,37 @@
+"""What the documents claim is there, and is what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.run import PAGE, RESULTS, figures, page
+from config.environment import BASE_DIR
+
+DOCUMENTS = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(BASE_DIR)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_figures_are_the_measured_ones() -> None:
+    results = json.loads(RESULTS.read_text())
+    assert PAGE.read_text() == page(results)
+    assert figures(results) in (BASE_DIR / "README.md").read_text()
+
+
+def test_every_file_that_is_named_exists() -> None:
+    named = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(
+            r"`((?:config|durable|exports|notifications|deploy|tests|benchmarks)/[\w/.]+)`", document.read_text()
+        )
+    }
+    assert [name for name in sorted(named) if not (BASE_DIR / name).exists()] == []

@@ -1,0 +1,33 @@
+"""Tasks that take long are said in the log, with their primary key."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+from celery import shared_task
+from pytest_django import Settings
+
+
+@shared_task
+def errand(pk: int) -> None:
+    time.sleep(0.02)
+
+
+@pytest.fixture
+def words(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.WARNING, "config.slow")
+    return caplog
+
+
+def test_a_slow_task_is_said(words: pytest.LogCaptureFixture, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"SLOW_SECONDS": 0.01}
+    errand.apply((7,))
+    (line,) = [record.getMessage() for record in words.records if record.name == "config.slow"]
+    assert "errand(7,) took 0.0" in line
+
+
+def test_a_quick_task_is_not(words: pytest.LogCaptureFixture) -> None:
+    errand.apply((7,))
+    assert not [record for record in words.records if record.name == "config.slow"]

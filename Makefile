@@ -41,7 +41,7 @@ bench: setup-dev  ## measure, and write docs/benchmarks.md (ONLY=formats or ONLY
 check: setup-dev  ## lint, format, types, layers, migrations
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo 'Run `.venv/bin/ruff format .`'; exit 1; }
-	@$(BIN)/mypy
+	@$(BIN)/mypy --no-incremental
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 

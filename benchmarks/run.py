@@ -43,7 +43,7 @@ def figures(results: dict[str, Any]) -> str:
     large = {row["format"]: row for row in results["formats"] if row["rows"] >= 100_000}
     clicks = results["click"]
     lines = [
-        f"- {kind.upper()}: {row['rows']:,} rows in {row['seconds']} s in one process, at most {row['peak_mb']} MB of memory."
+        f"- {kind.upper()}: {row['rows']:,} rows in {row['seconds']} s in one process, peak {row['peak_mb']} MB."
         for kind, row in large.items()
     ]
     silent, gone = clicks["redis silent"]["median_ms"], clicks["redis gone"]["median_ms"]

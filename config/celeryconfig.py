@@ -13,7 +13,7 @@ SOFT_LIMIT, HARD_LIMIT = 240, 300
 """Seconds a task may run: at the first it is told, at the second its process is killed."""
 
 VISIBILITY_TIMEOUT = 900
-"""Seconds until Redis gives an unacknowledged message to another worker; a system check holds it above 2 x HARD_LIMIT."""
+"""Seconds until Redis gives an unacknowledged message to another; a system check holds it above 2 x HARD_LIMIT."""
 
 
 def as_broker_url(redis_url: str) -> str:

@@ -1,9 +1,16 @@
-"""What a load balancer asks: is this process alive, and can it take work."""
+"""What a load balancer asks: is this process alive, and can it take work.
+
+Anybody may ask, and errors of database and broker name hosts and users: those go to the log.
+"""
+
+import logging
 
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
+
+logger = logging.getLogger(__name__)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -22,7 +29,8 @@ def _database_fault() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError as error:
-        return f"The database does not answer: {error}"
+        logger.error("The database does not answer: %s", error)
+        return "The database does not answer."
     return ""
 
 
@@ -31,7 +39,8 @@ def _redis_fault() -> str:
     try:
         client.ping()
     except (redis.RedisError, OSError) as error:
-        return f"Redis does not answer: {error}"
+        logger.error("Redis does not answer: %s", error)
+        return "Redis does not answer."
     finally:
         client.close()
     return ""

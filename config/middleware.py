@@ -1,7 +1,6 @@
 """What every page gets."""
 
 from collections.abc import Callable
-from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -18,7 +17,7 @@ def user_time_zone(
     def answer(request: HttpRequest) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return get_response(request)
-        with timezone.override(ZoneInfo(export_settings().time_zone_of(request.user))):
+        with timezone.override(export_settings().zone_of(request.user)):
             return get_response(request)
 
     return answer

@@ -117,7 +117,7 @@ TIME_ZONE = ENVIRONMENT.time_zone
 USE_I18N = True
 USE_TZ = True
 
-# --- Files. Static files are public; artifacts are private: in no served folder, given out by a view. ------------------
+# --- Files. Static ones are public; artifacts are private: in no served folder, given out by a view alone. ----------
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"

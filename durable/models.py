@@ -122,8 +122,9 @@ class Work(models.Model):
         return type(self)._default_manager.filter(pk=self.pk, attempt=self.attempt, next_attempt_at__isnull=False)
 
     def dead_rows(self) -> models.QuerySet[Any]:
-        """This row, as long as its last attempt has died: the WHERE of parking it. A holder that lives is left alone."""
-        return type(self)._default_manager.all().exhausted().filter(pk=self.pk, attempt=self.attempt)  # type: ignore[attr-defined]
+        """This row, as long as its last attempt has died: the WHERE of parking it. A living holder is left alone."""
+        rows: WorkQuerySet[Any] = type(self)._default_manager.all()  # type: ignore[assignment]
+        return rows.exhausted().filter(pk=self.pk, attempt=self.attempt)
 
     @staticmethod
     def moment_in(seconds: float) -> Combinable:

@@ -73,8 +73,8 @@ def _safely(name: str, step: Callable[[], int]) -> int:
 
 
 def _park(swept: Swept) -> int:
-    rows = list(swept.model._default_manager.all().exhausted()[:BATCH])  # type: ignore[attr-defined]
-    return sum(_safely(f"park {row}", lambda row=row: _park_one(swept, row)) for row in rows)
+    rows: list[Work] = list(swept.model._default_manager.all().exhausted()[:BATCH])  # type: ignore[attr-defined]
+    return sum(_safely(f"park {row}", partial(_park_one, swept, row)) for row in rows)
 
 
 def _park_one(swept: Swept, row: Work) -> int:

@@ -144,6 +144,12 @@ class PartAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Part]):
     list_select_related = ("export", "owner")
     show_full_result_count = False
 
+    def has_delete_permission(self, request: HttpRequest, obj: Part | None = None) -> bool:
+        """With its export or owner, but not alone: the export would be put together without the part's rows."""
+        here = request.resolver_match
+        alone = here is not None and (here.url_name or "").startswith("exports_part_")
+        return not alone and super().has_delete_permission(request, obj)
+
 
 @admin.register(Download)
 class DownloadAdmin(ReadOnly, admin.ModelAdmin[Download]):

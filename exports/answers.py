@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -13,6 +14,7 @@ from exports.downloads import Gone, NotReady
 from exports.errors import BadRequest, ExportError, NoPermission, TooMany, WrongState
 from exports.models import Export
 
+logger = logging.getLogger(__name__)
 PER_PAGE = 20
 
 _STATUS: tuple[tuple[type[ExportError], int], ...] = (
@@ -26,8 +28,11 @@ _STATUS: tuple[tuple[type[ExportError], int], ...] = (
 
 
 def status_of(error: ExportError) -> int:
-    """What is wrong with the request has a status of its own; everything else is ours, and may pass: 503."""
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
+    """What is wrong with the request has a status of its own; everything else is ours, is logged, and may pass: 503."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
+    if status == 503:
+        logger.error("A request was answered with 503 (%s): %r", error.code, error.__cause__ or error, exc_info=error)
+    return status
 
 
 def signed_in_user(request: HttpRequest) -> AbstractBaseUser:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -41,13 +42,19 @@ class ExportSettings:
     history_days: int = 365
     """Days after which a finished export's row goes, long after its file."""
     result_keep_days: int = 30
-    report_recipients: str = "staff"
 
     def time_zone_of(self, user: AbstractBaseUser) -> str:
         """The IANA name of the zone that this user's days begin and end in."""
         if self.user_time_zone is None:
             return str(settings.TIME_ZONE)
         return str(import_string(self.user_time_zone)(user))
+
+    def zone_of(self, user: AbstractBaseUser) -> ZoneInfo:
+        """That zone; the site's own when there is none of the name, which must not shut the user out of every page."""
+        try:
+            return ZoneInfo(self.time_zone_of(user))
+        except (KeyError, ValueError, OSError):  # unknown; leading out of the zones' folder; itself a folder
+            return ZoneInfo(str(settings.TIME_ZONE))
 
 
 def export_settings() -> ExportSettings:

@@ -26,7 +26,7 @@ def fill_window() -> int:
     with transaction.atomic():
         _wait_for_turn()
         free = export_settings().window - Part.objects.in_flight().count()
-        chosen = fairest(free) if free > 0 else []
+        chosen = _not_being_changed(fairest(free)) if free > 0 else []
         Part.objects.filter(pk__in=[part.pk for part in chosen]).update(published_at=Now())
         publish_on_commit(chosen)
     return len(chosen)
@@ -43,6 +43,16 @@ def fairest(count: int) -> list[Part]:
     queue = sorted((turn + busy.get(owner, 0), pk) for turn, owner, pk in waiting)
     chosen = Part.objects.in_bulk([pk for _, pk in queue[:count]])
     return [chosen[pk] for _, pk in queue[:count]]
+
+
+def _not_being_changed(chosen: list[Part]) -> list[Part]:
+    """Those of `chosen` that nobody is claiming or cancelling just now, locked.
+
+    We wait for no row: cancelling takes the same parts in another order, and each would wait for the other.
+    """
+    locked = Part.objects.select_for_update(skip_locked=True).filter(pk__in=[part.pk for part in chosen])
+    free = set(locked.order_by().values_list("pk", flat=True))
+    return [part for part in chosen if part.pk in free]
 
 
 def finish_rendering(export_pk: int) -> bool:

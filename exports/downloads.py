@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exports import storage
 from exports.datasets import datasets
-from exports.errors import ExportError, NoPermission, StorageFailed
+from exports.errors import DatasetFailed, ExportError, NoPermission, StorageFailed, blaming
 from exports.formats import formats
 from exports.models import Download, Export
 from exports.states import State
@@ -58,7 +58,7 @@ def download(export: Export, user: AbstractBaseUser, *, body: bool = True) -> Ht
 
 
 def check(export: Export, user: AbstractBaseUser) -> None:
-    """Raise unless `user`, whose export it is, may have the file now."""
+    """Raise unless `user`, whose export it is, may have the file now. DatasetFailed: its code could not say."""
     if export.state == State.EXPIRED:
         raise Gone
     if export.state != State.READY:
@@ -67,7 +67,9 @@ def check(export: Export, user: AbstractBaseUser) -> None:
         raise Gone
     if export.dataset not in datasets:
         raise NoPermission(_("This kind of data is no longer offered, so its files are closed too."))
-    if not datasets.get(export.dataset).permitted(user):
+    with blaming(DatasetFailed):
+        permitted = datasets.get(export.dataset).permitted(user)
+    if not permitted:
         raise NoPermission(_("You no longer have access to this data, so its files are closed to you too."))
 
 

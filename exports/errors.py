@@ -159,7 +159,7 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
             return DatabaseAway()
         case OSError(errno=code) if code in NO_ROOM:
             return DiskFull()
-        case OSError():
+        case OSError() if otherwise is not DatasetFailed:  # a dataset may well read from somewhere else
             return StorageFailed()
         case _:
             return otherwise()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from durable import hints
-from exports import dispatch, pipeline
+from exports import dispatch, endings, pipeline
 from exports.models import Export, Part
 from exports.states import State
 
@@ -19,7 +19,7 @@ def carry_out(export: Export, tell: Callable[[Export], None]) -> None:
         tell(export)
         if not export.is_open:
             return
-        if not _step(export):
+        if not _step(export) and not _park_dead(export):
             time.sleep(PAUSE)
 
 
@@ -37,3 +37,12 @@ def _step(export: Export) -> bool:
         step = pipeline.plan if export.state == State.QUEUED else pipeline.assemble
         step(export.pk)
         return True
+
+
+def _park_dead(export: Export) -> bool:
+    """End what has used its attempts: the sweep's work, but here there may be no worker who sweeps."""
+    dead = [*Export.objects.exhausted().filter(pk=export.pk), *Part.objects.exhausted().filter(export=export)]
+    with hints.muted():
+        for row in dead:
+            endings.park(row)
+    return bool(dead)

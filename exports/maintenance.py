@@ -57,7 +57,7 @@ def drop_abandoned_parts() -> int:
 
 
 def _drop_parts(abandoned: ExportQuerySet) -> int:
-    """Under the export's lock: an owner who tries again at this moment keeps the parts, or finds them to be done anew."""
+    """Under the export's lock: an owner who tries again just now keeps the parts, or finds them to be done anew."""
     with transaction.atomic():
         export = abandoned.select_for_update(no_key=True).first()
         finished = Part.objects.filter(export=export, state=PartState.DONE)
@@ -80,7 +80,8 @@ def remove_orphans() -> int:
 
 
 def _referenced(keys: list[str]) -> set[str]:
-    pointers: tuple[type[models.Model], ...] = (Export, Part, UsageReport)
+    # Parts first: a file passes from a part to its export, and must not be missed at both while we look.
+    pointers: tuple[type[models.Model], ...] = (Part, Export, UsageReport)
     return {
         key
         for model in pointers

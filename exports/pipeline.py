@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import BinaryIO, TypeVar
 
@@ -25,6 +24,7 @@ from durable.models import Work, backoff
 from exports import announce, dispatch, storage
 from exports.conf import export_settings
 from exports.datasets import Dataset, KeyRange, datasets
+from exports.endings import fail, words_of
 from exports.errors import (
     DatasetFailed,
     ExportError,
@@ -32,12 +32,11 @@ from exports.errors import (
     Mismatch,
     NoPermission,
     TooSlow,
-    WorkerDied,
     blaming,
     from_exception,
 )
 from exports.formats import Format, RenderContext, Row, Written, formats
-from exports.models import Export, ExportQuerySet, Part
+from exports.models import Export, Part
 from exports.states import PartState, State
 
 logger = logging.getLogger(__name__)
@@ -107,7 +106,7 @@ def _end_badly(lease: Lease[W], error: ExportError) -> None:
 
 def _told(work: Work, error: ExportError) -> dict[str, str]:
     """What a row that is tried again says of its last attempt; an export's own words are for its end alone."""
-    return _words(error) if isinstance(work, Part) else {}
+    return words_of(error) if isinstance(work, Part) else {}
 
 
 # --- plan -----------------------------------------------------------------------------------------------------------
@@ -249,19 +248,20 @@ def _whole(lease: Lease[Export], kind: Format, parts: list[Part]) -> storage.Sto
         storage.verify(only)
         return only
     export = lease.work
-    with storage.scratch(f".{kind.extension}") as file, ExitStack() as opened:
-        kind.assemble(_checked(lease, parts, opened), file)
+    with storage.scratch(f".{kind.extension}") as file:
+        kind.assemble(_checked(lease, parts), file)
         return storage.store(file, f"{export.uuid}/export-{export.attempt}.{kind.extension}")
 
 
-def _checked(lease: Lease[Export], parts: list[Part], opened: ExitStack) -> Iterator[BinaryIO]:
+def _checked(lease: Lease[Export], parts: list[Part]) -> Iterator[BinaryIO]:
+    """The parts' files, each open until the next one is asked for: a process may open only so many at a time."""
     for part in parts:
         lease.check()
-        file = opened.enter_context(storage.open_artifact(part.artifact))
-        if storage.digest(file) != (part.size, part.sha256):
-            raise Mismatch
-        file.seek(0)
-        yield file
+        with storage.open_artifact(part.artifact) as file:
+            if storage.digest(file) != (part.size, part.sha256):
+                raise Mismatch
+            file.seek(0)
+            yield file
 
 
 def filename(export: Export, kind: Format) -> str:
@@ -270,57 +270,3 @@ def filename(export: Export, kind: Format) -> str:
     end = export.period_end - timedelta(microseconds=1) if export.period_end else export.requested_at
     last = f"{end.astimezone(export.zone):%Y-%m-%d}"
     return f"{slugify(export.dataset) or 'export'}-{first or 'to-'}{last}.{kind.extension}"
-
-
-# --- the bad end ----------------------------------------------------------------------------------------------------
-
-
-def fail(lease: Lease[W], error: ExportError) -> None:
-    """End a held part or export for good, and its owner is told why; all of it in one transaction."""
-    work, words = lease.work, _words(error)
-    with transaction.atomic():
-        _lock_export_of(work)
-        if isinstance(work, Part):
-            lease.park(state=PartState.FAILED, **words)
-            _stop(Export.objects.filter(pk=work.export_id), words)
-        else:
-            lease.save()  # the fence; the move closes the row
-            _stop(Export.objects.filter(pk=work.pk), words)
-
-
-def park(work: Work) -> None:
-    """The sweep's end for a row whose last attempt died without a word. Does nothing when it has come back to life."""
-    words = _words(WorkerDied())
-    with transaction.atomic():
-        _lock_export_of(work)
-        if isinstance(work, Part):
-            closed = {"next_attempt_at": None, "lease_until": None}
-            if work.dead_rows().update(state=PartState.FAILED, **closed, **words):
-                _stop(Export.objects.filter(pk=work.export_id), words)
-        else:
-            _stop(Export.objects.exhausted().filter(pk=work.pk, attempt=work.attempt), words)
-    logger.error("%s: parked; attempt %d died without a word.", work, work.attempt)
-
-
-def _lock_export_of(work: Work) -> None:
-    """The export before its parts, as cancelling does: two parts that fail at once would wait for each other for ever."""
-    pk = work.export_id if isinstance(work, Part) else work.pk
-    Export.objects.select_for_update(no_key=True).filter(pk=pk).values("pk").first()
-
-
-def _words(error: ExportError) -> dict[str, str]:
-    return {"error_code": error.code, "error_message": error.message}
-
-
-def _stop(exports: ExportQuerySet, words: dict[str, str]) -> None:
-    """Fail the one export of `exports`, close its parts that wait, and tell its owner, once."""
-    export = exports.first()
-    if export is None or not exports.move(
-        State.FAILED, finished_at=Now(), next_attempt_at=None, lease_until=None, **words
-    ):
-        return
-    Part.objects.filter(export=export, state=PartState.WAITING).update(
-        state=PartState.CANCELLED, next_attempt_at=None, lease_until=None
-    )
-    export.refresh_from_db()
-    announce.failed(export)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
@@ -64,7 +63,7 @@ def request_export(
     """
     chosen, kind = datasets.get(dataset), formats.get(format)
     columns = chosen.choose(fields)
-    zone = ZoneInfo(export_settings().time_zone_of(user))
+    zone = export_settings().zone_of(user)
     frozen = resolve(period, date_from, date_to, zone=zone, now=timezone.now())
     asked = Export(
         owner_id=user.pk,
@@ -120,9 +119,7 @@ def _refuse(dataset: Dataset, kind: Format, user: AbstractBaseUser, period: Peri
         too_large = limit is not None and dataset.count_up_to(user, period, limit + 1) > limit
     if too_large:
         raise TooLarge(
-            _(
-                "%(format)s takes up to %(limit)s rows and this period has more. Choose another format or a shorter period."
-            )
+            _("%(format)s takes up to %(limit)s rows and there are more here. Choose another format or period.")
             % {"format": kind.label, "limit": f"{limit:,}"}
         )
 
@@ -161,7 +158,7 @@ def cancel_export(export: Export) -> None:
 
 
 def retry_export(export: Export) -> None:
-    """Try a failed or cancelled export again; finished parts are kept. Raises WrongState, and TooMany as a click does."""
+    """Try a failed or cancelled export again; finished parts are kept. Raises WrongState, TooMany."""
     try:
         with transaction.atomic():
             _lock_owner(export.owner_id)

@@ -12,14 +12,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from django.core.files import File
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import FileSystemStorage, Storage, storages
 from django.utils import timezone
 
 from exports.conf import export_settings
@@ -105,11 +105,16 @@ def open_artifact(key: str) -> BinaryIO:
 
 def delete(keys: Iterator[str] | list[str]) -> None:
     """Remove stored files. One that cannot be removed is logged and left to the purge of orphans."""
+    files = storage()
     for key in filter(None, keys):
         try:
-            storage().delete(key)
+            files.delete(key)
         except OSError as error:
             logger.warning("The file %s was not removed (%s); the next purge tries again.", key, error)
+        folder = str(PurePosixPath(key).parent)
+        if folder != "." and isinstance(files, FileSystemStorage):
+            with suppress(OSError):  # others are still in it
+                files.delete(folder)
 
 
 def stored_keys(folder: str = "") -> Iterator[tuple[str, datetime]]:

@@ -183,8 +183,9 @@ def export_download(request: HttpRequest, uuid: UUID) -> HttpResponseBase:
     try:
         return downloads.download(export, signed_in_user(request), body=request.method == "GET")
     except ExportError as error:
-        context = {"export": export, "again_url": again_url(export), "error": error}
-        return render(request, "exports/no_file.html", context, status=status_of(error))
+        status = status_of(error)
+        context = {"export": export, "again_url": again_url(export), "error": error, "status": status}
+        return render(request, "exports/no_file.html", context, status=status)
 
 
 @require_POST

@@ -4,15 +4,15 @@ from datetime import timedelta
 
 from durable import sweep
 from durable.sweep import Swept
-from exports import dispatch, maintenance, pipeline, reports, schedules
+from exports import dispatch, endings, maintenance, reports, schedules
 from exports.models import Export, Part, Slot, UsageReport
 from exports.schedules import Schedule
 
 
 def connect() -> None:
     """Register with the sweep and the schedules. Doing so twice changes nothing."""
-    sweep.register(Swept(Export, park=pipeline.park))
-    sweep.register(Swept(Part, park=pipeline.park, publishes=False))
+    sweep.register(Swept(Export, park=endings.park))
+    sweep.register(Swept(Part, park=endings.park, publishes=False))
     sweep.register(Swept(Slot, park=schedules.park))
     sweep.register(Swept(UsageReport, park=reports.park))
     sweep.register_chore("exports to assemble", dispatch.finish_all_rendering)

@@ -22,7 +22,6 @@ from django.conf import settings as site_settings  # noqa: E402
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
-from django.core.files.storage import FileSystemStorage  # noqa: E402
 from django.db import connections  # noqa: E402
 from hypothesis import HealthCheck  # noqa: E402
 from hypothesis import settings as hypothesis_settings  # noqa: E402
@@ -59,7 +58,7 @@ def _remembering_broker(settings: Settings) -> None:
 
 @pytest.fixture
 def committing(django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks) -> Committing:
-    """`with committing():` runs what waits for the commit at the end of the block, though the test's transaction never commits."""
+    """`with committing():` runs what waits for the commit at its end, though the test's transaction never commits."""
     return lambda: django_capture_on_commit_callbacks(execute=True)
 
 
@@ -67,10 +66,9 @@ def committing(django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallback
 def artifacts(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     """The folder of this test's own artifact storage, with a scratch folder of its own beside it."""
     folder = tmp_path / "artifacts"
-    options = site_settings.STORAGES["exports"]["OPTIONS"] | {"location": folder}
-    settings.STORAGES = settings.STORAGES | {
-        "exports": {"BACKEND": f"{FileSystemStorage.__module__}.FileSystemStorage", "OPTIONS": options}
-    }
+    usual: dict[str, Any] = settings.STORAGES["exports"]
+    own = usual | {"OPTIONS": usual["OPTIONS"] | {"location": folder}}
+    settings.STORAGES = settings.STORAGES | {"exports": own}
     settings.EXPORTS = settings.EXPORTS | {"SCRATCH_DIR": tmp_path / "scratch"}
     yield folder
 

@@ -82,7 +82,10 @@ class Dataset(ABC):
         return True
 
     def choose(self, names: Sequence[str]) -> list[Column]:
-        """The columns of `names`, in that order; all of them for an empty choice. Raises UnknownField."""
+        """The columns of `names`, in that order; all of them for an empty choice. Raises UnknownField.
+
+        Each is taken once: a small request must not make a file of a thousand columns.
+        """
         if not names:
             return list(self.columns)
         by_name = {column.name: column for column in self.columns}
@@ -90,8 +93,11 @@ class Dataset(ABC):
         if unknown:
             raise UnknownField(
                 _("The dataset %(key)s has no field %(unknown)s. Choose from: %(known)s.")
-                % {"key": self.key, "unknown": ", ".join(unknown), "known": ", ".join(by_name)}
+                % {"key": self.key, "unknown": ", ".join(unknown[:3]), "known": ", ".join(by_name)}
             )
+        if len(names) > len(set(names)):
+            twice = next(name for place, name in enumerate(names) if name in names[:place])
+            raise UnknownField(_("The request names the field %s more than once. Leave the others out.") % twice)
         return [by_name[name] for name in names]
 
     def selected(self, user: AbstractBaseUser, period: Period) -> QuerySet[Any]:

@@ -63,6 +63,6 @@ class Format(ABC):
         """Write all `rows` to `out`, holding no more than a bounded number of them."""
 
     def assemble(self, parts: Iterable[BinaryIO], out: BinaryIO) -> None:
-        """Join the parts' files, given in order, into `out`."""
+        """Join the parts' files, given in order, into `out`. Each is open until the next one is taken."""
         for part in parts:
             shutil.copyfileobj(part, out, 1 << 20)

@@ -12,7 +12,7 @@ from durable.models import Work, WorkQuerySet
 
 
 class Slot(Work):
-    """One moment at which a schedule was to run: a row first, so two Beats or a missed tick neither double nor skip it."""
+    """One moment of a schedule: a row first, so that two Beats or a missed tick neither double nor skip it."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")

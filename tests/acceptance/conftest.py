@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.support.databases import postgresql
 
+from tests.support.databases import postgresql
 from tests.support.stack import Stack, running
 
 Start = Callable[..., Stack]

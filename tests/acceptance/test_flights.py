@@ -16,7 +16,8 @@ def united(shared_stack: Stack) -> source.Totals:
     """United's flights in the site's database, read there by the site; here its own reading of the source."""
     shared_stack.shell(
         "from tests.flights import source; from django.contrib.auth.models import User; "
-        f"source.load(['{UNITED}', 'HA']); u = User.objects.get(username='{UNITED}'); u.set_password('{PASSWORD}'); u.save()"
+        f"source.load(['{UNITED}', 'HA']); "
+        f"u = User.objects.get(username='{UNITED}'); u.set_password('{PASSWORD}'); u.save()"
     )
     return source.totals(source.read(UNITED))
 

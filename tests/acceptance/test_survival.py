@@ -102,7 +102,8 @@ def test_a_notification_is_not_held_up_by_running_exports(start: Start) -> None:
         await_rendering(person, export, begun=True)
 
     stack.shell(
-        "notify(User.objects.get(username='small@example.com'), 'export_failed', dedupe_key='urgent', context={'reason': 'x'})"
+        "small = User.objects.get(username='small@example.com'); "
+        "notify(small, 'export_failed', dedupe_key='urgent', context={'reason': 'x'})"
     )
     sent = "print(Delivery.objects.filter(notification__dedupe_key='urgent', channel='email', state='sent').count())"
     wait_until(lambda: stack.shell(sent) == "1", what="the mail")

@@ -43,7 +43,7 @@ class Totals(NamedTuple):
 
 
 def archive() -> Path:
-    """The package's archive, which the set-up of the tests fetches and checks. Raises FileNotFoundError with the mend."""
+    """The package's archive, which the tests' set-up fetches. Raises FileNotFoundError with the mend."""
     if not ARCHIVE.is_file():
         raise FileNotFoundError(f"{ARCHIVE} is missing: run `make test`, whose set-up fetches it.")
     return ARCHIVE

@@ -51,7 +51,7 @@ def url(model: type[models.Model], page: str, *args: Any) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
 
 
-REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)  # noqa: SLF001
+REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 
 @pytest.mark.usefixtures("rows")
@@ -59,7 +59,7 @@ REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)  
 def test_every_page_opens(staff: Client, model: type[models.Model]) -> None:
     """The list, a search in it, each of its filters, and one row."""
     assert staff.get(url(model, "changelist")).status_code == 200
-    page = admin.site._registry[model]  # noqa: SLF001
+    page = admin.site._registry[model]
     if page.get_search_fields(None):  # type: ignore[arg-type]
         assert staff.get(url(model, "changelist"), {"q": "ada"}).status_code == 200
     row = model._default_manager.first()

@@ -1,4 +1,4 @@
-"""What the clock runs: purge, reminders and clean-up; each takes what is due, nothing else, and is safe to run twice."""
+"""Purge, reminders and clean-up: each takes what is due and nothing else, and is safe to run twice."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_retry_after_its_parts_are_gone_does_them_anew(ada: User) -> None:
 
 def test_a_retry_in_the_middle_of_a_purge_keeps_its_parts(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     export, key = abandoned(ada, "failed", 30 * DAY)
-    drop = maintenance._drop_parts  # noqa: SLF001
+    drop = maintenance._drop_parts
 
     def retried_first(chosen: Any) -> int:
         retry_export(export)

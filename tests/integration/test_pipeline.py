@@ -11,6 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from exports import pipeline
+from exports.formats import formats
 from exports.models import Export, Part
 from exports.states import PartState, State
 from tests.support import hints
@@ -155,8 +156,7 @@ def test_the_file_is_kept_for_as_many_days_as_the_settings_say(ada: User, settin
 def test_the_file_is_named_by_the_owners_days(ada: User, start: str | None, end: str, zone: str, name: str) -> None:
     export = export_in("queued", ada, period_start=start, period_end=end, time_zone=zone)
     export.refresh_from_db()
-    with_format = pipeline.formats.get("csv")
-    assert pipeline.filename(export, with_format) == name
+    assert pipeline.filename(export, formats.get("csv")) == name
 
 
 def test_progress_is_written_while_a_part_is_rendered(ada: User, settings: Settings) -> None:
@@ -165,7 +165,7 @@ def test_progress_is_written_while_a_part_is_rendered(ada: User, settings: Setti
     seen: list[int] = []
 
     class Watched(Errands):
-        def rows(self, *args: object) -> Iterator[tuple[object, ...]]:  # type: ignore[override]
+        def rows(self, *args: object) -> Iterator[tuple[object, ...]]:
             for row in super().rows(*args):  # type: ignore[arg-type]
                 seen.append(Part.objects.get().rows_done)
                 yield row

@@ -17,6 +17,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
+from exports.endings import park
 from exports.formats import Format, RenderContext, Row, Written
 from exports.models import Export, Part
 from exports.requests import cancel_export, retry_export
@@ -408,8 +409,6 @@ def test_a_worker_that_dies_for_the_last_time_over_a_part(ada: User) -> None:
 
 def test_a_part_that_ends_just_before_it_is_parked_is_kept(ada: User) -> None:
     """The sweep has already chosen it when its slow worker comes to its end."""
-    from exports.pipeline import park
-
     export, parts = rendering(ada)
     Part.objects.filter(pk=parts[0].pk).update(attempt=5, lease_until=timezone.now() - timedelta(minutes=1))
     chosen = Part.objects.exhausted().get()

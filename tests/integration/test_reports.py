@@ -33,7 +33,7 @@ def ended(owner: User, state: str, at: datetime = INSIDE, **facts: Any) -> Expor
 
 @pytest.fixture
 def week(ada: User, bob: User) -> None:
-    """Ada: one file of 100 rows that is ready, one of 50 that has expired, one that failed. Bob: one, at the first moment."""
+    """Ada: a file of 100 rows that is ready, one of 50 that expired, one that failed. Bob: one at the first moment."""
     ready = ended(ada, "ready", rows=100, size=1_000, seconds=2.0)
     part_in("joined", ready, 0, seconds=3.5)
     part_in("joined", ready, 1, seconds=4.5)

@@ -92,14 +92,14 @@ def test_every_scheduled_task_exists() -> None:
 def test_a_hint_carries_a_name_and_one_key_under_gzip() -> None:
     """Through Celery itself, to a broker in memory."""
     with current_app.connection_for_write("memory://") as connection:
-        TASKS["exports.tasks.plan_export"].apply_async((7,), connection=connection)
-        queue = connection.SimpleQueue("high")
+        send: Any = TASKS["exports.tasks.plan_export"].apply_async
+        send((7,), connection=connection)
+        queue: Any = connection.SimpleQueue("high")
         message = queue.get(timeout=5)
-        assert message.headers["compression"] == "application/x-gzip"
-        assert message.headers["task"] == "exports.tasks.plan_export"
         args, kwargs, _ = message.decode()
         assert (args, kwargs, message.content_type) == ([7], {}, "application/json")
-        assert message.headers["timelimit"] in ([None, None], [300, 240])
+        assert message.headers["task"] == "exports.tasks.plan_export"
+        assert message.headers["compression"] == "application/x-gzip"
         message.ack()
         queue.close()
 
@@ -179,6 +179,8 @@ def busy_site(
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     monkeypatch.setattr("celery.canvas._chain.apply_async", lambda self: broker.sent.append(("chain", ())))
     User.objects.create_user("boss", "boss@example.com", is_staff=True)
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)  # no new minute begins between two runs
     with registered(Errands):
         errands(3)
         yield {}

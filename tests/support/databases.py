@@ -52,20 +52,8 @@ def _initialise(binaries: Path, home: Path, password: str) -> None:
     if os.geteuid() == 0:
         for path in (home, home / "password"):
             shutil.chown(path, UNPRIVILEGED)
-    command = [
-        binaries / "initdb",
-        "-D",
-        home / "data",
-        "-U",
-        "postgres",
-        "-A",
-        "password",
-        "-E",
-        "UTF8",
-        "--no-locale",
-        "-N",
-    ]
-    command.append(f"--pwfile={home / 'password'}")
+    options = ["-U", "postgres", "-A", "password", "-E", "UTF8", "--no-locale", "-N", f"--pwfile={home / 'password'}"]
+    command = [str(binaries / "initdb"), "-D", str(home / "data"), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home, user=_user())
     if done.returncode:
         raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")

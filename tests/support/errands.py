@@ -41,4 +41,4 @@ def make_due(*rows: Work) -> None:
 
 def seen(row: Errand) -> dict[str, Any]:
     """Every field of the row as it is now."""
-    return Errand.objects.filter(pk=row.pk).values().get()
+    return dict(Errand.objects.filter(pk=row.pk).values().get())

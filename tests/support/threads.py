@@ -10,7 +10,7 @@ from django.db import connections
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Start every call in a thread of its own behind one gate; their answers, in order. Raises what the first one raised."""
+    """Start every call in a thread of its own behind one gate; their answers in order. Raises what the first raised."""
     gate = threading.Barrier(len(calls))
     answers: list[Any] = [None] * len(calls)
     errors: list[BaseException] = []

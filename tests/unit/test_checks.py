@@ -22,7 +22,7 @@ def test_a_misspelt_key_is_named(settings: Settings) -> None:
     (fault,) = check_settings()
     assert fault.id == "exports.E001"
     assert "windows" in fault.msg
-    assert "conf.py" in fault.hint
+    assert "conf.py" in str(fault.hint)
 
 
 NUMBERS = ("KEEP_DAYS", "ROWS_PER_PART", "WINDOW", "MAX_OPEN_PER_USER", "MAX_PER_HOUR", "MAX_ATTEMPTS", "PDF_MAX_ROWS")

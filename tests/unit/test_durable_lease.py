@@ -82,7 +82,7 @@ def test_a_lapsed_lease_is_taken_over() -> None:
 def test_of_claimers_at_the_same_moment_one_wins() -> None:
     for _ in range(5):
         pk = errand().pk
-        leases = at_once(*[lambda pk=pk: Errand.objects.claim(pk)] * 4)  # type: ignore[misc]
+        leases = at_once(*[lambda pk=pk: Errand.objects.claim(pk)] * 4)
         assert len([lease for lease in leases if lease is not None]) == 1
         assert Errand.objects.get(pk=pk).attempt == 1
 
@@ -149,7 +149,7 @@ def test_a_lapsed_lease_that_nobody_took_still_writes() -> None:
 
 def test_finishing_closes_and_counts_the_seconds() -> None:
     lease = claim(errand(seconds=2.0, longest_seconds=1.0))
-    lease._started -= 7  # noqa: SLF001 - as if seven seconds had passed
+    lease._started -= 7
     lease.finish(done_by="me")
     row = seen(lease.work)
     assert (row["next_attempt_at"], row["lease_until"], row["leased_by"], row["done_by"]) == (None, None, "", "me")
@@ -237,7 +237,7 @@ def test_a_holder_is_told_of_a_takeover() -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_renewal_that_meets_an_absent_database_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
-    write = Lease._write  # noqa: SLF001
+    write = Lease._write
 
     def broken(self: Lease[Errand], **fields: Any) -> None:
         tries.append(1)
@@ -257,7 +257,7 @@ def test_a_renewal_that_meets_an_absent_database_is_tried_again(monkeypatch: pyt
 def test_leaving_ends_the_renewing_thread() -> None:
     lease = claim(errand())
     with lease:
-        thread = lease._renewer  # noqa: SLF001
+        thread = lease._renewer
         assert thread is not None
         assert thread.is_alive()
     assert not thread.is_alive()

@@ -198,12 +198,17 @@ def test_the_sweeper_sweeps_until_it_is_stopped(settings: Settings, monkeypatch:
     settings.DURABLE = settings.DURABLE | {"SWEEP_EVERY": 0.01}
     monkeypatch.setattr("os.register_at_fork", lambda **_: None)  # there is no way to take it back
     swept = threading.Event()
-    sweep.register_chore("seen", lambda: swept.set() or 0)
+
+    def chore() -> int:
+        swept.set()
+        return 1
+
+    sweep.register_chore("seen", chore)
     sweeper = Sweeper()
     sweeper.start()
-    thread = sweeper._thread  # noqa: SLF001
+    thread = sweeper._thread
     sweeper.start()
-    assert thread is sweeper._thread  # noqa: SLF001
+    assert thread is sweeper._thread
     assert swept.wait(5)
     sweeper.stop()
     assert thread is not None

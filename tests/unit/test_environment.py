@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
@@ -28,11 +26,10 @@ PRODUCTION = {
 
 
 @pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [*PRODUCTION, "DEBUG", "HTTPS", "PORT", "TIME_ZONE", "CSRF_TRUSTED_ORIGINS", "PROCESS_NAME"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
-    yield
 
 
 def read(monkeypatch: pytest.MonkeyPatch, **variables: str | None) -> Environment:
@@ -113,7 +110,7 @@ def test_a_whole_production_environment_is_taken(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", [name for name in PRODUCTION if name != "ENVIRONMENT"])
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
 def test_production_refuses_what_is_missing(monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:
-    words = refused(monkeypatch, **PRODUCTION | {name: value})  # type: ignore[operator]
+    words = refused(monkeypatch, **PRODUCTION | {name: value})
     faults = words.splitlines()[1:]
     assert len(faults) == 1
     assert faults[0].startswith(f"- {name} is missing")
@@ -145,10 +142,11 @@ def test_production_names_every_fault_at_once(monkeypatch: pytest.MonkeyPatch) -
 
 def _manage(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     bare = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    variables = bare | {"VAR_DIR": str(tmp_path / "var"), "DJANGO_SETTINGS_MODULE": "config.settings"} | variables
+    command = [sys.executable, "manage.py", *arguments]
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, capture_output=True, text=True, check=False, timeout=60,
-        env=bare | {"VAR_DIR": str(tmp_path / "var"), "DJANGO_SETTINGS_MODULE": "config.settings"} | variables,
-    )  # fmt: skip
+        command, cwd=environment.BASE_DIR, env=variables, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def test_production_passes_djangos_own_deployment_check(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 from celery import shared_task
 from pytest_django import Settings
 
+from config import slow
+
 
 @shared_task
 def errand(pk: int) -> None:
@@ -17,17 +19,17 @@ def errand(pk: int) -> None:
 
 @pytest.fixture
 def words(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.WARNING, "config.slow")
+    caplog.set_level(logging.WARNING, slow.logger.name)
     return caplog
 
 
 def test_a_slow_task_is_said(words: pytest.LogCaptureFixture, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"SLOW_SECONDS": 0.01}
     errand.apply((7,))
-    (line,) = [record.getMessage() for record in words.records if record.name == "config.slow"]
+    (line,) = [record.getMessage() for record in words.records if record.name == slow.logger.name]
     assert "errand(7,) took 0.0" in line
 
 
 def test_a_quick_task_is_not(words: pytest.LogCaptureFixture) -> None:
     errand.apply((7,))
-    assert not [record for record in words.records if record.name == "config.slow"]
+    assert not [record for record in words.records if record.name == slow.logger.name]

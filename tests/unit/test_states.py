@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from config.environment import BASE_DIR
 from exports.management.commands.state_diagram import diagram
 from exports.models import Export
 from exports.states import MOVES, OPEN, RETRYABLE, State, sources
@@ -68,10 +68,10 @@ def test_a_move_outside_the_table_changes_nothing(ada: User, source: State, targ
 
 
 def test_the_documented_diagram_is_the_table() -> None:
-    page = Path(settings.BASE_DIR, "docs", "states.md").read_text()
+    page = Path(BASE_DIR, "docs", "states.md").read_text()
     assert f"```mermaid\n{diagram()}\n```" in page, "run `manage.py state_diagram` and put it into docs/states.md"
 
 
 def test_the_documented_table_has_every_state() -> None:
-    page = Path(settings.BASE_DIR, "docs", "states.md").read_text()
+    page = Path(BASE_DIR, "docs", "states.md").read_text()
     assert all(f"\n| {state.value} |" in page for state in State)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from django.utils import timezone
 
@@ -133,3 +134,13 @@ def test_what_killed_workers_left_in_the_scratch_folder_goes_when_it_is_old() ->
         assert storage.clear_scratch(timezone.now() - timedelta(hours=1)) == 1
         assert not left.exists()
         assert Path(mine.name).exists()
+
+
+def test_the_last_file_takes_its_folder_along(artifacts: Path) -> None:
+    for key in ("an-export/part-0", "an-export/part-1"):
+        storage.storage().save(key, ContentFile(b"x"))
+    storage.delete(["an-export/part-0"])
+    assert (artifacts / "an-export").is_dir()
+    storage.delete(["an-export/part-1"])
+    assert not (artifacts / "an-export").exists()
+    assert artifacts.is_dir()

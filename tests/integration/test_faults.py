@@ -1,0 +1,324 @@
+"""A worker may die at any statement, and two may meet at any row: the export still ends, right and once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, connections, transaction
+from pytest_django import Settings
+
+from exports import dispatch, inline, maintenance, reports, schedules, storage
+from exports.formats import Format, RenderContext, Written
+from exports.models import Export, Part, Slot, UsageReport
+from exports.requests import cancel_export, retry_export
+from exports.states import PartState, State
+from notifications.delivery import deliver
+from notifications.models import Delivery, Notification
+from tests.support import hints
+from tests.support.errands import lapse, make_due
+from tests.support.exports import (
+    Errands,
+    ask,
+    committed,
+    content_of,
+    errands,
+    export_in,
+    files,
+    part_in,
+    registered,
+    step,
+    sweep_now,
+    told,
+    work,
+)
+from tests.support.notices import mail_of, tell
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+ROWS = 25
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(settings: Settings) -> Iterator[None]:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    errands(ROWS)
+    with registered(Errands):
+        yield
+
+
+# --- killed at any statement ----------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, and what was not committed is gone."""
+
+
+class Countdown:
+    """Kills at the n-th thing that touches the database or the storage; `spent` once it has."""
+
+    def __init__(self, moments: int) -> None:
+        self.left, self.spent = moments, False
+
+    def tick(self) -> None:
+        self.left -= 1
+        if self.left < 0 and not self.spent:
+            self.spent = True
+            raise Killed
+
+    def on_statement(self, execute: Callable[..., Any], *args: Any) -> Any:
+        self.tick()
+        return execute(*args)
+
+
+@contextmanager
+def killed_after(moments: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Countdown]:
+    countdown = Countdown(moments)
+    with monkeypatch.context() as patched, connection.execute_wrapper(countdown.on_statement):
+        for name in ("store", "delete"):
+            patched.setattr(storage, name, partial(countdown.on_statement, getattr(storage, name)))
+        try:
+            yield countdown
+        except Killed:
+            hints.sent.clear()  # the message that nobody acknowledged is lost with the broker, to make it worse
+
+
+def wait_and_work(export: Export) -> None:
+    """Every lease has lapsed, every message is lost, and the workers that are left go on."""
+    for _ in range(6):
+        rows = [export, *export.parts.all()]
+        lapse(*rows)
+        make_due(*rows)
+        sweep_now()
+        work(export)
+
+
+def at(step_of: str, owner: User) -> tuple[Export, int]:
+    """An export that is about to take this step for its last time, and the key that the step's message names."""
+    export = ask(owner)
+    if step_of == "plan_export":
+        return export, export.pk
+    step("plan_export", export.pk)
+    *first, last = export.parts.order_by("index")
+    for part in first:
+        step("render_part", part.pk)
+    if step_of == "render_part":
+        return export, last.pk
+    step("render_part", last.pk)
+    return export, export.pk
+
+
+@pytest.mark.parametrize("task", ["plan_export", "render_part", "assemble_export"])
+def test_a_kill_at_any_moment_of_a_step_is_healed(ada: User, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments, countdown = 0, None
+    while countdown is None or countdown.spent:
+        Export.objects.all().delete()
+        ada.notifications.all().delete()
+        export, pk = at(task, ada)
+        hints.sent.clear()
+        with killed_after(moments, monkeypatch) as countdown:
+            step(task, pk)
+        wait_and_work(export)
+        assert (export.state, export.rows, told(ada)) == (State.READY, ROWS, ["export_ready"]), moments
+        assert len(content_of(export).splitlines()) == 1 + ROWS
+        assert set(export.parts.values_list("state", flat=True)) == {PartState.JOINED}
+        moments += 1
+    assert moments > 5
+
+
+@pytest.mark.parametrize("action", [cancel_export, retry_export])
+def test_a_kill_at_any_moment_of_a_click_leaves_all_or_nothing(
+    ada: User, action: Callable[[Export], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments, countdown = 0, None
+    while countdown is None or countdown.spent:
+        Export.objects.all().delete()
+        export, _ = at("render_part", ada)
+        if action is retry_export:
+            cancel_export(export)
+        with killed_after(moments, monkeypatch) as countdown, committed():
+            action(export)
+        export.refresh_from_db()
+        if export.state == State.CANCELLED:
+            assert not export.parts.filter(next_attempt_at__isnull=False).exists()
+            with committed():
+                retry_export(export)
+        wait_and_work(export)
+        assert (export.state, len(content_of(export).splitlines())) == (State.READY, 1 + ROWS)
+        moments += 1
+    assert moments > 5
+
+
+# --- any number of parts --------------------------------------------------------------------------------------------
+
+
+class OneByOne(Format):
+    """Looks, at each part that it is given, at the parts that it was given before."""
+
+    key, label, extension, content_type, splittable = "onebyone", "One by one", "txt", "text/plain", True
+    left_open = 0
+
+    def write(self, rows: Any, out: BinaryIO, context: RenderContext) -> Written:
+        return Written(sum(1 for _ in rows))
+
+    def assemble(self, parts: Any, out: BinaryIO) -> None:
+        given: list[BinaryIO] = []
+        for part in parts:
+            type(self).left_open = max(self.left_open, sum(not before.closed for before in given))
+            given.append(part)
+
+
+def test_assembling_holds_one_part_open_at_a_time(ada: User) -> None:
+    """A thousand parts must not meet the limit of open files, at which every attempt would fail alike."""
+    with registered(OneByOne):
+        export = ask(ada, "onebyone")
+        work(export)
+    assert (export.state, OneByOne.left_open) == (State.READY, 0)
+
+
+# --- the purge beside a worker --------------------------------------------------------------------------------------
+
+
+def test_a_file_that_changes_hands_during_the_purge_is_kept(
+    ada: User, artifacts: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only part's file becomes the artifact between two of the purge's looks at who points to it."""
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "ORPHAN_AGE": timedelta(0)}
+    export, pk = at("assemble_export", ada)
+    looks: list[str] = []
+
+    def assemble_between(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        found = execute(sql, *args)
+        if "artifact" in sql and not looks:
+            looks.append(sql)
+            step("assemble_export", pk)
+        return found
+
+    with connection.execute_wrapper(assemble_between):
+        maintenance.remove_orphans()
+    export.refresh_from_db()
+    assert (export.state, files()) == (State.READY, {export.artifact})
+
+
+# --- nobody waits for a row -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer and locks no row")
+def test_the_window_never_waits_for_a_part_that_somebody_changes(ada: User) -> None:
+    """Waiting for one row while holding others is how it and a cancelling owner would wait for each other."""
+    export = export_in("rendering", ada)
+    held, free = part_in("waiting", export, 0), part_in("waiting", export, 1)
+    done = threading.Event()
+
+    def fill() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '5s'")
+        try:
+            dispatch.fill_window()
+        finally:
+            connections.close_all()
+        done.set()
+
+    with transaction.atomic():
+        Part.objects.select_for_update().get(pk=held.pk)
+        chooser = threading.Thread(target=fill)
+        chooser.start()
+        in_time = done.wait(3)
+    chooser.join()
+    assert in_time
+    assert hints.pks_of("exports.tasks.render_part") == [free.pk]
+
+
+# --- in one process -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [Export, Part])
+def test_an_inline_export_ends_when_its_attempts_are_used(
+    ada: User, model: type[Export] | type[Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker is there whose sweep would say so; without it the command would wait for ever."""
+    export = ask(ada)
+    if model is Part:
+        step("plan_export", export.pk)
+    row = Export.objects.get() if model is Export else Part.objects.order_by("index")[0]
+    for _ in range(5):
+        assert model.objects.claim(row.pk) is not None
+        lapse(row)
+
+    def give_up(seconds: float) -> None:
+        raise TimeoutError("it waits for nobody")
+
+    monkeypatch.setattr("time.sleep", give_up)
+    inline.carry_out(export, lambda _: None)
+    assert (export.state, export.error_code, told(ada)) == (State.FAILED, "worker_died", ["export_failed"])
+
+
+# --- what runs by the clock -----------------------------------------------------------------------------------------
+
+WEEK = datetime(2026, 7, 6, tzinfo=UTC)
+
+
+def follow(row: Slot | UsageReport | Delivery) -> None:
+    """The sweep after a death, and a worker for each hint of this row that it sends."""
+    for _ in range(4):
+        lapse(row)
+        make_due(row)
+        hints.sent.clear()
+        sweep_now()
+        for task in [task for task, pks in hints.sent if task == row.hint() and row.pk in pks]:
+            with committed():
+                CLOCKED[task](row.pk)
+        row.refresh_from_db()
+
+
+CLOCKED: dict[str, Callable[[int], Any]] = {
+    "exports.tasks.run_slot": schedules.run_slot,
+    "exports.tasks.advance_report": reports.send,  # the one link that is left
+    "notifications.tasks.deliver_notification": deliver,
+}
+
+
+def slot_to_run(boss: User) -> Slot:
+    return Slot.objects.create(schedule="exports.tasks.purge_expired_exports", slot=WEEK)
+
+
+def report_to_send(boss: User) -> UsageReport:
+    facts = {"figures": reports.figures_of(WEEK, WEEK), "artifact": "reports/x.pdf", "size": 1, "sha256": "ab" * 32}
+    return UsageReport.objects.create(week="2026-W28", start=WEEK, end=WEEK, stage="send", **facts)
+
+
+def mail_to_deliver(boss: User) -> Delivery:
+    return mail_of(tell(boss))
+
+
+@pytest.mark.parametrize(
+    ("make", "column", "end", "times"),
+    [(slot_to_run, "state", "done", 0), (report_to_send, "stage", "sent", 1), (mail_to_deliver, "state", "sent", 1)],
+    ids=["slot", "report", "mail"],
+)
+def test_a_kill_at_any_moment_by_the_clock_is_healed(
+    make: Callable[[User], Slot | UsageReport | Delivery],
+    column: str,
+    end: str,
+    times: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    boss = User.objects.create_user("boss", "boss@example.com", is_staff=True)
+    moments, countdown = 0, None
+    while countdown is None or countdown.spent:
+        for model in (Slot, UsageReport, Notification):
+            model._default_manager.all().delete()
+        row = make(boss)
+        with killed_after(moments, monkeypatch) as countdown, committed():
+            CLOCKED[row.hint()](row.pk)
+        follow(row)
+        assert (getattr(row, column), boss.notifications.count()) == (end, times), moments
+        moments += 1
+    assert moments > 4

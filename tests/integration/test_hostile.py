@@ -1,0 +1,229 @@
+"""What a hostile user tries, and what an operator must not be able to do by mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import Permission, User
+from django.db import OperationalError, connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from pytest_django import Settings
+from redis.exceptions import ConnectionError as RedisAway
+
+from config import health
+from exports.errors import UnknownField
+from exports.models import Download, Export, Part
+from exports.requests import request_export
+from exports.states import State
+from notifications.models import Notification
+from tests.support.exports import Errands, ask, committed, errands, export_in, files, part_in, registered, run
+from tests.support.notices import tell
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+
+
+@pytest.fixture(autouse=True)
+def _errands() -> Iterator[None]:
+    errands(3)
+    with registered(Errands):
+        yield
+
+
+@pytest.fixture
+def page(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def boss(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("boss", "boss@example.com"))
+    return client
+
+
+def post_json(page: Client, **sent: Any) -> Any:
+    return page.post("/api/exports/", json.dumps(sent), content_type="application/json")
+
+
+# --- somebody else's ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["anonymous", "another user", "clerk", "boss"])
+def test_nobody_gets_somebody_elses_export_by_any_address(client: Client, ada: User, bob: User, who: str) -> None:
+    """Not even staff: the admin shows the row and never the file."""
+    theirs, told = run(bob), Notification.objects.get(user=bob)
+    if who == "another user":
+        client.force_login(ada)
+    elif who != "anonymous":
+        staff = User.objects.create_user(who, is_staff=True, is_superuser=who == "boss")
+        staff.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
+        client.force_login(staff)
+    uuid = str(theirs.uuid)
+    for path in (f"/exports/{uuid}/", f"/exports/{uuid}/progress/?seen=ready", f"/exports/{uuid}/download/"):
+        assert client.get(path).status_code == (302 if who == "anonymous" else 404)
+    assert client.get(f"/api/exports/{uuid}/").status_code == (401 if who == "anonymous" else 404)
+    assert uuid not in client.get(f"/exports/rows/?open={uuid}").content.decode()
+    assert client.get(f"/notifications/{told.pk}/open/").status_code == (302 if who == "anonymous" else 404)
+    assert uuid not in client.get("/api/exports/").content.decode()
+    told.refresh_from_db()
+    assert told.read_at is None
+    assert not Download.objects.exists()
+
+
+def test_the_sign_in_makes_a_new_session(client: Client, ada: User) -> None:
+    """A session that somebody else has planted is worth nothing after it."""
+    session = client.session
+    session["planted"] = True
+    session.save()
+    client.post("/accounts/login/", {"username": "ada", "password": "password", "next": "//evil.example"})
+    assert client.session.session_key != session.session_key
+    assert client.session["_auth_user_id"] == str(ada.pk)
+
+
+@pytest.mark.parametrize("where", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
+def test_the_sign_in_leads_nowhere_else(client: Client, ada: User, where: str) -> None:
+    answer = client.post("/accounts/login/", {"username": "ada", "password": "password", "next": where})
+    assert answer["Location"] == "/exports/"
+    link = tell(ada)
+    Notification.objects.filter(pk=link.pk).update(link=where)
+    assert client.get(f"/notifications/{link.pk}/open/")["Location"] == "/notifications/"
+
+
+@pytest.mark.parametrize("path", ["/notifications/99999999999999999999999/open/", "/exports/?page=9" + "9" * 40])
+def test_a_number_beyond_every_database_is_no_fault_of_ours(page: Client, path: str) -> None:
+    assert page.get(path).status_code in (200, 404)
+
+
+# --- requests that cost more than they should -----------------------------------------------------------------------
+
+
+def test_a_field_is_taken_once(page: Client, ada: User) -> None:
+    """Or one small request would make a file of a thousand columns, and a JSON object of one key."""
+    with pytest.raises(UnknownField, match=r"names the field id more than once"):
+        request_export(ada, dataset="errands", format="csv", period="all", fields=["id", "done_by", "id"])
+    answer = post_json(page, dataset="errands", format="csv", fields=["id"] * 1_000)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "fields")
+    assert not Export.objects.exists()
+
+
+def test_a_refusal_does_not_repeat_a_flood(page: Client) -> None:
+    answer = post_json(page, dataset="errands", format="csv", fields=[f"field{n}" for n in range(20_000)])
+    assert answer.status_code == 422
+    assert "field0" in answer.json()["error"]["message"]
+    assert len(answer.content) < 1_000
+
+
+def test_pages_cost_the_same_for_one_export_and_for_many(page: Client, ada: User) -> None:
+    def queries(path: str) -> int:
+        with CaptureQueriesContext(connection) as asked:
+            assert page.get(path).status_code == 200
+        return len(asked)
+
+    export_in("rendering", ada)
+    tell(ada)
+    paths = ("/exports/", "/api/exports/", "/notifications/")
+    few = [queries(path) for path in paths]
+    for number in range(15):
+        part_in("waiting", export_in("rendering", ada))
+        tell(ada, key=str(number))
+    assert [queries(path) for path in paths] == few
+
+
+# --- the clock ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "America", "a\0b"])
+def test_a_time_zone_that_does_not_exist_shuts_nobody_out(client: Client, settings: Settings, zone: str) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": f"{__name__}.odd_zone"}
+    settings.TIME_ZONE = "Europe/Vienna"
+    odd_zone.name = zone  # type: ignore[attr-defined]
+    client.force_login(User.objects.create_user("eve", "eve@example.com"))
+    assert client.get("/exports/").status_code == 200
+    assert client.post("/exports/", {"dataset": "errands", "format": "csv", "period": "all"}).status_code == 303
+    assert Export.objects.get().time_zone == "Europe/Vienna"
+
+
+def odd_zone(user: AbstractBaseUser) -> str:
+    return str(odd_zone.name)  # type: ignore[attr-defined]
+
+
+# --- what strangers hear --------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_hears_nothing_about_our_insides(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of database and broker name hosts and users: they are for the log."""
+
+    class Away:
+        def __getattr__(self, name: str) -> Any:
+            raise OperationalError('connection to "10.1.2.3" failed for user "carryall"')
+
+    class NoRedis:
+        def ping(self) -> None:
+            raise RedisAway("Error 111 connecting to 10.1.2.3:6379")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(health, "connection", Away())
+    monkeypatch.setattr("redis.Redis.from_url", lambda *args, **options: NoRedis())
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.content.decode().splitlines()) == (
+        503,
+        ["The database does not answer.", "Redis does not answer."],
+    )
+
+
+class Faulty(Errands):
+    def permitted(self, user: AbstractBaseUser) -> bool:
+        raise ZeroDivisionError("secret of the server")
+
+
+def test_a_dataset_that_cannot_say_who_may_keeps_its_files_shut(
+    page: Client, ada: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    export = run(ada)
+    with registered(Faulty):
+        answer = page.get(f"/exports/{export.uuid}/download/")
+    assert (answer.status_code, "Content-Disposition" in answer) == (503, False)
+    assert "secret" not in answer.content.decode()
+    assert "gone" not in answer.content.decode()
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_click_that_meets_our_own_fault_is_in_the_log(page: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer says that we have been told."""
+    with registered(Faulty):
+        assert post_json(page, dataset="errands", format="csv").status_code == 503
+    assert "ZeroDivisionError" in caplog.text
+
+
+# --- the admin ------------------------------------------------------------------------------------------------------
+
+
+def test_a_user_can_be_deleted_with_all_that_is_theirs(boss: Client, ada: User) -> None:
+    """People have a right to it, and the admin asks each model of theirs whether it may go."""
+    run(ada)
+    ask(ada, "jsonl")
+    Download.objects.create(export=Export.objects.earliest("pk"), user=ada)
+    with committed():
+        answer = boss.post(reverse("admin:auth_user_delete", args=[ada.pk]), {"post": "yes"})
+    assert answer.status_code == 302
+    assert not any(model._default_manager.exists() for model in (Export, Part, Download, Notification))
+    assert files() == set()
+
+
+def test_a_part_goes_with_its_export_alone(boss: Client, ada: User) -> None:
+    """Without one of its parts an export would come out short, and be called ready."""
+    export = export_in(State.RENDERING, ada)
+    part = part_in("waiting", export)
+    assert boss.post(reverse("admin:exports_part_delete", args=[part.pk]), {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": [part.pk], "post": "yes"}
+    boss.post(reverse("admin:exports_part_changelist"), chosen)
+    assert Part.objects.filter(pk=part.pk).exists()
+    boss.post(reverse("admin:exports_export_delete", args=[export.pk]), {"post": "yes"})
+    assert not Part.objects.exists()

@@ -1,4 +1,4 @@
-"""Measure everything, write benchmarks/results.json, and from it docs/benchmarks.md.
+"""Measure everything, write benchmarks/results.json, and from it docs/benchmarks.md and the README's figures.
 
 .venv/bin/python -m benchmarks.run [--only formats|click]
 """
@@ -18,6 +18,7 @@ from benchmarks.site import machine, running
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
+README = HERE.parent / "README.md"
 
 
 def main() -> None:
@@ -35,7 +36,14 @@ def main() -> None:
     results["machine"], results["date"] = machine(), f"{datetime.now(UTC):%Y-%m-%d}"
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     PAGE.write_text(page(results))
+    README.write_text(_with_figures(README.read_text(), figures(results)))
     print(PAGE.read_text())
+
+
+def _with_figures(readme: str, lines: str) -> str:
+    before, begin, rest = readme.partition("<!-- figures: written by `make bench` -->\n")
+    _, end, after = rest.partition("<!-- end of figures -->")
+    return f"{before}{begin}{lines}\n{end}{after}"
 
 
 def figures(results: dict[str, Any]) -> str:

@@ -135,6 +135,6 @@ def clean_up_results() -> dict[str, Any]:
 def _delete_in_batches(rows: models.QuerySet[Any]) -> int:
     count = 0
     while pks := list(rows.values_list("pk", flat=True)[:BATCH]):
-        rows.model._default_manager.filter(pk__in=pks).delete()
+        rows.filter(pk__in=pks).delete()  # asked again: one may have been opened meanwhile
         count += len(pks)
     return count

@@ -12,9 +12,7 @@ STEPS = ("One click", "It grows while you watch", "You are told, once", "Yours a
 
 
 def pictures(browser: Browser, url: str) -> list[bytes]:
-    context = browser.new_context(
-        viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=1.5, bypass_csp=True
-    )
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=1.5, bypass_csp=True)
     page = context.new_page()
     sign_in(page, url)
     shots = [page.screenshot()]

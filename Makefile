@@ -10,7 +10,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 # A variable given to make reaches the programs that read it; an empty one does not.
-export PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL
+$(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL,$(if $($(name)),$(eval export $(name))))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

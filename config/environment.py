@@ -48,7 +48,7 @@ class Environment:
 
 
 def read(env: Env | None = None) -> Environment:
-    """Read and check the environment. Raises ImproperlyConfigured with one sentence a fault."""
+    """Read and check the environment; an empty variable counts as none. Raises ImproperlyConfigured."""
     env = env or Env()
     try:
         return _read(env)
@@ -57,27 +57,27 @@ def read(env: Env | None = None) -> Environment:
 
 
 def _read(env: Env) -> Environment:
-    name = env.str("ENVIRONMENT", "demo")
+    name = env.str("ENVIRONMENT", "") or "demo"
     if name not in ("demo", "production"):
         raise ImproperlyConfigured(f"ENVIRONMENT={name} is unknown: set it to demo or production.")
-    var_dir = Path(env.str("VAR_DIR", str(BASE_DIR / "var"))).absolute()
+    var_dir = Path(env.str("VAR_DIR", "") or BASE_DIR / "var").absolute()
     return _demo(env, var_dir) if name == "demo" else _production(env, var_dir)
 
 
 def _demo(env: Env, var_dir: Path) -> Environment:
-    port = env.int("PORT", 8000)
+    port = env.int("PORT") if env.str("PORT", "") else 8000
     return Environment(
         name="demo",
-        debug=env.bool("DEBUG", False),
+        debug=_on(env, "DEBUG"),
         secret_key=env.str("SECRET_KEY", "") or secret_key(var_dir),
         var_dir=var_dir,
         database=_database(env, f"sqlite:///{var_dir}/db.sqlite3"),
         redis_url=_redis(env, f"unix://{redis_socket(var_dir)}"),
-        allowed_hosts=env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"]),
+        allowed_hosts=env.list("ALLOWED_HOSTS", []) or ["127.0.0.1", "localhost", "[::1]"],
         csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
         email=_email(env, f"file://{var_dir}/mail"),
-        default_from_email=env.str("DEFAULT_FROM_EMAIL", "Carryall <carryall@example.com>"),
-        site_url=env.str("SITE_URL", f"http://127.0.0.1:{port}").rstrip("/"),
+        default_from_email=env.str("DEFAULT_FROM_EMAIL", "") or "Carryall <carryall@example.com>",
+        site_url=(env.str("SITE_URL", "") or f"http://127.0.0.1:{port}").rstrip("/"),
         process_name=env.str("PROCESS_NAME", "shell"),
         time_zone=_time_zone(env),
         https=False,
@@ -102,7 +102,7 @@ def _production(env: Env, var_dir: Path) -> Environment:
         site_url=env.str("SITE_URL").rstrip("/"),
         process_name=env.str("PROCESS_NAME", "shell"),
         time_zone=_time_zone(env),
-        https=env.bool("HTTPS", True),
+        https=_on(env, "HTTPS", default=True),
     )
 
 
@@ -118,7 +118,7 @@ _REQUIRED = {
 
 def _production_faults(env: Env) -> list[str]:
     faults = [f"{name} is missing: {mend}" for name, mend in _REQUIRED.items() if not env.str(name, "")]
-    if env.bool("DEBUG", False):
+    if _on(env, "DEBUG"):
         faults.append("DEBUG is on: it shows secrets to strangers; unset DEBUG.")
     key = env.str("SECRET_KEY", "")
     if len(key) < SHORTEST_KEY or key.startswith("django-insecure-") or len(set(key)) < 5:
@@ -129,6 +129,10 @@ def _production_faults(env: Env) -> list[str]:
     if "*" in env.list("ALLOWED_HOSTS", []):
         faults.append("ALLOWED_HOSTS is *: name the hosts instead, separated by commas.")
     return faults
+
+
+def _on(env: Env, name: str, *, default: bool = False) -> bool:
+    return env.bool(name) if env.str(name, "") else default
 
 
 def _database(env: Env, default: str) -> dict[str, Any]:

@@ -164,3 +164,14 @@ def test_production_has_no_demo(tmp_path: Path) -> None:
     done = _manage(tmp_path, "seed_demo", **PRODUCTION)
     assert done.returncode != 0
     assert "Unknown command" in done.stderr
+
+
+def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Make and compose files hand on what nobody has set as an empty text."""
+    monkeypatch.setattr(environment, "BASE_DIR", tmp_path)
+    without = environment.read()
+    for name in ("ENVIRONMENT", "DEBUG", "DATABASE_URL", "REDIS_URL", "VAR_DIR", "PORT", "SITE_URL", "TIME_ZONE"):
+        monkeypatch.setenv(name, "")
+    for name in ("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "EMAIL_URL", "DEFAULT_FROM_EMAIL", "HTTPS"):
+        monkeypatch.setenv(name, "")
+    assert environment.read() == without

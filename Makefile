@@ -31,9 +31,9 @@ run: setup  ## start everything and stay up; PORT=8001 moves it, ONCE=1 drives o
 test: setup-dev check  ## run the checks and all the tests, those of the database on PostgreSQL too
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest
-	@CARRYALL_TEST_DB=postgresql $(BIN)/python -m coverage run -m pytest tests/unit tests/contracts tests/integration
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
+	@CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest tests/unit tests/contracts tests/integration
 
 bench: setup-dev  ## measure, and write docs/benchmarks.md (ONLY=formats or ONLY=click for one half)
 	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))

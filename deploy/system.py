@@ -24,6 +24,9 @@ LIBRARIES = {
 }
 """Library (without lib and .so) -> its Debian package. The list is WeasyPrint's (text/ffi.py)."""
 
+BROWSER_LIBRARIES = {"atomic": "libatomic1"}
+"""What the driver of the browser tests loads beside the browser itself."""
+
 SCRIPTS = {
     "latin": ("0041 0142 1e9e", "fonts-dejavu-core"),
     "arabic, hebrew, devanagari, thai": ("0627 05d0 0905 0e01", "fonts-noto-core"),
@@ -48,7 +51,7 @@ APT_TROUBLES = {
     ): "The Debian mirror cannot be reached: check the network",
 }
 """What apt prints -> what that means and what to do first."""
-NEEDED_SONAMES = {"pango-1.0": 0, "pangoft2-1.0": 0, "harfbuzz": 0, "harfbuzz-subset": 0, "fontconfig": 1}
+NEEDED_SONAMES = {"pango-1.0": 0, "pangoft2-1.0": 0, "harfbuzz": 0, "harfbuzz-subset": 0, "fontconfig": 1, "atomic": 1}
 
 
 @dataclass
@@ -88,6 +91,7 @@ def probe(*, dev: bool) -> Missing:
     useful = []
     if dev:
         useful += [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+        useful += [package for name, package in BROWSER_LIBRARIES.items() if not _has_library(name)]
         useful += [] if any(map(shutil.which, BROWSERS)) else ["chromium"]
     return Missing(needed, useful)
 

@@ -73,7 +73,7 @@ class Lease(Generic[W]):
 
     def park(self, **fields: Any) -> None:
         """The work cannot be done: close the row. The same write as `finish`, named for who reads the caller."""
-        self._end(**{"next_attempt_at": None} | fields)
+        self.finish(**fields)
 
     def retry(self, after: float, **fields: Any) -> None:
         """Open the row again in `after` seconds."""

@@ -12,7 +12,7 @@ from django.db.models.functions import Now, RowNumber
 from durable.publish import publish_on_commit
 from exports.conf import export_settings
 from exports.models import Export, Part
-from exports.states import PartState, State
+from exports.states import State
 
 WINDOW_LOCK = 0x0CA44A11
 """Key of the PostgreSQL advisory lock that lets one process choose at a time."""
@@ -59,7 +59,7 @@ def finish_rendering(export_pk: int) -> bool:
     """Fan in, by query under a lock on the export's row: with no part left undone, assembling is due. True if so."""
     with transaction.atomic():
         export = Export.objects.select_for_update(no_key=True).filter(pk=export_pk, state=State.RENDERING).first()
-        if export is None or export.parts.exclude(state=PartState.DONE).exists():
+        if export is None or export.parts.unfinished().exists():
             return False
         Export.objects.filter(pk=export_pk).move(
             State.ASSEMBLING,
@@ -74,7 +74,7 @@ def finish_rendering(export_pk: int) -> bool:
 
 def finish_all_rendering() -> int:
     """The sweep's half of the fan-in: exports whose last part is done and whose worker died before saying so."""
-    undone = Part.objects.filter(export=OuterRef("pk")).exclude(state=PartState.DONE)
+    undone = Part.objects.unfinished().filter(export=OuterRef("pk"))
     stuck = Export.objects.filter(~Exists(undone), state=State.RENDERING).values_list("pk", flat=True)[:BATCH]
     return sum(finish_rendering(pk) for pk in list(stuck))
 

@@ -64,8 +64,6 @@ def _stop(exports: ExportQuerySet, words: dict[str, str]) -> None:
         State.FAILED, finished_at=Now(), next_attempt_at=None, lease_until=None, **words
     ):
         return
-    Part.objects.filter(export=export, state=PartState.WAITING).update(
-        state=PartState.CANCELLED, next_attempt_at=None, lease_until=None
-    )
+    export.parts.call_off()
     export.refresh_from_db()
     announce.failed(export)

@@ -193,7 +193,7 @@ def _rows(lease: Lease[Part], dataset: Dataset) -> Iterator[Row]:
 def _keys(part: Part, dataset: Dataset) -> KeyRange | None:
     if not part.first_key:
         return None
-    key = dataset.queryset(part.export.owner).model._meta.pk
+    key = dataset.model(part.export.owner)._meta.pk
     assert key is not None
     return KeyRange(key.to_python(part.first_key), key.to_python(part.last_key), part.rows)
 

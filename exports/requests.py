@@ -151,9 +151,7 @@ def cancel_export(export: Export) -> None:
         )
         if not moved:
             raise WrongState
-        Part.objects.filter(export=export, state=PartState.WAITING).update(
-            state=PartState.CANCELLED, next_attempt_at=None, lease_until=None
-        )
+        export.parts.call_off()
     export.refresh_from_db()
 
 

@@ -22,6 +22,11 @@ class PartQuerySet(WorkQuerySet["Part"]):
     def unfinished(self) -> Self:
         return self.exclude(state=PartState.DONE)
 
+    def call_off(self) -> int:
+        """Close those that are not finished or failed, whoever is at them; returns how many."""
+        waiting = self.filter(state=PartState.WAITING)
+        return waiting.update(state=PartState.CANCELLED, next_attempt_at=None, lease_until=None)
+
     def in_flight(self) -> Self:
         """Published lately or held by a worker: what the window counts."""
         return self.open().filter(Q(lease_until__gt=Now()) | Q(published_at__gt=self.publication_lost_before()))

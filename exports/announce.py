@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.template.defaultfilters import filesizeformat
 from django.utils.formats import date_format
 
-from exports.datasets import Dataset, datasets
-from exports.errors import ExportError
-from exports.formats import Format, formats
+from exports.labels import dataset_label, format_label
 from exports.models import Export
-from exports.registry import Registry
 from notifications.api import notify
 
 
-def ready(export: Export, dataset: Dataset, kind: Format) -> None:
+def ready(export: Export) -> None:
     """The file can be fetched."""
     notify(
         export.owner,
         "export_ready",
         dedupe_key=f"export-ready:{export.uuid}:{export.attempt}",
         context={
-            "dataset_label": str(dataset.label),
-            "format_label": str(kind.label),
+            "dataset_label": dataset_label(export),
+            "format_label": format_label(export),
             "filename": export.filename,
             "rows": export.rows,
             "size_text": filesizeformat(export.size or 0),
@@ -41,8 +36,8 @@ def failed(export: Export) -> None:
         "export_failed",
         dedupe_key=f"export-failed:{export.uuid}:{export.attempt}",
         context={
-            "dataset_label": _label(datasets, export.dataset),
-            "format_label": _label(formats, export.format),
+            "dataset_label": dataset_label(export),
+            "format_label": format_label(export),
             "period": export.period_label,
             "reason": export.error_message,
         },
@@ -57,7 +52,7 @@ def expiring(export: Export) -> None:
         "export_expiring",
         dedupe_key=f"export-expiring:{export.uuid}:{export.attempt}",
         context={
-            "dataset_label": _label(datasets, export.dataset),
+            "dataset_label": dataset_label(export),
             "filename": export.filename,
             "expires_at": _expiry(export),
         },
@@ -71,11 +66,3 @@ def _expiry(export: Export) -> str:
         return ""
     local = export.expires_at.astimezone(export.zone)
     return f"{date_format(local, 'j F Y, H:i')} {local.tzname()}"
-
-
-def _label(registry: Registry[Any], key: str) -> str:
-    """The label of `key`, or the key itself when its code is gone."""
-    try:
-        return str(registry.get(key).label)
-    except ExportError:
-        return key

@@ -24,12 +24,11 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         ]
     positive = (
         "keep_days",
-        "rows_per_part",
+        "part_seconds",
         "window",
         "max_open_per_user",
         "max_per_hour",
         "max_attempts",
-        "pdf_max_rows",
     )
     return [
         Error(f"EXPORTS[{name.upper()!r}] must be above zero.", hint="Remove it to get the default.", id="exports.E002")

@@ -25,8 +25,10 @@ class ExportSettings:
     """Days from READY until the file expires."""
     remind_before: timedelta = timedelta(hours=24)
     """A file that expires this soon and was never downloaded is worth a reminder."""
-    rows_per_part: int = 20_000
-    """Rows of one part, about a second or two of work."""
+    part_seconds: float = 2.0
+    """Seconds of work that a part is planned to be, by what this site has measured."""
+    rows_per_part: int | None = None
+    """Rows of one part, whatever it takes; None plans by `part_seconds`."""
     window: int = 6
     """Parts in flight over all owners: twice what the workers can do at once, so that none of them idles."""
     max_open_per_user: int = 10

@@ -61,11 +61,18 @@ class BadPeriod(BadRequest):
     field = "period"
 
 
-class TooLarge(BadRequest):
-    """More rows than the format takes."""
+class TooWide(BadRequest):
+    """More columns than the format's page has room for."""
 
-    code = "too_large"
-    field = "format"
+    code = "too_wide"
+    field = "fields"
+
+
+class BadOption(BadRequest):
+    """A format's option that does not exist, or a value that it does not have."""
+
+    code = "bad_option"
+    field = "options"
 
 
 class TooMany(ExportError):
@@ -98,6 +105,12 @@ class DatasetFailed(ExportError):
 
     code = "dataset_failed"
     default = _("The data could not be read: our code for it failed. We have been told; trying again later may help.")
+
+    @classmethod
+    def at(cls, key: object, column: Text) -> DatasetFailed:
+        """The error of one cell: a function of Python raised on the row with this primary key."""
+        words = _("The column “%(column)s” could not be computed for the row %(key)s. Leave it out, or tell us.")
+        return cls(words % {"column": column, "key": key})
 
 
 class FormatFailed(ExportError):

@@ -26,10 +26,14 @@ class PeriodChoice(models.TextChoices):
 
 @dataclass(frozen=True)
 class Period:
-    """Rows from `start` (inclusive) to `end` (exclusive), both aware; None leaves that side open."""
+    """Rows from `start` (inclusive) to `end` (exclusive), both aware; None leaves that side open.
+
+    Only rows that were there at `asked_at` count, the moment of the click.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
+    asked_at: datetime | None = None
 
     def label(self, zone: ZoneInfo) -> str:
         """The period in words, as days of `zone`; the last day is the last one with any moment in the period."""

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import Sum
 from django.db.models.functions import Now
+from django.utils import translation
 from django.utils.text import slugify
 
 from durable.lease import Lease, LeaseLost
 from durable.models import Work, backoff
 from exports import announce, dispatch, storage
 from exports.conf import export_settings
-from exports.datasets import Dataset, KeyRange, datasets
+from exports.datasets import Dataset, KeyRange, Source, datasets
 from exports.endings import fail, words_of
 from exports.errors import (
     DatasetFailed,
@@ -35,8 +38,9 @@ from exports.errors import (
     blaming,
     from_exception,
 )
-from exports.formats import Format, RenderContext, Row, Written, formats
-from exports.models import Export, Part
+from exports.formats import OpenPart, RenderContext, writer
+from exports.models import Content, Export, Part
+from exports.rates import rate_of
 from exports.states import PartState, State
 
 logger = logging.getLogger(__name__)
@@ -67,7 +71,7 @@ def _attempt(lease: Lease[W] | None, work: Callable[[Lease[W]], None], otherwise
     if lease is None:
         return
     try:
-        with lease:
+        with lease, translation.override(_language(lease.work)):
             try:
                 work(lease)
             except LeaseLost:
@@ -92,6 +96,12 @@ def _attempt(lease: Lease[W] | None, work: Callable[[Lease[W]], None], otherwise
         connection.close()
 
 
+def _language(work: Work) -> str:
+    """What the owner reads: labels, words, numbers, and why it failed."""
+    export = work.export if isinstance(work, Part) else work
+    return getattr(export, "language", "") or settings.LANGUAGE_CODE
+
+
 def _surprise(known: ExportError, error: Exception) -> bool:
     """A traceback is for errors that nobody foresaw, in the code of this app or of a dataset."""
     return not known.retryable and (known is not error or error.__cause__ is not None)
@@ -114,36 +124,63 @@ def _told(work: Work, error: ExportError) -> dict[str, str]:
 
 def _plan(lease: Lease[Export]) -> None:
     export = lease.work
-    dataset, kind = _parties(export)
-    if not export.parts.exists():
-        rows_per_part = export_settings().rows_per_part if kind.splittable else None
-        with blaming(DatasetFailed):
-            ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
-        parts = [_part(export, index, keys) for index, keys in enumerate(ranges or [None])]
-    else:  # tried again: what was finished is kept
-        parts = []
+    _allowed(export)
+    layout = export.layout
+    parts: list[Part] = []
+    if not export.parts.exists():  # else it is tried again, and what was finished is kept
+        layout = [_plan_content(export, number, content, parts) for number, content in enumerate(export.contents)]
     with transaction.atomic():
         Part.objects.bulk_create(parts)
         counted = export.parts.aggregate(rows=Sum("rows"))["rows"]
-        lease.finish(state=State.RENDERING, started_at=Now(), rows=counted)
+        lease.finish(state=State.RENDERING, started_at=Now(), rows=counted, layout=layout)
     if not dispatch.finish_rendering(export.pk):
         dispatch.fill_window()
 
 
-def _part(export: Export, index: int, keys: KeyRange | None) -> Part:
-    part = Part(export=export, owner_id=export.owner_id, index=index, attempt_limit=export_settings().max_attempts)
+def _plan_content(export: Export, number: int, content: Content, parts: list[Part]) -> Mapping[str, Any]:
+    """Append the parts of one of the export's files, and return what they must agree on."""
+    dataset, kind = datasets.get(content.dataset), writer(content.format)
+    columns = dataset.choose(content.fields)
+    rows_per_part = rate_of(content.dataset, content.format).rows_per_part
+    with blaming(DatasetFailed):
+        ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
+        sample = dataset.sample(export.owner, export.period, columns, ranges)
+    parts += [_part(export, len(parts) + place, number, keys) for place, keys in enumerate(ranges or [None])]
+    return kind.prepare(sample, _context(export, number))
+
+
+def _part(export: Export, index: int, content: int, keys: KeyRange | None) -> Part:
+    limit = export_settings().max_attempts
+    part = Part(export=export, owner_id=export.owner_id, index=index, content=content, attempt_limit=limit)
     if keys is not None:
         part.first_key, part.last_key, part.rows = str(keys.first), str(keys.last), keys.rows
     return part
 
 
-def _parties(export: Export) -> tuple[Dataset, Format]:
-    """The export's dataset and format. Raises NoPermission when its owner may not have it any more."""
-    dataset, kind = datasets.get(export.dataset), formats.get(export.format)
+def _allowed(export: Export) -> None:
+    """Raise NoPermission when the owner may not have it any more."""
     with blaming(DatasetFailed):
-        if not export.owner.is_active or not dataset.permitted(export.owner):
+        permitted = (datasets.get(key).permitted(export.owner) for key in export.datasets)
+        if not export.owner.is_active or not all(permitted):
             raise NoPermission
-    return dataset, kind
+
+
+def _context(export: Export, number: int, **more: Any) -> RenderContext:
+    """What a format may know of the export's file of that number."""
+    content = export.contents[number]
+    dataset = datasets.get(content.dataset)
+    return RenderContext(
+        title=str(dataset.label),
+        owner=export.owner.get_full_name() or export.owner.get_username(),
+        period=export.period_label,
+        columns=dataset.choose(content.fields),
+        zone=export.zone,
+        requested_at=export.requested_at,
+        name=stem(export, content.dataset),
+        options=export.options,
+        layout=export.layout[number] if export.layout else {},
+        **more,
+    )
 
 
 # --- render ---------------------------------------------------------------------------------------------------------
@@ -152,15 +189,20 @@ def _parties(export: Export) -> tuple[Dataset, Format]:
 def _render(lease: Lease[Part]) -> None:
     part = lease.work
     export = part.export
-    dataset, kind = _parties(export)
+    _allowed(export)
+    content = export.contents[part.content]
+    kind, source = writer(content.format), _source(lease, content)
     with storage.scratch(f".{kind.extension}") as file:
-        written = kind.write(_rows(lease, dataset), file, _context(part, dataset))
+        written = kind.write(source, file, _context(export, part.content, index=part.index))
         lease.check()
+        if written.rows != source.read:
+            raise Mismatch
         stored = storage.store(file, f"{export.uuid}/part-{part.index}-{part.attempt}.{kind.extension}")
     lease.finish(
         state=PartState.DONE,
         rows_done=written.rows,
         pages=written.pages,
+        meta=written.meta,
         artifact=stored.key,
         size=stored.size,
         sha256=stored.sha256,
@@ -169,25 +211,30 @@ def _render(lease: Lease[Part]) -> None:
     )
 
 
-def _rows(lease: Lease[Part], dataset: Dataset) -> Iterator[Row]:
-    """The part's rows, with the progress written on the way; what raises in here is the dataset's fault."""
+def _source(lease: Lease[Part], content: Content) -> Source:
+    """The part's rows, with the progress written on the way; what raises in them is the dataset's fault."""
     part, export = lease.work, lease.work.export
+    dataset = datasets.get(content.dataset)
     with blaming(DatasetFailed):
-        columns = dataset.choose(export.fields)
-        rows = dataset.rows(export.owner, export.period, columns, _keys(part, dataset))
-    told = time.monotonic()
-    pause = export_settings().progress_every
-    count = 0
-    while True:
-        with blaming(DatasetFailed):
-            row = next(rows, None)
-        if row is None:
-            return
-        count += 1
-        yield row
-        if count % 256 == 0 and time.monotonic() - told >= pause:
-            lease.save(rows_done=count)
-            told = time.monotonic()
+        columns = dataset.choose(content.fields)
+        source = dataset.source(export.owner, export.period, columns, _keys(part, dataset))
+    source.each = _Progress(lease)
+    return source
+
+
+class _Progress:
+    """Writes how many rows of a part are read, every `progress_every` seconds; called between two batches."""
+
+    def __init__(self, lease: Lease[Part]) -> None:
+        self._lease = lease
+        self._told = time.monotonic()
+        self._pause = export_settings().progress_every
+
+    def __call__(self, rows: int) -> None:
+        self._lease.check()
+        if time.monotonic() - self._told >= self._pause:
+            self._lease.save(rows_done=rows)
+            self._told = time.monotonic()
 
 
 def _keys(part: Part, dataset: Dataset) -> KeyRange | None:
@@ -198,62 +245,58 @@ def _keys(part: Part, dataset: Dataset) -> KeyRange | None:
     return KeyRange(key.to_python(part.first_key), key.to_python(part.last_key), part.rows)
 
 
-def _context(part: Part, dataset: Dataset) -> RenderContext:
-    export = part.export
-    return RenderContext(
-        title=str(dataset.label),
-        owner=export.owner.get_full_name() or export.owner.get_username(),
-        period=export.period_label,
-        columns=dataset.choose(export.fields),
-        zone=export.zone,
-        requested_at=export.requested_at,
-        first=part.index == 0,
-    )
-
-
 # --- assemble -------------------------------------------------------------------------------------------------------
 
 
 def _assemble(lease: Lease[Export]) -> None:
     export = lease.work
-    dataset, kind = _parties(export)
+    _allowed(export)
     parts = list(export.parts.order_by("index"))
-    written = Written(sum(part.rows_done for part in parts), sum(part.pages or 0 for part in parts) or None)
     if not parts or any(part.state != PartState.DONE for part in parts):
         raise Mismatch
-    stored = _whole(lease, kind, parts)
-    name = filename(export, kind)
+    made = _made(lease, parts)
     with transaction.atomic():
         lease.finish(
             state=State.READY,
             finished_at=Now(),
             expires_at=Now() + timedelta(days=export_settings().keep_days),
-            rows=written.rows,
-            pages=written.pages,
-            artifact=stored.key,
-            size=stored.size,
-            sha256=stored.sha256,
-            filename=name,
+            rows=made.rows,
+            pages=made.pages,
+            artifact=made.stored.key,
+            size=made.stored.size,
+            sha256=made.stored.sha256,
+            filename=made.filename,
         )
         Part.objects.filter(export=export).update(artifact="", state=PartState.JOINED)
         export.refresh_from_db()
-        announce.ready(export, dataset, kind)
-    storage.delete([part.artifact for part in parts if part.artifact != stored.key])
+        announce.ready(export)
+    storage.delete([part.artifact for part in parts])
 
 
-def _whole(lease: Lease[Export], kind: Format, parts: list[Part]) -> storage.Stored:
-    """The finished file: a single part is it already, several are joined."""
-    if len(parts) == 1:
-        only = storage.Stored(parts[0].artifact, parts[0].size or 0, parts[0].sha256)
-        storage.verify(only)
-        return only
+@dataclass(frozen=True)
+class _Made:
+    """A finished file in the storage."""
+
+    stored: storage.Stored
+    filename: str
+    rows: int
+    pages: int | None
+
+
+def _made(lease: Lease[Export], parts: list[Part]) -> _Made:
+    """The file of an export for one dataset, made of its parts."""
     export = lease.work
+    kind = writer(export.format)
+    rows = sum(part.rows_done for part in parts)
     with storage.scratch(f".{kind.extension}") as file:
-        kind.assemble(_checked(lease, parts), file)
-        return storage.store(file, f"{export.uuid}/export-{export.attempt}.{kind.extension}")
+        written = kind.assemble(_checked(lease, parts), file, _context(export, 0, rows=rows))
+        if written.rows != rows:
+            raise Mismatch
+        stored = storage.store(file, f"{export.uuid}/export-{export.attempt}.{kind.extension}")
+    return _Made(stored, f"{stem(export, export.dataset)}.{kind.extension}", rows, written.pages)
 
 
-def _checked(lease: Lease[Export], parts: list[Part]) -> Iterator[BinaryIO]:
+def _checked(lease: Lease[Export], parts: Iterable[Part]) -> Iterator[OpenPart]:
     """The parts' files, each open until the next one is asked for: a process may open only so many at a time."""
     for part in parts:
         lease.check()
@@ -261,12 +304,12 @@ def _checked(lease: Lease[Export], parts: list[Part]) -> Iterator[BinaryIO]:
             if storage.digest(file) != (part.size, part.sha256):
                 raise Mismatch
             file.seek(0)
-            yield file
+            yield OpenPart(file, part.rows_done, part.meta)
 
 
-def filename(export: Export, kind: Format) -> str:
-    """A name that any browser and file system takes: ASCII letters, digits, dots and hyphens."""
+def stem(export: Export, dataset: str) -> str:
+    """A file's name without its extension, that any browser and file system takes: ASCII, digits, hyphens."""
     first = f"{export.period_start.astimezone(export.zone):%Y-%m-%d}-to-" if export.period_start else ""
     end = export.period_end - timedelta(microseconds=1) if export.period_end else export.requested_at
     last = f"{end.astimezone(export.zone):%Y-%m-%d}"
-    return f"{slugify(export.dataset) or 'export'}-{first or 'to-'}{last}.{kind.extension}"
+    return f"{slugify(dataset) or 'export'}-{first or 'to-'}{last}"

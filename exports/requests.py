@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 
 from django.contrib.auth import get_user_model
@@ -14,12 +14,14 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from durable.publish import publish_on_commit
 from exports import storage
+from exports.choices import Choice, choose
 from exports.conf import export_settings
-from exports.datasets import Dataset, datasets
+from exports.datasets import datasets
 from exports.errors import (
     DatabaseAway,
     DatasetFailed,
@@ -27,14 +29,12 @@ from exports.errors import (
     NoPermission,
     NotRecorded,
     StorageFailed,
-    TooLarge,
     TooMany,
     WrongState,
     blaming,
 )
-from exports.formats import Format, formats
 from exports.models import Export, Part
-from exports.periods import Period, PeriodChoice, resolve
+from exports.periods import PeriodChoice, resolve
 from exports.states import PartState, State
 
 
@@ -49,36 +49,41 @@ class Requested:
 def request_export(
     user: AbstractBaseUser,
     *,
-    dataset: str,
+    dataset: str | Sequence[str],
     format: str,  # noqa: A002 - the field's own name
+    inside: Sequence[str] = (),
     period: str = PeriodChoice.YEAR_TO_DATE,
     date_from: date | None = None,
     date_to: date | None = None,
     fields: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
 ) -> Requested:
     """Record the request and tell the workers once it has committed.
 
+    A bundle takes several datasets, and the formats of the files `inside` it. `options` are the format's own.
     The same request of the same user in flight is recognised and returned. Raises BadRequest and its kind for bad
     input, NoPermission, TooMany, and NotRecorded when the database would not take it; then nothing was recorded.
     """
-    chosen, kind = datasets.get(dataset), formats.get(format)
-    columns = chosen.choose(fields)
+    choice = choose([dataset] if isinstance(dataset, str) else dataset, format, inside, fields, options or {})
     zone = export_settings().zone_of(user)
     frozen = resolve(period, date_from, date_to, zone=zone, now=timezone.now())
     asked = Export(
         owner_id=user.pk,
-        dataset=chosen.key,
-        format=kind.key,
-        fields=[column.name for column in columns] if fields else [],
+        dataset=",".join(choice.datasets),
+        format=choice.format,
+        inside=choice.inside,
+        fields=choice.fields,
+        options=choice.options,
         period_choice=period,
         period_start=frozen.start,
         period_end=frozen.end,
         time_zone=zone.key,
-        fingerprint=_fingerprint(chosen.key, kind.key, fields, period, date_from, date_to),
+        language=get_language() or "",
+        fingerprint=_fingerprint(*astuple(choice), period, date_from, date_to),
         attempt_limit=export_settings().max_attempts,
     )
     try:
-        _refuse(chosen, kind, user, frozen)
+        _refuse(choice, user)
         return _record(asked)
     except (DatabaseError, DatabaseAway) as error:
         raise NotRecorded from error
@@ -110,18 +115,11 @@ def _lock_owner(owner_pk: int) -> None:
     get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=owner_pk).values("pk").first()
 
 
-def _refuse(dataset: Dataset, kind: Format, user: AbstractBaseUser, period: Period) -> None:
-    """What this user may not have at all, or not in this format."""
-    limit = kind.max_rows
+def _refuse(choice: Choice, user: AbstractBaseUser) -> None:
+    """What this user may not have at all."""
     with blaming(DatasetFailed):
-        if not dataset.permitted(user):
+        if not all(datasets.get(key).permitted(user) for key in choice.datasets):
             raise NoPermission(_("You have no access to this data."))
-        too_large = limit is not None and dataset.count_up_to(user, period, limit + 1) > limit
-    if too_large:
-        raise TooLarge(
-            _("%(format)s takes up to %(limit)s rows and there are more here. Choose another format or period.")
-            % {"format": kind.label, "limit": f"{limit:,}"}
-        )
 
 
 def _refuse_too_many(owner_pk: int) -> None:

@@ -1,10 +1,12 @@
 """Datasets: what can be exported. `<any app>/datasets.py` is autodiscovered; docs/extending.md has one in ten lines."""
 
-from exports.datasets.base import Column, ColumnType, Dataset, KeyRange
+from exports.datasets.base import Dataset, KeyRange
+from exports.datasets.columns import Column, ColumnType, flat
+from exports.datasets.source import Row, Source
 from exports.errors import UnknownDataset
 from exports.registry import Registry
 
 datasets: Registry[Dataset] = Registry("dataset", UnknownDataset)
 register = datasets.register
 
-__all__ = ["Column", "ColumnType", "Dataset", "KeyRange", "datasets", "register"]
+__all__ = ["Column", "ColumnType", "Dataset", "KeyRange", "Row", "Source", "datasets", "flat", "register"]

@@ -3,52 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Count, F, Model, Q, QuerySet, Window
-from django.db.models.expressions import Combinable
 from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from exports.datasets.columns import Column
+from exports.datasets.source import Row, Source
 from exports.errors import UnknownField
 from exports.periods import Period
 
-CHUNK = 2_000
-"""Rows that one fetch from the database holds in memory."""
-
-
-class ColumnType(Enum):
-    """How a column's values are written. Every value may also be None."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    DECIMAL = "decimal"
-    BOOLEAN = "boolean"
-    DATE = "date"
-    DATETIME = "datetime"
-
-    @property
-    def numeric(self) -> bool:
-        return self in (ColumnType.INTEGER, ColumnType.DECIMAL)
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: key, heading, type, and where its value comes from (default: the field of the same name)."""
-
-    name: str
-    label: str | Promise
-    type: ColumnType = ColumnType.TEXT
-    source: str | Combinable | None = None
-
-    @property
-    def expression(self) -> str | Combinable:
-        return self.source or self.name
+SAMPLE, SAMPLED_RANGES = 200, 10
+"""Rows that a format may look at before the first part is written, and the ranges that they are from."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +35,8 @@ class KeyRange:
 class Dataset(ABC):
     """One thing that a user can export. Subclasses name `key`, `label`, `columns`, `date_field` and `queryset`.
 
-    `date_field` is the date-time field that periods filter on. Rows that are created after the planning have keys
-    beyond the last range's or lie between two ranges' keys only when keys do not grow; they are not in the export.
+    `date_field` is the date-time field that periods filter on. Rows that come to be after the click are not in the
+    export: `created_before` says how they are told apart.
     """
 
     key: ClassVar[str]
@@ -76,6 +48,14 @@ class Dataset(ABC):
     @abstractmethod
     def queryset(self, user: AbstractBaseUser) -> QuerySet[Any]:
         """The rows that `user` may see, and no others."""
+
+    def created_before(self, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
+        """Those of `rows` that were there at the click: by default those whose `date_field` lies before `moment`.
+
+        Override it where that field is no moment of creation. Rows that it lets through all the same are in the export
+        when the planning, seconds after the click, has seen their keys.
+        """
+        return rows.filter(**{f"{self.date_field}__lt": moment})
 
     def permitted(self, user: AbstractBaseUser) -> bool:
         """May `user` export this at all? Asked at the click, by the worker, and again at the download."""
@@ -103,6 +83,8 @@ class Dataset(ABC):
     def selected(self, user: AbstractBaseUser, period: Period) -> QuerySet[Any]:
         """The user's rows of the period, in the order of their keys."""
         rows = self.queryset(user).order_by("pk")
+        if period.asked_at is not None:
+            rows = self.created_before(rows, period.asked_at)
         if period.start is not None:
             rows = rows.filter(**{f"{self.date_field}__gte": period.start})
         if period.end is not None:
@@ -129,24 +111,18 @@ class Dataset(ABC):
             )
         return _pair(list(ends.values_list("pk", "_row", "_total")), rows_per_part)
 
-    def rows(
+    def source(
         self, user: AbstractBaseUser, period: Period, columns: Sequence[Column], keys: KeyRange | None
-    ) -> Iterator[tuple[Any, ...]]:
-        """The values of `columns`, row after row, for one range of keys. None means no rows at all.
+    ) -> Source:
+        """The values of `columns`, row after row, for one range of keys. None means no rows at all."""
+        return Source(self.selected(user, period), columns, keys)
 
-        Each CHUNK of rows is a query of its own, ended before its first row comes out. A cursor left open over
-        the whole range would hold SQLite's snapshot: once anybody else had written, this connection's own next
-        write (a part's progress) would fail with "database is locked", at once and whatever the timeout.
-        """
-        if keys is None:
-            return
-        # F, because values_list() drops the second of two equal names, and two columns may have one source.
-        values = [F(source) if isinstance(source := column.expression, str) else source for column in columns]
-        left = self.selected(user, period).filter(pk__lte=keys.last).values_list(*values, F("pk"))
-        page = list(left.filter(pk__gte=keys.first)[:CHUNK])
-        while page:
-            yield from (row[:-1] for row in page)
-            page = list(left.filter(pk__gt=page[-1][-1])[:CHUNK]) if len(page) == CHUNK else []
+    def sample(
+        self, user: AbstractBaseUser, period: Period, columns: Sequence[Column], ranges: Sequence[KeyRange]
+    ) -> list[Row]:
+        """Up to SAMPLE rows, from the beginnings of ranges all over the period."""
+        some = ranges[:: max(1, len(ranges) // SAMPLED_RANGES)][:SAMPLED_RANGES]
+        return [row for keys in some for row in self.source(user, period, columns, keys).head(SAMPLE // len(some))]
 
     def model(self, user: AbstractBaseUser) -> type[Model]:
         return self.queryset(user).model

@@ -3,12 +3,27 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
+from exports.datasets import Row
 from exports.errors import UnknownFormat
-from exports.formats.base import Format, RenderContext, Row, Written
+from exports.formats.base import Format, Framed, Kind, OpenPart, Option, RenderContext, Written
 from exports.registry import Registry
 
-formats: Registry[Format] = Registry("format", UnknownFormat)
+formats: Registry[Kind] = Registry("format", UnknownFormat)
 register = formats.register
+
+
+def writers() -> list[Format]:
+    """The formats that hold rows: all but the bundle, which holds files of them."""
+    return [kind for kind in formats if isinstance(kind, Format)]
+
+
+def writer(key: str) -> Format:
+    """The format of `key`. Raises UnknownFormat for what is none, and for the bundle."""
+    kind = formats.get(key)
+    if not isinstance(kind, Format):
+        known = ", ".join(each.key for each in writers())
+        raise UnknownFormat(f"{kind.label} holds files of other formats. Choose one of: {known}.")
+    return kind
 
 
 def load_builtin() -> None:
@@ -17,4 +32,18 @@ def load_builtin() -> None:
         import_module(f"{__name__}.{module.name}")
 
 
-__all__ = ["Format", "RenderContext", "Row", "Written", "formats", "load_builtin", "register"]
+__all__ = [
+    "Format",
+    "Framed",
+    "Kind",
+    "OpenPart",
+    "Option",
+    "RenderContext",
+    "Row",
+    "Written",
+    "formats",
+    "load_builtin",
+    "register",
+    "writer",
+    "writers",
+]

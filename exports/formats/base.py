@@ -1,26 +1,38 @@
-"""The contract of a format: rows go into a binary file, in parts where the format can be joined from parts."""
+"""The contract of a format: a part's rows become a body, and the bodies of all parts a file."""
 
 from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, ClassVar
 from zoneinfo import ZoneInfo
 
 from django.utils.functional import Promise
 
-from exports.datasets.base import Column
+from exports.datasets import Column, Row
 
-Row = tuple[Any, ...]
-"""One value a column, as the database gave them: str, int, Decimal, bool, date, aware datetime (UTC), or None."""
+Text = str | Promise
+
+
+@dataclass(frozen=True)
+class Option:
+    """A choice that a format leaves to the person: its values with their words, of which the first is usual."""
+
+    name: str
+    label: Text
+    choices: Sequence[tuple[str, Text]]
+
+    @property
+    def default(self) -> str:
+        return self.choices[0][0]
 
 
 @dataclass(frozen=True)
 class RenderContext:
-    """What a format may want to know beside the rows."""
+    """What a format may want to know beside the rows. The language of the export is the active one."""
 
     title: str
     owner: str
@@ -29,40 +41,104 @@ class RenderContext:
     zone: ZoneInfo
     """Date-times are written in this zone."""
     requested_at: datetime
-    first: bool = True
-    """This part begins the file: a format with a header writes it here."""
+    name: str = "export"
+    """The file's name without its extension."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What was chosen; read it through `Format.option`, which knows the defaults."""
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    """What `Format.prepare` found out."""
+    index: int = 0
+    """The part's number, from 0."""
+    rows: int = 0
+    """Rows of the whole file, once all parts are written."""
+    beside: Callable[[str], BinaryIO] | None = None
+    """Opens a file of that name for what the file itself cannot hold; the artifact is then a ZIP of all of them."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What one call wrote."""
+    """What one call wrote. `meta` is kept with the part for `assemble`: JSON, a few KB at most."""
 
     rows: int
     pages: int | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Format(ABC):
-    """One kind of file. Subclasses name the class variables and write rows; the file is theirs until they return."""
+@dataclass(frozen=True)
+class OpenPart:
+    """A written part: its body, open for reading at the start until the next part is taken."""
+
+    file: BinaryIO
+    rows: int
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Kind:
+    """One kind of file that a person can choose."""
 
     key: ClassVar[str]
-    label: ClassVar[str | Promise]
-    hint: ClassVar[str | Promise] = ""
+    label: ClassVar[Text]
+    hint: ClassVar[Text] = ""
     """A few words for the form: when to choose this one."""
     extension: ClassVar[str]
     content_type: ClassVar[str]
-    splittable: ClassVar[bool] = False
-    """True when files of parts, joined end to end by `assemble`, are the whole file."""
+    options: ClassVar[Sequence[Option]] = ()
 
-    @property
-    def max_rows(self) -> int | None:
-        """The most rows that this format takes; None for any number."""
-        return None
+    def option(self, name: str, context: RenderContext) -> str:
+        """What was chosen for the option `name`, or its default."""
+        default = next(option.default for option in self.options if option.name == name)
+        return context.options.get(name, default)
+
+    def refuse(self, columns: Sequence[Column]) -> None:
+        """Raise a BadRequest when no file of this kind can hold these columns. Asked at the click."""
+
+
+class Format(Kind, ABC):
+    """A kind of file that holds the rows of one dataset. Subclasses write parts and join them."""
+
+    rows_per_second: ClassVar[int] = 20_000
+    """How fast one process writes rows of a dozen columns: what parts are planned by until this site has measured."""
+    bytes_per_row: ClassVar[int] = 150
+    """What a row of a dozen columns takes in the file, for estimates until this site has measured."""
+
+    def prepare(self, sample: Sequence[Row], context: RenderContext) -> Mapping[str, Any]:
+        """What all parts must agree on, such as the columns' widths, from a sample of the rows; JSON.
+
+        Called once, while the export is planned; every part finds it in `context.layout`.
+        """
+        return {}
 
     @abstractmethod
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
-        """Write all `rows` to `out`, holding no more than a bounded number of them."""
+        """Write the body of one part to `out`, holding no more than a bounded number of rows.
 
-    def assemble(self, parts: Iterable[BinaryIO], out: BinaryIO) -> None:
-        """Join the parts' files, given in order, into `out`. Each is open until the next one is taken."""
+        In a worker `rows` is a Source: `values.batches` takes its rows in lists, and PostgreSQL can format them itself.
+        """
+
+    @abstractmethod
+    def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
+        """Make the whole file of the parts, given once and in order, any of which may have no rows."""
+
+
+class Framed(Format):
+    """A format whose file is a head, the parts' bodies one after the other, and a tail."""
+
+    between: ClassVar[bytes] = b""
+    """What stands between two bodies that have rows."""
+
+    def head(self, context: RenderContext) -> bytes:
+        return b""
+
+    def tail(self, context: RenderContext) -> bytes:
+        return b""
+
+    def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
+        out.write(self.head(context))
+        rows = 0
         for part in parts:
-            shutil.copyfileobj(part, out, 1 << 20)
+            if rows and part.rows:
+                out.write(self.between)
+            shutil.copyfileobj(part.file, out, 1 << 20)
+            rows += part.rows
+        out.write(self.tail(context))
+        return Written(rows)

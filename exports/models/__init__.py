@@ -1,8 +1,9 @@
 """Exports, parts, downloads, and what runs by the clock. Facts that travel together are constrained together."""
 
 from exports.models.download import Download
-from exports.models.export import Export, ExportQuerySet
+from exports.models.export import Content, Export, ExportQuerySet
 from exports.models.operations import Slot, UsageReport
 from exports.models.part import Part, PartQuerySet
+from exports.models.volume import Volume
 
-__all__ = ["Download", "Export", "ExportQuerySet", "Part", "PartQuerySet", "Slot", "UsageReport"]
+__all__ = ["Content", "Download", "Export", "ExportQuerySet", "Part", "PartQuerySet", "Slot", "UsageReport", "Volume"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import ClassVar, Self
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,15 @@ from durable.models import Work, WorkQuerySet
 from exports.conf import export_settings
 from exports.periods import Period, PeriodChoice
 from exports.states import OPEN, RETRYABLE, State, sources
+
+
+@dataclass(frozen=True)
+class Content:
+    """One file that an export holds: a dataset in a format. `fields` are columns' names, empty for all of them."""
+
+    dataset: str
+    format: str
+    fields: tuple[str, ...] = ()
 
 
 class ExportQuerySet(WorkQuerySet["Export"]):
@@ -43,13 +53,19 @@ class ExportQuerySet(WorkQuerySet["Export"]):
 
 
 class Export(Work):
-    """One request for one dataset of one owner, and the file that comes of it."""
+    """One request of one owner, for one dataset or a bundle of several, and the file that comes of it."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports")
-    dataset = models.CharField(max_length=100)
+    dataset = models.CharField(max_length=255, help_text=_("Its key; a bundle's, with commas between."))
     format = models.CharField(max_length=20)
     fields = models.JSONField(default=list, blank=True, help_text=_("Column names in order; empty means all of them."))
+    options = models.JSONField(default=dict, blank=True, help_text=_("What was chosen of the format's options."))
+    inside = models.JSONField(default=list, blank=True, help_text=_("The formats of the files in a bundle."))
+    layout = models.JSONField(
+        default=list, blank=True, editable=False, help_text=_("For each file, what its parts agree on.")
+    )
+    language = models.CharField(max_length=35, blank=True, default="", help_text=_("The owner's, at the click."))
     period_choice = models.CharField(max_length=20, choices=PeriodChoice.choices)
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
@@ -81,6 +97,11 @@ class Export(Work):
             models.Index(fields=["next_attempt_at"], name="export_due", condition=Q(next_attempt_at__isnull=False)),
             models.Index(fields=["state"], name="export_rendering", condition=Q(state=State.RENDERING)),
             models.Index(fields=["expires_at"], name="export_expiring", condition=Q(state=State.READY)),
+            models.Index(
+                fields=["dataset", "format", "-finished_at"],
+                name="export_measured",
+                condition=Q(state__in=[State.READY, State.EXPIRED]),
+            ),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(
@@ -124,8 +145,19 @@ class Export(Work):
         return export_settings().max_attempts
 
     @property
+    def datasets(self) -> list[str]:
+        """The keys of the datasets: one, or a bundle's."""
+        return self.dataset.split(",")
+
+    @property
+    def contents(self) -> list[Content]:
+        """The files to write: one, or for a bundle one for each dataset in each format."""
+        fields = tuple(self.fields)
+        return [Content(dataset, kind, fields) for dataset in self.datasets for kind in self.inside or [self.format]]
+
+    @property
     def period(self) -> Period:
-        return Period(self.period_start, self.period_end)
+        return Period(self.period_start, self.period_end, self.requested_at)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -51,7 +51,7 @@ def rows_of(dataset: Dataset, user: User, period: Period = ALL, rows_per_part: i
     """Every row of the period, part after part."""
     columns = dataset.choose([])
     ranges = dataset.key_ranges(user, period, rows_per_part)
-    return [row for keys in ranges for row in dataset.rows(user, period, columns, keys)]
+    return [row for keys in ranges for row in dataset.source(user, period, columns, keys)]
 
 
 def keys_of(dataset: Dataset, user: User) -> list[Any]:
@@ -71,14 +71,14 @@ def test_another_users_key_range_opens_only_ones_own_rows(dataset: Dataset, two:
     one, other = two
     [theirs] = dataset.key_ranges(other, ALL, None)
     mine = [key for key in keys_of(dataset, one) if theirs.first <= key <= theirs.last]
-    assert len(list(dataset.rows(one, ALL, dataset.choose([]), theirs))) == len(mine)
+    assert len(list(dataset.source(one, ALL, dataset.choose([]), theirs))) == len(mine)
 
 
 def test_a_user_without_rows_has_none(dataset: Dataset, two: Two) -> None:
     stranger = User.objects.create_user("stranger@example.com")
     assert dataset.key_ranges(stranger, ALL, 10) == []
     assert dataset.count_up_to(stranger, ALL, 10) == 0
-    assert not list(dataset.rows(stranger, ALL, dataset.choose([]), None))
+    assert not list(dataset.source(stranger, ALL, dataset.choose([]), None))
 
 
 def test_values_are_of_their_columns_types(dataset: Dataset, two: Two) -> None:
@@ -107,7 +107,7 @@ def test_columns_come_in_the_order_they_are_asked_for(dataset: Dataset, two: Two
     columns = dataset.choose(backwards)
     assert [column.name for column in columns] == backwards
     [keys] = dataset.key_ranges(two[0], ALL, None)
-    assert [row[::-1] for row in dataset.rows(two[0], ALL, columns, keys)] == rows_of(dataset, two[0])
+    assert [row[::-1] for row in dataset.source(two[0], ALL, columns, keys)] == rows_of(dataset, two[0])
 
 
 def test_an_unknown_column_is_refused_by_name(dataset: Dataset) -> None:

@@ -18,7 +18,7 @@ from django.db.models import Count, F, QuerySet, Value
 from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
-from exports.datasets import Column, ColumnType, Dataset, KeyRange, base
+from exports.datasets import Column, ColumnType, Dataset, KeyRange, source
 from exports.demo.models import Order
 from exports.periods import Period
 
@@ -97,7 +97,7 @@ def order(owner: User, minute: int, **values: Any) -> Order:
 def read(dataset: Dataset, user: User, period: Period, rows_per_part: int | None) -> tuple[list[KeyRange], list[Any]]:
     ranges = dataset.key_ranges(user, period, rows_per_part)
     columns = dataset.choose([])
-    return ranges, [row for keys in ranges for row in dataset.rows(user, period, columns, keys)]
+    return ranges, [row for keys in ranges for row in dataset.source(user, period, columns, keys)]
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_any_mixture_of_owners_gaps_and_times_is_cut_without_loss(owner: User, s
 
 @pytest.mark.parametrize("total", range(9))
 def test_pages_join_at_every_remainder(owner: User, total: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "CHUNK", 3)
+    monkeypatch.setattr(source, "CHUNK", 3)
     for minute in range(total):
         order(owner, minute)
     assert [row[0] for row in read(Orders(), owner, ALL, None)[1]] == [str(minute) for minute in range(total)]
@@ -154,7 +154,7 @@ def test_rows_from_after_the_planning_stay_out(owner: User) -> None:
     ranges = Orders().key_ranges(owner, ALL, None)
     order(owner, 3)
     columns = Orders().choose([])
-    assert [row[0] for keys in ranges for row in Orders().rows(owner, ALL, columns, keys)] == list("01234")
+    assert [row[0] for keys in ranges for row in Orders().source(owner, ALL, columns, keys)] == list("01234")
 
 
 def test_rows_deleted_after_the_planning_are_missing_and_no_more(owner: User) -> None:
@@ -162,7 +162,7 @@ def test_rows_deleted_after_the_planning_are_missing_and_no_more(owner: User) ->
     ranges = Orders().key_ranges(owner, ALL, 3)
     Order.objects.filter(pk__in=[made[0].pk, made[2].pk, made[5].pk]).delete()
     columns = Orders().choose([])
-    assert [row[0] for keys in ranges for row in Orders().rows(owner, ALL, columns, keys)] == list("134")
+    assert [row[0] for keys in ranges for row in Orders().source(owner, ALL, columns, keys)] == list("134")
 
 
 def test_a_range_of_text_keys(owner: User) -> None:
@@ -188,7 +188,7 @@ def test_grouped_rows_are_cut_by_group(owner: User, stranger: User) -> None:
 def test_keys_that_come_back_from_their_text_open_the_same_rows(owner: User) -> None:
     made = [order(owner, minute) for minute in range(4)]
     keys = KeyRange(str(made[1].pk), str(made[2].pk), 2)
-    assert [row[0] for row in Orders().rows(owner, ALL, Orders().choose([]), keys)] == ["1", "2"]
+    assert [row[0] for row in Orders().source(owner, ALL, Orders().choose([]), keys)] == ["1", "2"]
 
 
 def test_columns_may_share_a_source_and_cross_relations(owner: User) -> None:
@@ -206,7 +206,7 @@ def test_columns_may_share_a_source_and_cross_relations(owner: User) -> None:
     owner.email = "me@example.com"
     owner.save()
     [keys] = Orders().key_ranges(owner, ALL, None)
-    [row] = Orders().rows(owner, ALL, columns, keys)
+    [row] = Orders().source(owner, ALL, columns, keys)
     assert row == ("7", "Zoë / Łódź", "7", "me@example.com", None, 2, one.pk, one.pk)
 
 
@@ -234,12 +234,12 @@ def test_a_range_of_uuid_keys(parcels: None) -> None:
 @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's own trap")
 def test_reading_holds_no_snapshot_that_would_forbid_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two rows anybody may write, and then so may we: a part's progress is saved on this connection."""
-    monkeypatch.setattr(base, "CHUNK", 10)
+    monkeypatch.setattr(source, "CHUNK", 10)
     person = User.objects.create_user("one@example.com")
     for minute in range(25):
         order(person, minute)
     [keys] = Orders().key_ranges(person, ALL, None)
-    rows = Orders().rows(person, ALL, Orders().choose([]), keys)
+    rows = iter(Orders().source(person, ALL, Orders().choose([]), keys))
     next(rows)
     name = str(connection.settings_dict["NAME"])
     with closing(sqlite3.connect(name, uri=name.startswith("file:"), timeout=0)) as other:

@@ -74,7 +74,7 @@ def test_without_inline_it_waits_for_the_workers(ada: User, monkeypatch: pytest.
 class Faulty(Errands):
     key = "faulty"
 
-    def rows(self, *args: Any) -> Any:
+    def source(self, *args: Any) -> Any:
         raise ZeroDivisionError
 
 

@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from durable.models import Work
 from exports import dispatch, pipeline
+from exports.datasets import Source
 from exports.errors import WrongState
 from exports.models import Export, Part
 from exports.requests import cancel_export
@@ -195,7 +196,7 @@ def test_the_last_parts_of_an_export_end_at_the_same_moment(ada: User) -> None:
 
 
 class Faulty(Errands):
-    def rows(self, *args: object) -> Iterator[tuple[object, ...]]:
+    def source(self, *args: object) -> Source:
         raise ZeroDivisionError
 
 

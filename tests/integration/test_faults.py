@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from django.db import connection, connections, transaction
 from pytest_django import Settings
 
 from exports import dispatch, inline, maintenance, reports, schedules, storage
-from exports.formats import Format, RenderContext, Written
+from exports.formats import Format, OpenPart, RenderContext, Written
 from exports.models import Export, Part, Slot, UsageReport
 from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
@@ -161,17 +161,18 @@ def test_a_kill_at_any_moment_of_a_click_leaves_all_or_nothing(
 class OneByOne(Format):
     """Looks, at each part that it is given, at the parts that it was given before."""
 
-    key, label, extension, content_type, splittable = "onebyone", "One by one", "txt", "text/plain", True
+    key, label, extension, content_type = "onebyone", "One by one", "txt", "text/plain"
     left_open = 0
 
     def write(self, rows: Any, out: BinaryIO, context: RenderContext) -> Written:
         return Written(sum(1 for _ in rows))
 
-    def assemble(self, parts: Any, out: BinaryIO) -> None:
+    def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
         given: list[BinaryIO] = []
         for part in parts:
             type(self).left_open = max(self.left_open, sum(not before.closed for before in given))
-            given.append(part)
+            given.append(part.file)
+        return Written(context.rows)
 
 
 def test_assembling_holds_one_part_open_at_a_time(ada: User) -> None:

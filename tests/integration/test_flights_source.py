@@ -67,7 +67,7 @@ def test_loaded_flights_equal_the_source(hawaiian: list[source.Line]) -> None:
     assert user.check_password(source.PASSWORD)
     assert time_zone(user) == "America/New_York"
     ranges = dataset.key_ranges(user, period, 100)
-    rows = [row for keys in ranges for row in dataset.rows(user, period, dataset.choose([]), keys)]
+    rows = [row for keys in ranges for row in dataset.source(user, period, dataset.choose([]), keys)]
     assert source.totals(dict(zip(NAMES, row, strict=True)) for row in rows) == source.totals(hawaiian)
     assert [row[:-1] for row in rows] == [tuple(source.row_of(line))[:-1] for line in hawaiian]
     source.load(["HA"])

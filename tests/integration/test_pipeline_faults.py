@@ -17,8 +17,9 @@ from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
+from exports.datasets import Source
 from exports.endings import park
-from exports.formats import Format, RenderContext, Row, Written
+from exports.formats import Format, Framed, OpenPart, RenderContext, Row, Written
 from exports.models import Export, Part
 from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
@@ -36,6 +37,7 @@ from tests.support.exports import (
     run,
     step,
     sweep_now,
+    tapped,
     told,
     work,
 )
@@ -57,12 +59,13 @@ class Disturbed(Errands):
     happen: Callable[[], Any]
     happened = False
 
-    def rows(self, *args: Any) -> Iterator[tuple[Any, ...]]:
-        for number, row in enumerate(super().rows(*args)):
-            if number == 5 and not self.happened:
-                type(self).happened = True
-                type(self).happen()
-            yield row
+    def source(self, *args: Any) -> Source:
+        return tapped(super().source(*args), self.tap)
+
+    def tap(self, number: int) -> None:
+        if number == 5 and not self.happened:
+            type(self).happened = True
+            type(self).happen()
 
 
 def disturbed_by(happen: Callable[[], Any]) -> type[Disturbed]:
@@ -94,9 +97,12 @@ def failed_with(export: Export, code: str) -> None:
 class Faulty(Errands):
     """A dataset whose code raises while its rows are read."""
 
-    def rows(self, *args: Any) -> Iterator[tuple[Any, ...]]:
-        yield from list(super().rows(*args))[:3]
-        raise ZeroDivisionError("secret of the server")
+    def source(self, *args: Any) -> Source:
+        return tapped(super().source(*args), self.tap)
+
+    def tap(self, number: int) -> None:
+        if number == 3:
+            raise ZeroDivisionError("secret of the server")
 
 
 class FaultyQuery(Errands):
@@ -121,8 +127,8 @@ def test_a_dataset_that_raises(ada: User, kind: type[Errands], caplog: pytest.Lo
     assert "ZeroDivisionError" in caplog.text
 
 
-class FaultyFormat(Format):
-    key, label, extension, content_type, splittable = "faulty", "Faulty", "txt", "text/plain", True
+class FaultyFormat(Framed):
+    key, label, extension, content_type = "faulty", "Faulty", "txt", "text/plain"
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
         next(iter(rows))
@@ -133,7 +139,7 @@ class FaultyJoin(FaultyFormat):
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
         return Written(sum(1 for _ in rows))
 
-    def assemble(self, parts: Iterable[BinaryIO], out: BinaryIO) -> None:
+    def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
         raise ZeroDivisionError("secret of the server")
 
 
@@ -438,12 +444,13 @@ def test_a_lost_lease_stops_a_part_between_its_rows(ada: User, settings: Setting
     given: list[int] = []
 
     class Long(Errands):
-        def rows(self, *args: Any) -> Iterator[tuple[Any, ...]]:
-            for row in super().rows(*args):
-                given.append(1)
-                if len(given) == 300:
-                    Part.objects.update(attempt=2)
-                yield row
+        def source(self, *args: Any) -> Source:
+            return tapped(super().source(*args), self.tap)
+
+        def tap(self, number: int) -> None:
+            given.append(number)
+            if number == 300:
+                Part.objects.update(attempt=2)
 
     with registered(Long):
         export = ask(ada, "jsonl")

@@ -20,7 +20,6 @@ from exports.errors import (
     ExportError,
     NoPermission,
     NotRecorded,
-    TooLarge,
     TooMany,
     WrongState,
 )
@@ -237,17 +236,6 @@ def test_bad_input_is_one_sentence_about_one_field(ada: User, wrong: dict[str, A
     assert nothing_recorded()
 
 
-def test_more_rows_than_the_format_takes(ada: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"PDF_MAX_ROWS": 5}
-    errands(6)
-    with pytest.raises(TooLarge, match="PDF takes up to 5 rows") as caught:
-        ask(ada, "pdf")
-    assert caught.value.field == "format"
-    assert nothing_recorded()
-    settings.EXPORTS = settings.EXPORTS | {"PDF_MAX_ROWS": 6}
-    ask(ada, "pdf")
-
-
 class Forbidden(Errands):
     def permitted(self, user: AbstractBaseUser) -> bool:
         return False
@@ -258,11 +246,6 @@ class Faulty(Errands):
         raise ZeroDivisionError("secret of the server")
 
 
-class FaultyCount(Errands):
-    def count_up_to(self, *args: Any) -> int:
-        raise ZeroDivisionError("secret of the server")
-
-
 class Away(Errands):
     def permitted(self, user: AbstractBaseUser) -> bool:
         raise OperationalError("away")
@@ -270,7 +253,7 @@ class Away(Errands):
 
 @pytest.mark.parametrize(
     ("kind", "error"),
-    [(Forbidden, NoPermission), (Faulty, DatasetFailed), (FaultyCount, DatasetFailed), (Away, NotRecorded)],
+    [(Forbidden, NoPermission), (Faulty, DatasetFailed), (Away, NotRecorded)],
 )
 def test_a_dataset_that_will_not_or_cannot(ada: User, kind: type[Errands], error: type[ExportError]) -> None:
     with registered(kind), pytest.raises(error) as caught:

@@ -17,8 +17,8 @@ from django_celery_beat.models import PeriodicTask
 
 from durable import sweep
 from exports import pipeline, storage
-from exports.datasets import Column, ColumnType, Dataset, datasets
-from exports.formats import Format, formats
+from exports.datasets import Column, ColumnType, Dataset, Row, Source, datasets
+from exports.formats import Kind, formats
 from exports.models import Export, Part
 from exports.requests import request_export
 from exports.states import PartState, State
@@ -40,8 +40,22 @@ class Errands(Dataset):
         return Errand.objects.all()
 
 
+def tapped(source: Source, tap: Callable[[int], None]) -> Source:
+    """`source`, one row at a time, with a call of `tap` (the row's number, from 0) before each."""
+    pages = source._pages
+
+    def one_by_one(size: int = 2_000) -> Iterator[list[Row]]:
+        for number, row in enumerate(row for page in pages(size) for row in page):
+            tap(number)
+            yield [row]
+
+    source._pages = one_by_one  # type: ignore[method-assign]
+    source.copying = lambda: None  # type: ignore[method-assign]
+    return source
+
+
 @contextmanager
-def registered(kind: type[Dataset] | type[Format]) -> Iterator[None]:
+def registered(kind: type[Dataset] | type[Kind]) -> Iterator[None]:
     """`kind` under its key, for a while; whoever had the key has it again afterwards."""
     registry: Any = datasets if issubclass(kind, Dataset) else formats
     before = registry.get(kind.key) if kind.key in registry else None

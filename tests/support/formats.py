@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from io import BytesIO, StringIO
@@ -15,13 +16,20 @@ from openpyxl import load_workbook
 from pypdf import PdfReader
 
 from exports.datasets import Column, ColumnType
-from exports.formats import Format, RenderContext, Row, formats
+from exports.formats import Format, OpenPart, RenderContext, Row, writer
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2024, 7, 1, 12, 0, tzinfo=UTC)
-TYPES = tuple(ColumnType)
+TYPES = (
+    ColumnType.TEXT,
+    ColumnType.INTEGER,
+    ColumnType.DECIMAL,
+    ColumnType.BOOLEAN,
+    ColumnType.DATE,
+    ColumnType.DATETIME,
+)
 ALL_TYPES = tuple(Column(kind.value, kind.value.title(), kind) for kind in TYPES)
-"""One column of each type, in the order of ColumnType: text, integer, decimal, boolean, date, datetime."""
+"""One column of each plain type."""
 
 HARD_TEXTS = {
     "quotes": "He said \"no\", twice; 'so' did I",
@@ -53,7 +61,7 @@ LONG_TEXT = "a long one, " * 8_334
 """100,008 characters."""
 
 
-def context(columns: Sequence[Column] = ALL_TYPES, *, first: bool = True, **changes: Any) -> RenderContext:
+def context(columns: Sequence[Column] = ALL_TYPES, **changes: Any) -> RenderContext:
     plain: dict[str, Any] = {
         "title": "Orders",
         "owner": "Ада & Söhne <GmbH>",
@@ -61,18 +69,32 @@ def context(columns: Sequence[Column] = ALL_TYPES, *, first: bool = True, **chan
         "zone": BERLIN,
         "requested_at": NOON,
     }
-    return RenderContext(columns=columns, first=first, **(plain | changes))
+    return RenderContext(columns=columns, **(plain | changes))
 
 
 def write(key: str, rows: Iterable[Row], where: RenderContext | None = None) -> bytes:
-    """The file that the format writes."""
+    """The whole file that the format makes of one part."""
+    return write_parts(kind(key), [rows], where or context())
+
+
+def write_parts(kind: Format, parts: Iterable[Iterable[Row]], where: RenderContext) -> bytes:
+    """The whole file that the format makes of these parts, each written and joined as a worker does."""
+    held = [list(rows) for rows in parts]
+    where = replace(where, layout=kind.prepare([row for rows in held for row in rows][:200], where))
+    bodies = []
+    for index, rows in enumerate(held):
+        body = BytesIO()
+        written = kind.write(iter(rows), body, replace(where, index=index))
+        assert written.rows == len(rows)
+        bodies.append(OpenPart(BytesIO(body.getvalue()), written.rows, written.meta))
     out = BytesIO()
-    kind(key).write(rows, out, where or context())
+    total = sum(map(len, held))
+    assert kind.assemble(iter(bodies), out, replace(where, rows=total)).rows == total
     return out.getvalue()
 
 
 def kind(key: str) -> Format:
-    return formats.get(key)
+    return writer(key)
 
 
 def read_csv(data: bytes) -> list[list[str]]:

@@ -25,7 +25,7 @@ def test_a_misspelt_key_is_named(settings: Settings) -> None:
     assert "conf.py" in str(fault.hint)
 
 
-NUMBERS = ("KEEP_DAYS", "ROWS_PER_PART", "WINDOW", "MAX_OPEN_PER_USER", "MAX_PER_HOUR", "MAX_ATTEMPTS", "PDF_MAX_ROWS")
+NUMBERS = ("KEEP_DAYS", "PART_SECONDS", "WINDOW", "MAX_OPEN_PER_USER", "MAX_PER_HOUR", "MAX_ATTEMPTS")
 
 
 @pytest.mark.parametrize("key", NUMBERS)

@@ -1,0 +1,88 @@
+"""Columns: what a dataset's values are called, what they are, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from django.db.models import CharField, Choices, F, Value
+from django.db.models.expressions import Combinable
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+Text = str | Promise
+
+
+Choosable = type[Choices] | Iterable[tuple[Any, Text]]
+
+
+class ColumnType(Enum):
+    """How a column's values are written. Every value may also be None."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    MONEY = "money"
+    BOOLEAN = "boolean"
+    CHOICE = "choice"
+    DATE = "date"
+    DATETIME = "datetime"
+    NULL = "null"
+
+    @property
+    def numeric(self) -> bool:
+        return self in (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.MONEY)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: key, heading, type, and where its value comes from.
+
+    `source` is a field, a path across relations or an expression (default: the field of the column's name). `function`
+    takes the row's model instance instead and returns the value: the slow lane, for what SQL cannot say.
+    A MONEY column names its `currency`, an ISO 4217 code or an F() or expression; its rows hold amount and currency.
+    A CHOICE column's rows hold the stored value, `choices` the words for it. `total` asks for the sum in summaries.
+    """
+
+    name: str
+    label: Text
+    type: ColumnType = ColumnType.TEXT
+    source: str | Combinable | None = None
+    currency: str | Combinable | None = None
+    choices: Choosable | None = None
+    function: Callable[[Any], Any] | None = None
+    total: bool = False
+
+    @property
+    def expression(self) -> Combinable:
+        """What the database gives for it; nothing at all for NULL and for a function."""
+        if self.type is ColumnType.NULL or self.function is not None:
+            return Value(None, output_field=CharField())
+        source = self.source or self.name
+        return F(source) if isinstance(source, str) else source
+
+    @property
+    def slots(self) -> tuple[Column, ...]:
+        """The plain columns that a row has a value for: two for MONEY, else itself."""
+        if self.type is not ColumnType.MONEY:
+            return (self,)
+        code = Value(self.currency) if isinstance(self.currency, str) else self.currency
+        amount = Column(
+            self.name, self.label, ColumnType.DECIMAL, self.source, function=self.function, total=self.total
+        )
+        label = format_lazy("{} ({})", self.label, _("currency"))
+        return amount, Column(f"{self.name}_currency", label, source=code)
+
+    @property
+    def words(self) -> Mapping[Any, str]:
+        """For each stored value of a CHOICE its words, in the language that is active now."""
+        pairs = self.choices.choices if isinstance(self.choices, type) else (self.choices or ())
+        return {getattr(value, "value", value): str(label) for value, label in pairs}
+
+
+def flat(columns: Iterable[Column]) -> list[Column]:
+    """A column for each value of a row."""
+    return [slot for column in columns for slot in column.slots]

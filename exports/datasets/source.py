@@ -1,0 +1,125 @@
+"""The rows of one part on their way from the database to a format: read once, counted, and never all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.db.models import F, QuerySet
+
+from exports.datasets.columns import Column, flat
+from exports.errors import DatasetFailed, ExportError, blaming
+
+if TYPE_CHECKING:
+    from exports.datasets.base import KeyRange
+    from exports.datasets.copying import Copying
+
+Row = tuple[Any, ...]
+"""One value a slot, as the database gave them: str, int, Decimal, bool, date, aware datetime (UTC), or None."""
+
+CHUNK = 2_000
+"""Rows that one fetch from the database holds in memory."""
+
+
+class Source:
+    """The values of `columns` for the rows of one range of keys (None: no rows at all), in the order of the keys.
+
+    `read` counts the rows that have come out; `each` is called with it after every batch. What raises in the dataset's
+    own code, or in the database, comes out as an ExportError.
+    """
+
+    def __init__(self, rows: QuerySet[Any], columns: Sequence[Column], keys: KeyRange | None) -> None:
+        self.columns = columns
+        self.read = 0
+        self.each: Callable[[int], None] = _nobody
+        self._slots = flat(columns)
+        self._keys = keys
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Row]:
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows, in lists of up to CHUNK.
+
+        Each CHUNK is a query of its own, ended before its first row comes out. A cursor left open over
+        the whole range would hold SQLite's snapshot: once anybody else had written, this connection's own next
+        write (a part's progress) would fail with "database is locked", at once and whatever the timeout.
+        """
+        pages = self._pages()
+        while True:
+            with blaming(DatasetFailed):
+                page = next(pages, None)
+            if page is None:
+                return
+            self._count(len(page))
+            yield page
+
+    def head(self, count: int) -> list[Row]:
+        """The first rows, up to `count` (1 to CHUNK); nobody is told, and they come again."""
+        with blaming(DatasetFailed):
+            return next(self._pages(count), [])
+
+    def copying(self) -> Copying | None:
+        """PostgreSQL's own formatting of the same rows; None where Python must have a hand in them."""
+        if self._keys is None or connections[self._rows.db].vendor != "postgresql":
+            return None
+        from exports.datasets.copying import Copying
+
+        with blaming(DatasetFailed):
+            return Copying.of(self._ranged(), self._slots, self._count, self._keys.rows)
+
+    def _count(self, rows: int) -> None:
+        self.read += rows
+        self.each(self.read)
+
+    def _ranged(self) -> QuerySet[Any]:
+        if self._keys is None:
+            return self._rows.none()
+        return self._rows.filter(pk__gte=self._keys.first, pk__lte=self._keys.last)
+
+    def _pages(self, size: int = CHUNK) -> Iterator[list[Row]]:
+        functions = [(place, slot) for place, slot in enumerate(self._slots) if slot.function is not None]
+        return self._computed_pages(functions, size) if functions else self._plain_pages(size)
+
+    def _plain_pages(self, size: int) -> Iterator[list[Row]]:
+        # Expressions, because values_list() drops the second of two equal names, and two columns may have one source.
+        left = self._ranged().values_list(*[slot.expression for slot in self._slots], F("pk"))
+        for page in _by_key(left, lambda row: row[-1], size):
+            yield [row[:-1] for row in page]
+
+    def _computed_pages(self, functions: Sequence[tuple[int, Column]], size: int) -> Iterator[list[Row]]:
+        """The slow lane: model instances, that functions of Python look at."""
+        names = [f"_slot{place}" for place in range(len(self._slots))]
+        plain = {name: slot.expression for name, slot in zip(names, self._slots, strict=True) if slot.function is None}
+        for page in _by_key(self._ranged().annotate(**plain), lambda instance: instance.pk, size):
+            rows = [[getattr(instance, name, None) for name in names] for instance in page]
+            for place, slot in functions:
+                for row, instance in zip(rows, page, strict=True):
+                    row[place] = _computed(slot, instance)
+            yield [tuple(row) for row in rows]
+
+
+def _by_key(rows: QuerySet[Any], key_of: Callable[[Any], Any], size: int) -> Iterator[list[Any]]:
+    """Pages of `size` rows, each a query that begins behind the last key of the one before."""
+    page = list(rows[:size])
+    while page:
+        yield page
+        page = list(rows.filter(pk__gt=key_of(page[-1]))[:size]) if len(page) == size else []
+
+
+def _computed(column: Column, instance: Any) -> Any:
+    """The value of a function for one row. Raises DatasetFailed, which names the row and the column."""
+    assert column.function is not None
+    try:
+        return column.function(instance)
+    except ExportError:
+        raise
+    except Exception as error:
+        raise DatasetFailed.at(instance.pk, column.label) from error
+
+
+def _nobody(count: int) -> None:
+    """Nobody asked to be told."""

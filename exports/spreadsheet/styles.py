@@ -1,0 +1,101 @@
+"""Styles of cells. Their numbers are known beforehand, so that parts which know nothing of each other agree on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+
+HEADING, DAY, MOMENT = 1, 2, 3
+DECIMAL = 3
+"""The style of a number with one place is the next one, and so on, up to PLACES."""
+PLACES = 15
+MONEY = DECIMAL + PLACES + 1
+"""From here on one style a currency, for no places; then one a currency for one place, and so on."""
+CUSTOM = 164
+"""The first number of a workbook's own number formats."""
+CODE = re.compile(r"[A-Za-z0-9]{1,12}")
+
+ISO_4217 = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD "
+    "CDF CHE CHF CHW CLF CLP CNH CNY COP COU CRC CUC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL "
+    "GHS GIP GMD GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD "
+    "KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK "
+    "NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP "
+    "STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAD "
+    "XAF XAG XAU XCD XCG XDR XOF XPD XPF XPT XSU XUA YER ZAR ZMW ZWG ZWL "
+)
+CURRENCIES = ISO_4217.split()
+"""All currencies, with those that ended lately. The order is part of what a written part says: add to the end."""
+
+
+def decimal_style(places: int) -> int:
+    return DECIMAL + places if 0 < places <= PLACES else 0
+
+
+class Styles:
+    """The styles of one workbook; `more` are currencies that ISO 4217 does not have, the same for all of its parts."""
+
+    def __init__(self, more: Sequence[str] = ()) -> None:
+        self.used: set[int] = set()
+        """Styles of money that cells have."""
+        self._codes = [*CURRENCIES, *more]
+        self._places = {code.encode(): place for place, code in enumerate(self._codes)}
+
+    def money(self, places: int | None, code: bytes) -> int | None:
+        """The style of an amount, used from now on. None where there is none: of a number or a currency that is odd."""
+        place = self._places.get(code)
+        if place is None or places is None or places > PLACES:
+            return None
+        style = MONEY + places * len(self._codes) + place
+        self.used.add(style)
+        return style
+
+    def xml(self) -> str:
+        """The workbook's styles, as far as cells have them."""
+        formats = {DAY: "yyyy-mm-dd", MOMENT: "yyyy-mm-dd hh:mm:ss"}
+        formats |= {DECIMAL + places: "0." + "0" * places for places in range(1, PLACES + 1)}
+        formats |= {style: self._looks(style) for style in sorted(self.used)}
+        numbers = {style: CUSTOM + place for place, style in enumerate(formats)}
+        looks = "".join(
+            f'<numFmt numFmtId="{numbers[style]}" formatCode="{escape(code)}"/>' for style, code in formats.items()
+        )
+        cells = "".join(_cell(style, numbers.get(style, 0)) for style in range(max(formats) + 1))
+        return (
+            f'{HEAD}<numFmts count="{len(formats)}">{looks}</numFmts>{LOOKS}'
+            f'<cellXfs count="{max(formats) + 1}">{cells}</cellXfs>{TAIL}'
+        )
+
+    def _looks(self, style: int) -> str:
+        places, place = divmod(style - MONEY, len(self._codes))
+        return "#,##0" + "." * bool(places) + "0" * places + f" [${self._codes[place]}]"
+
+
+def unknown(codes: Iterable[str]) -> list[str]:
+    """Those that ISO 4217 does not have and that a number format may hold, in their order."""
+    return [code for code in dict.fromkeys(codes) if code not in CURRENCIES and CODE.fullmatch(code)]
+
+
+def _cell(style: int, number: int) -> str:
+    if style == HEADING:
+        return (
+            '<xf numFmtId="0" fontId="1" fillId="0" borderId="1" xfId="0" applyFont="1" applyBorder="1" '
+            'applyAlignment="1"><alignment vertical="top" wrapText="1"/></xf>'
+        )
+    apply = ' applyNumberFormat="1"' if number else ""
+    return f'<xf numFmtId="{number}" fontId="0" fillId="0" borderId="0" xfId="0"{apply}/>'
+
+
+HEAD = (
+    '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+    '<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+)
+FONT = '<sz val="11"/><name val="Calibri"/><family val="2"/>'
+LOOKS = (
+    f'<fonts count="2"><font>{FONT}</font><font><b/>{FONT}</font></fonts><fills count="2">'
+    '<fill><patternFill patternType="none"/></fill><fill><patternFill patternType="gray125"/></fill></fills>'
+    '<borders count="2"><border><left/><right/><top/><bottom/><diagonal/></border><border><left/><right/><top/>'
+    '<bottom style="thin"><color auto="1"/></bottom><diagonal/></border></borders>'
+    '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>'
+)
+TAIL = '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'

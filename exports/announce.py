@@ -21,7 +21,7 @@ def ready(export: Export) -> None:
             "format_label": format_label(export),
             "filename": export.filename,
             "rows": export.rows,
-            "size_text": filesizeformat(export.size or 0),
+            "size_text": filesizeformat(export.total_size or 0),
             "period": export.period_label,
             "expires_at": _expiry(export),
         },

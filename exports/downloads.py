@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models.functions import Now
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_lazy as _
 
@@ -18,7 +18,7 @@ from exports import storage
 from exports.datasets import datasets
 from exports.errors import DatasetFailed, ExportError, NoPermission, StorageFailed, blaming
 from exports.formats import formats
-from exports.models import Download, Export
+from exports.models import Download, Export, Volume
 from exports.states import State
 
 logger = logging.getLogger(__name__)
@@ -46,55 +46,74 @@ class NotReady(ExportError):
     default = _("This export has no file to download. Its page says where it is.")
 
 
-def download(export: Export, user: AbstractBaseUser, *, body: bool = True) -> HttpResponseBase:
-    """Answer with the file; with its headers alone unless `body`. Raises Gone, NotReady and NoPermission."""
+def download(export: Export, user: AbstractBaseUser, number: int = 1, *, body: bool = True) -> HttpResponseBase:
+    """Answer with the export's file of that number; with its headers alone unless `body`.
+
+    Raises Gone, NotReady and NoPermission; Http404 when there are not so many files.
+    """
     check(export, user)
-    file = _open(export)
+    found = _found(export, number)
+    file = _open(found)
     if not body:
         file.close()
-        return _described(HttpResponse(), export)
-    record = Download.objects.create(export=export, user_id=user.pk)
-    return _described(StreamingHttpResponse(Transfer(export, file, record)), export)
+        return _described(HttpResponse(), found)
+    record = Download.objects.create(export=export, user_id=user.pk, volume=number)
+    return _described(StreamingHttpResponse(Transfer(found, file, record)), found)
+
+
+def _found(export: Export, number: int) -> Export | Volume:
+    if number == 1:
+        return export
+    try:
+        return export.volumes.get(index=number)
+    except Volume.DoesNotExist:
+        raise Http404 from None
 
 
 def check(export: Export, user: AbstractBaseUser) -> None:
-    """Raise unless `user`, whose export it is, may have the file now. DatasetFailed: its code could not say."""
+    """Raise unless `user`, whose export it is, may have its files now. DatasetFailed: our code could not say."""
     if export.state == State.EXPIRED:
         raise Gone
     if export.state != State.READY:
         raise NotReady
     if not Export.objects.downloadable().filter(pk=export.pk).exists():  # by the database's clock
         raise Gone
-    if export.dataset not in datasets:
+    if not all(key in datasets for key in export.datasets):
         raise NoPermission(_("This kind of data is no longer offered, so its files are closed too."))
     with blaming(DatasetFailed):
-        permitted = datasets.get(export.dataset).permitted(user)
+        permitted = all(datasets.get(key).permitted(user) for key in export.datasets)
     if not permitted:
         raise NoPermission(_("You no longer have access to this data, so its files are closed to you too."))
 
 
-def _open(export: Export) -> BinaryIO:
+def _open(found: Export | Volume) -> BinaryIO:
     try:
-        file = storage.open_artifact(export.artifact)
+        file = storage.open_artifact(found.artifact)
     except StorageFailed as error:
-        logger.error("The file %s of export %s cannot be read: %s", export.artifact, export.uuid, error.__cause__)
+        logger.error("%s: its file %s cannot be read: %s", found, found.artifact, error.__cause__)
         raise FileMissing from error
     size = file.seek(0, 2)
-    if size != export.size:
+    if size != found.size:
         file.close()
-        logger.error("The file of export %s has %d bytes, not %s.", export.uuid, size, export.size)
+        logger.error("%s: its file has %d bytes, not %s.", found, size, found.size)
         raise FileMissing
     file.seek(0)
     return file
 
 
-def _described(response: HttpResponseBase, export: Export) -> HttpResponseBase:
-    known = export.format in formats
-    digest = base64.b64encode(bytes.fromhex(export.sha256)).decode()
-    response["Content-Type"] = formats.get(export.format).content_type if known else "application/octet-stream"
-    response["Content-Length"] = str(export.size)
-    response["Content-Disposition"] = content_disposition_header(True, export.filename) or "attachment"
-    response["ETag"] = f'"{export.sha256}"'
+def _content_type(filename: str) -> str:
+    """By the file's own ending: what a format could not hold makes a ZIP of a workbook."""
+    extension = filename.rpartition(".")[2]
+    known = (kind.content_type for kind in formats if kind.extension == extension)
+    return next(known, "application/octet-stream")
+
+
+def _described(response: HttpResponseBase, found: Export | Volume) -> HttpResponseBase:
+    digest = base64.b64encode(bytes.fromhex(found.sha256)).decode()
+    response["Content-Type"] = _content_type(found.filename)
+    response["Content-Length"] = str(found.size)
+    response["Content-Disposition"] = content_disposition_header(True, found.filename) or "attachment"
+    response["ETag"] = f'"{found.sha256}"'
     response["Repr-Digest"] = f"sha-256=:{digest}:"
     response["Cache-Control"] = "private, no-store"
     response["X-Content-Type-Options"] = "nosniff"
@@ -108,8 +127,8 @@ class Transfer:
     The record is finished only when the server has asked for more than there is: all of it was handed over.
     """
 
-    def __init__(self, export: Export, file: BinaryIO, record: Download) -> None:
-        self._export, self._file, self._record = export, file, record
+    def __init__(self, found: Export | Volume, file: BinaryIO, record: Download) -> None:
+        self._found, self._file, self._record = found, file, record
 
     def __iter__(self) -> Iterator[bytes]:
         sha256, held = hashlib.sha256(), b""
@@ -119,8 +138,8 @@ class Transfer:
                 if held:
                     yield held
                 held = block
-        if sha256.hexdigest() != self._export.sha256:
-            logger.error("The file of export %s is damaged; its download was broken off.", self._export.uuid)
+        if sha256.hexdigest() != self._found.sha256:
+            logger.error("%s: its file is damaged; its download was broken off.", self._found)
             raise FileMissing
         if held:
             yield held

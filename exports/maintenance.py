@@ -15,7 +15,8 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from exports import announce, storage
 from exports.conf import export_settings
-from exports.models import Download, Export, ExportQuerySet, Part, Slot, UsageReport
+from exports.expiry import expire
+from exports.models import Download, Export, ExportQuerySet, Part, Slot, UsageReport, Volume
 from exports.states import OPEN, PartState, State
 
 logger = logging.getLogger(__name__)
@@ -37,12 +38,11 @@ def purge() -> dict[str, Any]:
 def expire_due() -> int:
     """Move READY exports past their date to EXPIRED, and remove their files. Returns how many."""
     count = 0
-    while batch := list(Export.objects.past_expiry().values_list("pk", "artifact")[:BATCH]):
-        for pk, artifact in batch:
-            with transaction.atomic():
-                moved = Export.objects.past_expiry().filter(pk=pk).move(State.EXPIRED, artifact="")
-            storage.delete([artifact] if moved else [])
-            count += moved
+    while batch := list(Export.objects.past_expiry().values_list("pk", flat=True)[:BATCH]):
+        for pk in batch:
+            keys = expire(Export.objects.past_expiry().filter(pk=pk))
+            storage.delete(keys)
+            count += bool(keys)
     return count
 
 
@@ -50,8 +50,9 @@ def drop_abandoned_parts() -> int:
     """Remove the finished parts of exports that failed or were cancelled longer ago than a file is kept."""
     old = Now() - timedelta(days=export_settings().keep_days)
     ended = Export.objects.filter(state__in=[State.FAILED, State.CANCELLED], finished_at__lte=old)
+    left = ended.filter(pk__in=Part.objects.filter(state=PartState.DONE).order_by().values("export"))
     count = 0
-    while batch := list(ended.filter(parts__state=PartState.DONE).distinct().values_list("pk", flat=True)[:BATCH]):
+    while batch := list(left.values_list("pk", flat=True)[:BATCH]):
         count += sum(_drop_parts(ended.filter(pk=pk)) for pk in batch)
     return count
 
@@ -72,20 +73,25 @@ def remove_orphans() -> int:
     oldest = timezone.now() - export_settings().orphan_age
     count = 0
     for keys in _batches(key for key, changed in storage.stored_keys() if changed < oldest):
-        wanted = _referenced(keys)
+        wanted = referenced(keys)
         orphans = [key for key in keys if key not in wanted]
         storage.delete(orphans)
         count += len(orphans)
     return count
 
 
-def _referenced(keys: list[str]) -> set[str]:
+def referenced(keys: list[str]) -> set[str]:
+    """Those of `keys` that some row points to."""
     # Parts first: a file passes from a part to its export, and must not be missed at both while we look.
-    pointers: tuple[type[models.Model], ...] = (Part, Export, UsageReport)
+    # The states are those that may have a file; the indexes of files know no others.
+    pointers: tuple[models.QuerySet[Any], ...] = (
+        Part.objects.filter(state=PartState.DONE),
+        Export.objects.filter(state=State.READY),
+        Volume.objects.filter(artifact__gt=""),
+        UsageReport.objects.all(),
+    )
     return {
-        key
-        for model in pointers
-        for key in model._default_manager.filter(artifact__in=keys).values_list("artifact", flat=True)
+        key for rows in pointers for key in rows.order_by().filter(artifact__in=keys).values_list("artifact", flat=True)
     }
 
 
@@ -108,10 +114,18 @@ def forget_old_exports() -> int:
 
 def remind() -> dict[str, Any]:
     """Tell owners of files that expire soon and that nobody has fetched whole."""
-    fetched = Download.objects.filter(export=OuterRef("pk"), finished_at__isnull=False)
     soon = Now() + export_settings().remind_before
-    due = Export.objects.downloadable().filter(~Exists(fetched), reminded_at__isnull=True, expires_at__lte=soon)
+    due = Export.objects.downloadable().filter(_unfetched(), reminded_at__isnull=True, expires_at__lte=soon)
     return {"reminded": sum(_remind(export) for export in due.select_related("owner")[:BATCH])}
+
+
+def _unfetched() -> models.Q:
+    """Exports of which a file was never fetched whole: their own, or a further volume."""
+    whole = Download.objects.filter(finished_at__isnull=False)
+    missing = Volume.objects.filter(
+        ~Exists(whole.filter(export=OuterRef("export"), volume=OuterRef("index"))), export=OuterRef("pk")
+    )
+    return ~models.Q(Exists(whole.filter(export=OuterRef("pk"), volume=1))) | models.Q(Exists(missing))
 
 
 def _remind(export: Export) -> int:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -20,13 +19,13 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from django.db.models.functions import Now
 from django.utils import translation
-from django.utils.text import slugify
 
 from durable.lease import Lease, LeaseLost
 from durable.models import Work, backoff
-from exports import announce, dispatch, storage
+from exports import announce, bundle, dispatch, storage
 from exports.conf import export_settings
-from exports.datasets import Dataset, KeyRange, Source, datasets
+from exports.contexts import context_of, keys_of
+from exports.datasets import KeyRange, Source, datasets
 from exports.endings import fail, words_of
 from exports.errors import (
     DatasetFailed,
@@ -38,8 +37,8 @@ from exports.errors import (
     blaming,
     from_exception,
 )
-from exports.formats import OpenPart, RenderContext, writer
-from exports.models import Content, Export, Part
+from exports.formats import writer
+from exports.models import Content, Export, Part, Volume
 from exports.rates import rate_of
 from exports.states import PartState, State
 
@@ -146,7 +145,7 @@ def _plan_content(export: Export, number: int, content: Content, parts: list[Par
         ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
         sample = dataset.sample(export.owner, export.period, columns, ranges)
     parts += [_part(export, len(parts) + place, number, keys) for place, keys in enumerate(ranges or [None])]
-    return kind.prepare(sample, _context(export, number))
+    return kind.prepare(sample, context_of(export, number))
 
 
 def _part(export: Export, index: int, content: int, keys: KeyRange | None) -> Part:
@@ -165,24 +164,6 @@ def _allowed(export: Export) -> None:
             raise NoPermission
 
 
-def _context(export: Export, number: int, **more: Any) -> RenderContext:
-    """What a format may know of the export's file of that number."""
-    content = export.contents[number]
-    dataset = datasets.get(content.dataset)
-    return RenderContext(
-        title=str(dataset.label),
-        owner=export.owner.get_full_name() or export.owner.get_username(),
-        period=export.period_label,
-        columns=dataset.choose(content.fields),
-        zone=export.zone,
-        requested_at=export.requested_at,
-        name=stem(export, content.dataset),
-        options=export.options,
-        layout=export.layout[number] if export.layout else {},
-        **more,
-    )
-
-
 # --- render ---------------------------------------------------------------------------------------------------------
 
 
@@ -193,7 +174,7 @@ def _render(lease: Lease[Part]) -> None:
     content = export.contents[part.content]
     kind, source = writer(content.format), _source(lease, content)
     with storage.scratch(f".{kind.extension}") as file:
-        written = kind.write(source, file, _context(export, part.content, index=part.index))
+        written = kind.write(source, file, context_of(export, part.content, index=part.index))
         lease.check()
         if written.rows != source.read:
             raise Mismatch
@@ -217,7 +198,7 @@ def _source(lease: Lease[Part], content: Content) -> Source:
     dataset = datasets.get(content.dataset)
     with blaming(DatasetFailed):
         columns = dataset.choose(content.fields)
-        source = dataset.source(export.owner, export.period, columns, _keys(part, dataset))
+        source = dataset.source(export.owner, export.period, columns, keys_of(part, dataset))
     source.each = _Progress(lease)
     return source
 
@@ -237,14 +218,6 @@ class _Progress:
             self._told = time.monotonic()
 
 
-def _keys(part: Part, dataset: Dataset) -> KeyRange | None:
-    if not part.first_key:
-        return None
-    key = dataset.model(part.export.owner)._meta.pk
-    assert key is not None
-    return KeyRange(key.to_python(part.first_key), key.to_python(part.last_key), part.rows)
-
-
 # --- assemble -------------------------------------------------------------------------------------------------------
 
 
@@ -254,7 +227,19 @@ def _assemble(lease: Lease[Export]) -> None:
     parts = list(export.parts.order_by("index"))
     if not parts or any(part.state != PartState.DONE for part in parts):
         raise Mismatch
-    made = _made(lease, parts)
+    made = bundle.make(lease, parts)
+    try:
+        _finish(lease, made)
+    except LeaseLost:
+        storage.delete([stored.key for stored, _ in made.files])
+        raise
+    storage.delete([part.artifact for part in parts])
+
+
+def _finish(lease: Lease[Export], made: bundle.Made) -> None:
+    """Make it visible: the export with all of its files, and what its owner is told."""
+    export = lease.work
+    (first, filename), *further = made.files
     with transaction.atomic():
         lease.finish(
             state=State.READY,
@@ -262,54 +247,15 @@ def _assemble(lease: Lease[Export]) -> None:
             expires_at=Now() + timedelta(days=export_settings().keep_days),
             rows=made.rows,
             pages=made.pages,
-            artifact=made.stored.key,
-            size=made.stored.size,
-            sha256=made.stored.sha256,
-            filename=made.filename,
+            artifact=first.key,
+            size=first.size,
+            sha256=first.sha256,
+            filename=filename,
+        )
+        Volume.objects.bulk_create(
+            Volume(export=export, index=index, artifact=more.key, filename=name, size=more.size, sha256=more.sha256)
+            for index, (more, name) in enumerate(further, start=2)
         )
         Part.objects.filter(export=export).update(artifact="", state=PartState.JOINED)
         export.refresh_from_db()
         announce.ready(export)
-    storage.delete([part.artifact for part in parts])
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A finished file in the storage."""
-
-    stored: storage.Stored
-    filename: str
-    rows: int
-    pages: int | None
-
-
-def _made(lease: Lease[Export], parts: list[Part]) -> _Made:
-    """The file of an export for one dataset, made of its parts."""
-    export = lease.work
-    kind = writer(export.format)
-    rows = sum(part.rows_done for part in parts)
-    with storage.scratch(f".{kind.extension}") as file:
-        written = kind.assemble(_checked(lease, parts), file, _context(export, 0, rows=rows))
-        if written.rows != rows:
-            raise Mismatch
-        stored = storage.store(file, f"{export.uuid}/export-{export.attempt}.{kind.extension}")
-    return _Made(stored, f"{stem(export, export.dataset)}.{kind.extension}", rows, written.pages)
-
-
-def _checked(lease: Lease[Export], parts: Iterable[Part]) -> Iterator[OpenPart]:
-    """The parts' files, each open until the next one is asked for: a process may open only so many at a time."""
-    for part in parts:
-        lease.check()
-        with storage.open_artifact(part.artifact) as file:
-            if storage.digest(file) != (part.size, part.sha256):
-                raise Mismatch
-            file.seek(0)
-            yield OpenPart(file, part.rows_done, part.meta)
-
-
-def stem(export: Export, dataset: str) -> str:
-    """A file's name without its extension, that any browser and file system takes: ASCII, digits, hyphens."""
-    first = f"{export.period_start.astimezone(export.zone):%Y-%m-%d}-to-" if export.period_start else ""
-    end = export.period_end - timedelta(microseconds=1) if export.period_end else export.requested_at
-    last = f"{end.astimezone(export.zone):%Y-%m-%d}"
-    return f"{slugify(dataset) or 'export'}-{first or 'to-'}{last}"

@@ -24,7 +24,7 @@ from durable.lease import Lease, LeaseLost
 from durable.models import backoff
 from durable.publish import publish_on_commit
 from exports import storage
-from exports.models import Export, Part, UsageReport
+from exports.models import Export, Part, UsageReport, Volume
 from exports.pdf.document import write_pdf
 from exports.states import State
 from notifications.api import notify
@@ -139,12 +139,15 @@ def figures_of(start: datetime, end: datetime) -> dict[str, Any]:
         own_seconds=Sum("seconds"),
     )
     in_parts = dict(Part.objects.filter(export__in=ended).order_by().values_list("owner").annotate(Sum("seconds")))
+    further = dict(
+        Volume.objects.filter(export__in=ended).order_by().values_list("export__owner").annotate(Sum("size"))
+    )
     customers = [
         {
             "name": row["owner__username"],
             "exports": row["exports"],
             "rows": row["rows"],
-            "bytes": row["bytes"],
+            "bytes": row["bytes"] + further.get(row["owner"], 0),
             "seconds": round(row["own_seconds"] + in_parts.get(row["owner"], 0.0), 1),
         }
         for row in own.order_by()

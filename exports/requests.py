@@ -33,6 +33,7 @@ from exports.errors import (
     WrongState,
     blaming,
 )
+from exports.expiry import expire
 from exports.models import Export, Part
 from exports.periods import PeriodChoice, resolve
 from exports.states import PartState, State
@@ -51,16 +52,17 @@ def request_export(
     *,
     dataset: str | Sequence[str],
     format: str,  # noqa: A002 - the field's own name
-    inside: Sequence[str] = (),
+    inside: Sequence[str] | None = None,
     period: str = PeriodChoice.YEAR_TO_DATE,
     date_from: date | None = None,
     date_to: date | None = None,
-    fields: Sequence[str] = (),
+    fields: Sequence[str] | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Requested:
     """Record the request and tell the workers once it has committed.
 
-    A bundle takes several datasets, and the formats of the files `inside` it. `options` are the format's own.
+    A bundle takes several datasets, and the formats of the files `inside` it. `fields` are columns' names in their
+    order, None for all of them. `options` are the format's own.
     The same request of the same user in flight is recognised and returned. Raises BadRequest and its kind for bad
     input, NoPermission, TooMany, and NotRecorded when the database would not take it; then nothing was recorded.
     """
@@ -188,13 +190,10 @@ def _reopen(export: Export) -> None:
 
 
 def expire_export(export: Export) -> None:
-    """Take a ready export's file away now. Raises WrongState."""
-    artifact = export.artifact
+    """Take a ready export's files away now. Raises WrongState."""
     with transaction.atomic():
-        moved = Export.objects.filter(pk=export.pk, artifact=artifact).move(
-            State.EXPIRED, artifact="", expires_at=Now()
-        )
-        if not moved:
+        keys = expire(Export.objects.filter(pk=export.pk), expires_at=Now())
+        if not keys:
             raise WrongState
-        transaction.on_commit(lambda: storage.delete([artifact]), robust=True)
+        transaction.on_commit(lambda: storage.delete(keys), robust=True)
     export.refresh_from_db()

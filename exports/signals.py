@@ -7,13 +7,14 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from exports import storage
-from exports.models import Export, Part, UsageReport
+from exports.models import Export, Part, UsageReport, Volume
 
 
 @receiver(post_delete, sender=Export)
 @receiver(post_delete, sender=Part)
+@receiver(post_delete, sender=Volume)
 @receiver(post_delete, sender=UsageReport)
-def remove_file(instance: Export | Part | UsageReport, **_: Any) -> None:
+def remove_file(instance: Export | Part | Volume | UsageReport, **_: Any) -> None:
     """Once the deletion has committed; a file that cannot be removed then is an orphan for the purge."""
     if instance.artifact:
         artifact = instance.artifact

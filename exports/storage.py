@@ -54,6 +54,15 @@ def scratch(suffix: str) -> Iterator[BinaryIO]:
             Path(file.name).unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder in the scratch folder, for its owner's eyes only; gone at the end with all that is in it."""
+    parent = export_settings().scratch_dir
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 def clear_scratch(before: datetime) -> int:
     """Remove what killed workers of this machine left in the scratch folder before that moment. Returns how many."""
     count = 0

@@ -18,13 +18,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from exports import downloads
-from exports.answers import PER_PAGE, own_export, page_of_exports, signed_in_user, status_of
-from exports.conf import export_settings
-from exports.errors import ExportError
-from exports.formats import formats
-from exports.forms import ExportForm, again_url, offered, prefill
+from exports.answers import PER_PAGE, files_of, own_export, page_of_exports, signed_in_user, status_of
+from exports.errors import BadRequest, ExportError, NoPermission
+from exports.estimates import Estimate, estimate_request
+from exports.forms import ExportForm, again_url, offered, prefill, sent_by_page
 from exports.models import Export
-from exports.periods import PeriodChoice
+from exports.page import change, columns_context, form_context
 from exports.progress import progress_of, progress_of_many
 from exports.requests import cancel_export, request_export, retry_export
 from exports.states import State
@@ -75,11 +74,13 @@ def export_list(request: HttpRequest) -> HttpResponse:
 
 def _press(request: HttpRequest) -> HttpResponse:
     """Record the request and point to its page; the work is not waited for."""
-    form = ExportForm(request.POST)
+    if "change" in request.POST:
+        return _changed(request, request.POST["change"])
+    form = ExportForm(sent_by_page(request.POST))
     if not form.is_valid():
         return _refused(request, form, 422)
     try:
-        requested = request_export(signed_in_user(request), **form.cleaned_data)
+        requested = request_export(signed_in_user(request), **form.asked)
     except ExportError as error:
         form.refuse(error)
         return _refused(request, form, status_of(error))
@@ -101,14 +102,45 @@ def _refused(request: HttpRequest, form: ExportForm, status: int) -> HttpRespons
     return render(request, "exports/list.html", context | _list_context(request), status=status)
 
 
+def _changed(request: HttpRequest, what: str) -> HttpResponse:
+    """The page again after one of the form's small buttons, which do without it where there is JavaScript."""
+    data = change(sent_by_page(request.POST), what, offered(signed_in_user(request)))
+    context = _form_context(request, ExportForm(initial=data))
+    if what == "estimate":
+        context |= _estimate_context(request, ExportForm(data))
+    return render(request, "exports/list.html", context | {"changed": what} | _list_context(request))
+
+
 def _form_context(request: HttpRequest, form: ExportForm | None) -> dict[str, Any]:
-    return {
-        "form": form or ExportForm(initial=prefill(request.GET.dict())),
-        "datasets": offered(signed_in_user(request)),
-        "formats": list(formats),
-        "periods": PeriodChoice.choices,
-        "keep_days": export_settings().keep_days,
-    }
+    return form_context(signed_in_user(request), form or ExportForm(initial=prefill(request.GET)))
+
+
+@require_safe
+@for_users
+def form_columns(request: HttpRequest) -> HttpResponse:
+    """The columns of the datasets that the form has chosen now."""
+    known = offered(signed_in_user(request))
+    return render(request, "exports/_columns.html", columns_context(known, sent_by_page(request.GET)))
+
+
+@require_safe
+@for_users
+def form_estimate(request: HttpRequest) -> HttpResponse:
+    """What the choices of the form would come to, in a sentence."""
+    return render(request, "exports/_estimate.html", _estimate_context(request, ExportForm(sent_by_page(request.GET))))
+
+
+def _estimate_context(request: HttpRequest, form: ExportForm) -> dict[str, Any]:
+    """The estimate, or why there is none: the click will say the same."""
+    if not form.is_valid():
+        return {"no_estimate": next(iter(form.errors.values()))[0]}
+    try:
+        return {"estimate": estimate_request(signed_in_user(request), **form.asked)}
+    except (BadRequest, NoPermission) as error:
+        return {"no_estimate": error.message}
+    except ExportError as error:
+        status_of(error)  # logs it
+        return {"estimate": Estimate()}
 
 
 def _list_context(request: HttpRequest) -> dict[str, Any]:
@@ -165,10 +197,13 @@ def export_progress(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _export_context(export: Export) -> dict[str, Any]:
+    files = files_of(export)
     context: dict[str, Any] = {
         "export": export,
-        "progress": progress_of(export, with_queue=True),
+        "progress": progress_of(export),
         "again_url": again_url(export),
+        "files": files,
+        "size": sum(file.size or 0 for file in files) or export.size,
     }
     if export.state in (State.READY, State.EXPIRED):
         whole = export.downloads.filter(finished_at__isnull=False)
@@ -178,10 +213,11 @@ def _export_context(export: Export) -> dict[str, Any]:
 
 @require_safe
 @for_users
-def export_download(request: HttpRequest, uuid: UUID) -> HttpResponseBase:
+def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpResponseBase:
+    """The export's file, or the one of that number: the further volumes of a bundle."""
     export = own_export(request, uuid)
     try:
-        return downloads.download(export, signed_in_user(request), body=request.method == "GET")
+        return downloads.download(export, signed_in_user(request), number, body=request.method == "GET")
     except ExportError as error:
         status = status_of(error)
         context = {"export": export, "again_url": again_url(export), "error": error, "status": status}

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -28,8 +28,9 @@ class PartQuerySet(WorkQuerySet["Part"]):
         return waiting.update(state=PartState.CANCELLED, next_attempt_at=None, lease_until=None)
 
     def in_flight(self) -> Self:
-        """Published lately or held by a worker: what the window counts."""
-        return self.open().filter(Q(lease_until__gt=Now()) | Q(published_at__gt=self.publication_lost_before()))
+        """Published lately, or published once and held by a worker: what the window counts."""
+        told = self.open().filter(published_at__isnull=False)
+        return told.filter(Q(lease_until__gt=Now()) | Q(published_at__gt=self.publication_lost_before()))
 
     def waiting(self) -> Self:
         """Due, and in nobody's hands: what the window chooses from."""
@@ -62,7 +63,14 @@ class Part(Work):
         verbose_name = _("part")
         ordering: ClassVar = ["export", "index"]
         indexes: ClassVar = [
-            models.Index(fields=["owner", "id"], name="part_waiting", condition=Q(next_attempt_at__isnull=False)),
+            models.Index(fields=["export", "index"], name="part_open", condition=Q(next_attempt_at__isnull=False)),
+            models.Index(fields=["published_at"], name="part_published", condition=Q(next_attempt_at__isnull=False)),
+            models.Index(
+                fields=["export", "index"],
+                name="part_last_attempt",
+                condition=Q(next_attempt_at__isnull=False, attempt__gte=F("attempt_limit")),
+            ),
+            models.Index(fields=["artifact"], name="part_file", condition=Q(state=PartState.DONE)),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["export", "index"], name="part_index_once"),
@@ -87,7 +95,7 @@ class Part(Work):
         return f"part {self.index} of export {self.export_id}"
 
     def hint(self) -> str:
-        return "exports.tasks.render_part"
+        return "exports.tasks.render_small_part" if self.export.is_small else "exports.tasks.render_part"
 
     @classmethod
     def attempts_given(cls) -> int:

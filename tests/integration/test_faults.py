@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 from pytest_django import Settings
 
-from exports import dispatch, inline, maintenance, reports, schedules, storage
+from exports import dispatch, inline, maintenance, reports, schedules
 from exports.formats import Format, OpenPart, RenderContext, Written
 from exports.models import Export, Part, Slot, UsageReport
 from exports.requests import cancel_export, retry_export
@@ -39,6 +37,7 @@ from tests.support.exports import (
     told,
     work,
 )
+from tests.support.kills import killed_after, wait_and_work
 from tests.support.notices import mail_of, tell
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
@@ -54,49 +53,6 @@ def _small_parts(settings: Settings) -> Iterator[None]:
 
 
 # --- killed at any statement ----------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it, and what was not committed is gone."""
-
-
-class Countdown:
-    """Kills at the n-th thing that touches the database or the storage; `spent` once it has."""
-
-    def __init__(self, moments: int) -> None:
-        self.left, self.spent = moments, False
-
-    def tick(self) -> None:
-        self.left -= 1
-        if self.left < 0 and not self.spent:
-            self.spent = True
-            raise Killed
-
-    def on_statement(self, execute: Callable[..., Any], *args: Any) -> Any:
-        self.tick()
-        return execute(*args)
-
-
-@contextmanager
-def killed_after(moments: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Countdown]:
-    countdown = Countdown(moments)
-    with monkeypatch.context() as patched, connection.execute_wrapper(countdown.on_statement):
-        for name in ("store", "delete"):
-            patched.setattr(storage, name, partial(countdown.on_statement, getattr(storage, name)))
-        try:
-            yield countdown
-        except Killed:
-            hints.sent.clear()  # the message that nobody acknowledged is lost with the broker, to make it worse
-
-
-def wait_and_work(export: Export) -> None:
-    """Every lease has lapsed, every message is lost, and the workers that are left go on."""
-    for _ in range(6):
-        rows = [export, *export.parts.all()]
-        lapse(*rows)
-        make_due(*rows)
-        sweep_now()
-        work(export)
 
 
 def at(step_of: str, owner: User) -> tuple[Export, int]:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
-from exports import pipeline
+from exports import contexts
 from exports.datasets import Source
 from exports.models import Export, Part
 from exports.states import PartState, State
@@ -60,14 +60,15 @@ def test_parts_cover_the_rows(ada: User, rows: int, sizes: list[int]) -> None:
     assert export.started_at is not None
 
 
-def test_planning_fills_the_window(ada: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2}
+@pytest.mark.parametrize(("small_rows", "task"), [(49, "render_part"), (50, "render_small_part")])
+def test_planning_fills_the_window(ada: User, settings: Settings, small_rows: int, task: str) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "SMALL_ROWS": small_rows}
     errands(50)
     export = ask(ada)
     hints.sent.clear()
     step("plan_export", export.pk)
     first = list(export.parts.order_by("index").values_list("pk", flat=True)[:2])
-    assert hints.sent == [("exports.tasks.render_part", tuple(first))]
+    assert hints.sent == [(f"exports.tasks.{task}", tuple(first))]
 
 
 def test_a_second_plan_message_does_nothing(ada: User) -> None:
@@ -151,7 +152,7 @@ def test_the_file_is_kept_for_as_many_days_as_the_settings_say(ada: User, settin
 def test_the_file_is_named_by_the_owners_days(ada: User, start: str | None, end: str, zone: str, name: str) -> None:
     export = export_in("queued", ada, period_start=start, period_end=end, time_zone=zone)
     export.refresh_from_db()
-    assert pipeline.stem(export, "errands") == name
+    assert contexts.stem(export, "errands") == name
 
 
 def test_progress_is_written_while_a_part_is_rendered(ada: User, settings: Settings) -> None:

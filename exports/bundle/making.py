@@ -1,0 +1,134 @@
+"""Joining: the parts of an export become its file or its volumes, checked and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+
+from django.utils import timezone
+
+from durable.lease import Lease
+from exports import storage
+from exports.archive import Zip
+from exports.archive.deflate import segment
+from exports.bundle.job import Beside, File, Job, Made, is_framed, put
+from exports.bundle.manifest import Bound, Bundle, Listing
+from exports.bundle.pages import Extras, previews
+from exports.bundle.pieces import ENTRY, pieces
+from exports.bundle.shelf import Shelf
+from exports.contexts import context_of, folders, slug, stem
+from exports.errors import Mismatch
+from exports.formats import writer
+from exports.formats.zip import limit_of
+from exports.models import Export, Part
+
+TOLD = 400
+"""Bytes that a file and its volume take in the manifest, on the page and in the sums, packed: most of it checksums."""
+
+NAMED = 60
+"""Bytes that a volume's name takes in a README, packed, at most."""
+
+
+def make(lease: Lease[Export], parts: Sequence[Part]) -> Made:
+    """Join the parts of an export. Raises Mismatch when the rows joined are not the rows written."""
+    with storage.scratch_folder() as folder:
+        job = Job(lease, parts, folder)
+        return bundled(job) if job.export.inside else one_file(job)
+
+
+def one_file(job: Job) -> Made:
+    """An export for one dataset: its file; a ZIP when the format has opened files beside it."""
+    parts = job.parts(0)
+    kind = writer(job.export.format)
+    rows = sum(part.rows_done for part in parts)
+    with ExitStack() as held:
+        beside = Beside(job.folder, held)
+        context = context_of(job.export, 0, rows=rows, beside=beside)
+        file = held.enter_context(storage.scratch(f".{kind.extension}"))
+        written = kind.assemble(job.opened(parts), file, context)
+        if written.rows != rows:
+            raise Mismatch
+        extension = kind.extension
+        if beside.files:
+            archived = held.enter_context(storage.scratch(".zip"))
+            file.seek(0)
+            with Zip(archived, job.export.requested_at) as archive:
+                put(job, archive, f"{context.name}.{extension}", file, stored=not is_framed(kind))
+                beside.put(job, archive)
+            file, extension = archived, "zip"
+        return Made([File(job.store(file, extension), f"{context.name}.{extension}")], rows, written.pages)
+
+
+# --- the bundle -----------------------------------------------------------------------------------------------------
+
+
+def bundled(job: Job) -> Made:
+    """A bundle: its files in one volume, or in as many as the chosen size wants."""
+    export, created = job.export, timezone.now()
+    limit = limit_of(export.options)
+    extras = Extras(previews(job))
+    blank = Bundle(export, created, [], [Bound(1, _volume_name(export, 1, 2))] * 2, limit)
+    room = (0, 0) if limit is None else _kept_free(job, extras, blank, limit)
+    with Shelf(job.folder, export.requested_at, limit, *room) as shelf:
+        files = list(_filled(job, shelf))
+        made = _stored(job, shelf, extras, replace(blank, files=files))
+    pages = [file.pages for file in files if file.pages is not None]
+    return Made(made, sum(file.rows or 0 for file in files), sum(pages) if pages else None)
+
+
+def _filled(job: Job, shelf: Shelf) -> Iterator[Listing]:
+    """Put every file into a volume."""
+    places = folders(job.export.datasets)
+    for number, content in enumerate(job.export.contents):
+        with closing(pieces(job, number, shelf.capacity)) as found:
+            for piece in found:
+                box = shelf.box_for(piece)
+                written, (own, *beside) = box.put(piece, f"{places[content.dataset]}/")
+                volume = len(shelf.boxes)
+                rows, pages = written.rows, written.pages
+                yield Listing(number, own.name, content.format, rows, pages, own.size, own.sha256, volume)
+                for more in beside:
+                    yield Listing(number, more.name, "", None, None, more.size, more.sha256, volume)
+
+
+def _stored(job: Job, shelf: Shelf, extras: Extras, bundle: Bundle) -> list[File]:
+    """Complete the volumes and store them: the first one last, for it tells the checksums of the others."""
+    names = [_volume_name(bundle.export, number, len(shelf.boxes)) for number in range(1, len(shelf.boxes) + 1)]
+    bounds = [
+        Bound(number, name, oversize=box.oversize)
+        for (number, name), box in zip(enumerate(names, 1), shelf.boxes, strict=True)
+    ]
+    stored: list[storage.Stored] = []
+    try:
+        for place, box in reversed(list(enumerate(shelf.boxes))):
+            told = replace(bundle, volumes=bounds)
+            box.finish(extras.of_other(told, bounds[place]) if place else extras.of_first(told))
+            with box.path.open("rb") as file:
+                stored.append(job.store(file, "zip", place + 1))
+            bounds[place] = replace(bounds[place], size=stored[-1].size, sha256=stored[-1].sha256)
+    except Exception:
+        storage.delete([each.key for each in stored])
+        raise
+    return [File(*pair) for pair in zip(reversed(stored), names, strict=True)]
+
+
+def _volume_name(export: Export, number: int, count: int) -> str:
+    keys = export.datasets
+    name = stem(export, slug(keys[0]) if len(keys) == 1 else "export")
+    return f"{name}.zip" if count == 1 else f"{name}-{number}-of-{count}.zip"
+
+
+def _kept_free(job: Job, extras: Extras, blank: Bundle, limit: int) -> tuple[int, int]:
+    """Bytes that the first volume and each other one need for what is added at the end, at most."""
+    first, other = (_packed(texts) for texts in (extras.of_first(blank), extras.of_other(blank, blank.volumes[0])))
+    files = 0
+    for number, _ in enumerate(job.export.contents):
+        parts = job.parts(number)
+        size = sum(part.size or 0 for part in parts)
+        files += min(len(parts), 2 + 4 * size // limit)
+    return first + files * TOLD, other + files * NAMED
+
+
+def _packed(texts: dict[str, str]) -> int:
+    return 2 * ENTRY + sum(ENTRY + len(segment(text.encode())[0]) for text in texts.values())

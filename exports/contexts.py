@@ -1,0 +1,70 @@
+"""What formats are told of an export's files, and what those are called."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils.text import slugify
+
+from exports.datasets import Dataset, KeyRange, datasets
+from exports.formats import RenderContext
+from exports.models import Export, Part
+
+LONGEST_NAME = 80
+"""Letters of a dataset's key that a file's name takes."""
+DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+"""Names that Windows keeps for its devices."""
+
+
+def context_of(export: Export, number: int, **more: Any) -> RenderContext:
+    """What a format may know of the export's file of that number; `more` are further fields, or other values."""
+    content = export.contents[number]
+    dataset = datasets.get(content.dataset)
+    known: dict[str, Any] = {
+        "title": str(dataset.label),
+        "owner": export.owner.get_full_name() or export.owner.get_username(),
+        "period": export.period_label,
+        "columns": dataset.choose(content.fields),
+        "zone": export.zone,
+        "requested_at": export.requested_at,
+        "name": stem(export, slug(content.dataset)),
+        "options": export.options,
+        "layout": export.layout[number] if export.layout else {},
+    }
+    return RenderContext(**known | more)
+
+
+def keys_of(part: Part, dataset: Dataset) -> KeyRange | None:
+    """The keys that the part is made of; None for no rows at all."""
+    if not part.first_key:
+        return None
+    key = dataset.model(part.export.owner)._meta.pk
+    assert key is not None
+    return KeyRange(key.to_python(part.first_key), key.to_python(part.last_key), part.rows)
+
+
+def stem(export: Export, what: str) -> str:
+    """A file's name without its extension, that any browser and file system takes: ASCII, digits, hyphens."""
+    first = f"{export.period_start.astimezone(export.zone):%Y-%m-%d}-to-" if export.period_start else ""
+    end = export.period_end - timedelta(microseconds=1) if export.period_end else export.requested_at
+    last = f"{end.astimezone(export.zone):%Y-%m-%d}"
+    return f"{what}-{first or 'to-'}{last}"
+
+
+def slug(dataset: str) -> str:
+    """A dataset's key as a name for a folder, and the beginning of a file's name."""
+    name = slugify(dataset)[:LONGEST_NAME] or "export"
+    return f"{name}-data" if name in DEVICES else name
+
+
+def folders(keys: list[str]) -> dict[str, str]:
+    """A folder's name for each dataset, no two alike."""
+    found: dict[str, str] = {}
+    for key in keys:
+        name, count = slug(key), 1
+        while name in found.values():
+            count += 1
+            name = f"{slug(key)}-{count}"
+        found[key] = name
+    return found

@@ -1,0 +1,489 @@
+"""Bundles: several datasets in several formats in one export, whole or in volumes, from the click to the purge."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+from zipfile import ZipFile
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.test import Client
+from django.utils import timezone, translation
+from pytest_django import Settings
+
+from exports import maintenance, reports, storage
+from exports.datasets import Column, ColumnType
+from exports.downloads import FileMissing
+from exports.formats import zip as zips
+from exports.models import Download, Export, Volume
+from exports.requests import expire_export
+from exports.states import State
+from tests.support.bundles import SMALL, Closed, Footnotes, Noise, Plates, bundle, unpacked
+from tests.support.exports import Errands, committed, content_of, errands, files, registered, run, told
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+ROWS = 600
+
+
+@pytest.fixture(autouse=True)
+def _data(settings: Settings) -> Iterator[None]:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 60}
+    with registered(Errands), registered(Noise), registered(Closed), registered(Footnotes), registered(Plates):
+        yield
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Volumes of a size for tests, under the name of one that people choose."""
+    monkeypatch.setitem(zips.SIZES, "50mb", SMALL)
+    return {"options": {"volume": "50mb"}}
+
+
+def ids_of(name: str, data: bytes) -> list[int]:
+    """The rows of a file, by their numbers."""
+    if name.endswith(".csv"):
+        head, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
+        assert head[0] == "Number"
+        return [int(row[0]) for row in rows]
+    if name.endswith(".json"):
+        return [row["id"] for row in json.loads(data)]
+    return [json.loads(line)["id"] for line in data.decode().splitlines()]
+
+
+# --- what is in it --------------------------------------------------------------------------------------------------
+
+
+def test_each_dataset_has_a_folder_with_a_file_of_each_format(ada: User) -> None:
+    keys = errands(150)
+    export = bundle(ada, inside=["csv", "jsonl", "json"], period="last-12-months")
+    found = unpacked(export)
+    found.check()
+    assert (export.state, export.rows, told(ada)) == (State.READY, 6 * 150, ["export_ready"])
+    dates = export.filename.removeprefix("export-").removesuffix(".zip")
+    assert {
+        f"{name}/{name}-{dates}.{kind}" for name in ("errands", "noise") for kind in ("csv", "jsonl", "json")
+    } < set(found.files)
+    for file in found.told():
+        assert (file["rows"], ids_of(file["path"], found.files[file["path"]])) == (150, keys)
+    assert files() == {export.artifact}
+
+
+def test_the_files_of_a_bundle_are_the_files_of_plain_exports(ada: User) -> None:
+    errands(150)
+    found = unpacked(bundle(ada, ["errands"]))
+    for kind in ("csv", "jsonl"):
+        plain = run(ada, kind)
+        assert found.files[f"errands/{plain.filename}"] == content_of(plain)
+
+
+def test_the_manifest_says_what_it_is_about(ada: User) -> None:
+    errands(3)
+    export = bundle(ada, ["errands"], ["csv"], period="last-12-months")
+    told = unpacked(export).manifest
+    assert (told["format"], told["version"], told["export"]) == ("carryall-bundle", 1, str(export.uuid))
+    assert (told["owner"], told["language"], told["software"]["name"]) == ("ada", "en-gb", "Carryall")
+    assert (told["period"]["choice"], told["period"]["time_zone"]) == ("last-12-months", "UTC")
+    assert told["period"]["start"] < told["period"]["end"] <= told["requested_at"] <= told["created_at"]
+    (dataset,) = told["datasets"]
+    assert (dataset["key"], dataset["label"], dataset["folder"], dataset["rows"]) == (
+        "errands",
+        "Errands",
+        "errands",
+        3,
+    )
+    assert dataset["columns"] == [
+        {"name": "id", "label": "Number", "type": "integer"},
+        {"name": "done_by", "label": "Done by", "type": "text"},
+    ]
+
+
+def test_chosen_columns_hold_for_all_files(ada: User) -> None:
+    errands(3)
+    found = unpacked(bundle(ada, ["errands"], fields=["done_by"]))
+    assert [column["name"] for column in found.manifest["datasets"][0]["columns"]] == ["done_by"]
+    for file in found.told():
+        assert b"worker 0" in found.files[file["path"]]
+        assert b"umber" not in found.files[file["path"]]
+
+
+def test_a_bundle_without_rows_is_whole_too(ada: User, small: Any) -> None:
+    found = unpacked(bundle(ada, inside=["csv", "json", "notes"], **small))
+    found.check()
+    assert [file["rows"] for file in found.told()] == [0] * 6
+    assert found.text("index.html").count("There are no rows in this period.") == 2
+
+
+def test_the_page_shows_the_first_rows_and_shortens_none_in_silence(ada: User) -> None:
+    errands(70)
+    page = unpacked(bundle(ada)).text("index.html")
+    assert page.count("<tr>") == 2 * 21
+    assert page.count("The first 20 of 70 rows") == 2
+    assert "<td>worker 19</td>" in page
+    assert "<td>worker 20</td>" not in page
+    assert "shortened" not in page
+
+
+def test_the_page_reaches_over_small_parts(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 7}
+    errands(30)
+    assert unpacked(bundle(ada, ["errands"])).text("index.html").count("<tr>") == 21
+
+
+class Long(Errands):
+    columns: ClassVar[Sequence[Column]] = (Column("text", "Text", function=lambda errand: "long " * 1_000),)
+
+
+def test_the_page_shortens_long_cells_and_says_so(ada: User) -> None:
+    errands(2)
+    with registered(Long):
+        found = unpacked(bundle(ada, ["errands"], ["jsonl"]))
+    assert f"<td>{'long ' * 40}…</td>" in found.text("index.html")
+    assert "long texts are shortened here" in found.text("index.html")
+    (data,) = (found.files[file["path"]] for file in found.told())
+    assert json.loads(data.splitlines()[0]) == {"text": "long " * 1_000}
+
+
+def test_rows_that_cannot_be_shown_cost_nothing_else(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    errands(3)
+    monkeypatch.setattr("exports.bundle.pages._first_rows", lambda *_: 1 / 0)
+    found = unpacked(bundle(ada, ["errands"]))
+    found.check()
+    assert "The first rows cannot be shown here" in found.text("index.html")
+
+
+def test_it_speaks_the_owners_language(ada: User) -> None:
+    errands(2)
+    with translation.override("de"):
+        found = unpacked(bundle(ada))
+    assert '<html lang="de" dir="ltr">' in found.text("index.html")
+    assert found.manifest["language"] == "de"
+
+
+def test_the_readme_says_how_to_check_and_when_the_link_ends(ada: User, tmp_path: Path) -> None:
+    errands(2)
+    export = bundle(ada)
+    found = unpacked(export)
+    assert "sha256sum --check SHA256SUMS.txt" in found.text("README.txt")
+    assert export.expires_at is not None
+    assert f"until {export.expires_at:%-d %B %Y}" in found.text("README.txt")
+    for name, data in found.files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS.txt"], cwd=tmp_path, check=True, capture_output=True
+    )
+
+
+# --- volumes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_split_into_volumes_that_are_whole(ada: User, small: Any) -> None:
+    keys = errands(ROWS)
+    export = bundle(ada, inside=["csv", "jsonl", "json", "notes"], **small)
+    found = unpacked(export)
+    found.check()
+    count = len(found.volumes)
+    assert count > 5
+    assert found.names == [f"export-to-{export.requested_at:%Y-%m-%d}-{n}-of-{count}.zip" for n in range(1, count + 1)]
+    assert all((file.size or 0) <= SMALL for file in export.files)
+    assert export.total_size == sum(file.size or 0 for file in export.files)
+    for key in ("errands", "noise"):
+        for kind in ("csv", "jsonl", "json"):
+            some = [file for file in found.told() if file.get("format") == kind and file["path"].startswith(key)]
+            rows = [ids_of(file["path"], found.files[file["path"]]) for file in some]
+            assert [len(each) for each in rows] == [file["rows"] for file in some]
+            assert [row for each in rows for row in each] == keys
+            assert (len(some) > 1) == (key == "noise")
+    assert told(ada) == ["export_ready"]
+    assert files() == {file.artifact for file in export.files}
+
+
+def test_volumes_are_filled_well_and_never_over(ada: User, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    monkeypatch.setitem(zips.SIZES, "50mb", 12_000)
+    errands(250)
+    export = bundle(ada, ["noise"], ["csv"], options={"volume": "50mb"})
+    unpacked(export).check()
+    sizes = [file.size or 0 for file in export.files]
+    assert max(sizes) <= 12_000
+    assert sum(size > 8_000 for size in sizes) > 0
+
+
+def test_cut_files_are_numbered_and_whole_ones_are_not(ada: User, small: Any) -> None:
+    errands(ROWS)
+    found = unpacked(bundle(ada, inside=["csv", "plates"], **small))
+    names = [file["path"].rpartition("/")[2] for file in found.told()]
+    day = names[0].removeprefix("errands-to-").removesuffix(".csv")
+    assert [name for name in names if name.endswith(".csv")] == [
+        f"errands-to-{day}.csv", *(f"noise-to-{day}-{number}.csv" for number in (1, 2, 3))
+    ]  # fmt: skip
+    plates = [name for name in names if name.startswith("noise") and name.endswith(".plates")]
+    assert plates == [f"noise-to-{day}-{number}.plates" for number in range(1, len(plates) + 1)]
+    assert all(data.startswith(b"%PLATES\n") for name, data in found.files.items() if name.endswith(".plates"))
+
+
+def test_a_part_that_is_larger_than_a_volume_stands_alone_and_is_told_of(
+    ada: User, small: Any, settings: Settings
+) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 500}
+    keys = errands(ROWS)
+    export = bundle(ada, ["noise"], ["csv"], **small)
+    found = unpacked(export)
+    found.check()
+    noted = [volume["number"] for volume in found.manifest["volumes"] if "note" in volume]
+    assert [number for number, file in enumerate(export.files, 1) if (file.size or 0) > SMALL] == noted
+    assert len(noted) == 1
+    assert "larger than the others" in found.text("README.txt")
+    rows = [row for file in found.told() for row in ids_of(file["path"], found.files[file["path"]])]
+    assert rows == keys
+
+
+def test_other_volumes_have_a_readme_and_their_sums_stand_in_the_first(ada: User, small: Any) -> None:
+    errands(ROWS)
+    export = bundle(ada, **small)
+    found = unpacked(export)
+    first, *others = found.manifest["volumes"]
+    assert (first["size"], first["sha256"]) == (None, None)
+    assert [(each["name"], each["size"], each["sha256"]) for each in others] == [
+        (volume.filename, volume.size, volume.sha256) for volume in export.volumes.all()
+    ]
+    for number, volume in enumerate(found.volumes[1:], start=2):
+        assert f"Volume {number} of {len(found.volumes)}" in volume[f"README-{number}.txt"].decode()
+    assert all(each["sha256"] in found.text("index.html") for each in others)
+
+
+def test_a_size_that_all_fits_into_makes_one_file(ada: User) -> None:
+    errands(5)
+    export = bundle(ada, options={"volume": "4gb"})
+    assert (export.volumes.count(), "-of-" in export.filename) == (0, False)
+
+
+def test_a_hundred_volumes_need_no_hundred_open_files(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(zips.SIZES, "50mb", 9_000)
+    errands(ROWS)
+    opened: list[Path] = []
+    usual = Path.open
+
+    def counted(path: Path, *args: Any) -> Any:
+        opened.append(path)
+        held = len([link for link in Path("/proc/self/fd").iterdir() if "volume-" in os.path.realpath(link)])
+        assert held <= 2
+        return usual(path, *args)
+
+    monkeypatch.setattr(Path, "open", counted)
+    export = bundle(ada, ["noise"], ["csv", "jsonl", "plates", "json"], options={"volume": "50mb"})
+    monkeypatch.undo()
+    found = unpacked(export)
+    found.check()
+    assert len(found.volumes) > 20
+    assert opened
+
+
+# --- files beside the format's own ----------------------------------------------------------------------------------
+
+
+def test_a_plain_export_with_files_beside_it_is_a_zip(ada: User, client: Client) -> None:
+    keys = errands(150)
+    export = run(ada, "notes")
+    name = f"errands-to-{export.requested_at:%Y-%m-%d}"
+    assert export.filename == f"{name}.zip"
+    with ZipFile(io.BytesIO(content_of(export))) as archive:
+        assert archive.namelist() == [f"{name}.notes", f"{name}-texts.txt"]
+        assert [int(line) for line in archive.read(f"{name}.notes").splitlines()[1:]] == keys
+        assert len(archive.read(f"{name}-texts.txt").splitlines()) == sum(key % 2 for key in keys)
+    client.force_login(ada)
+    assert client.head(f"/exports/{export.uuid}/download/")["Content-Type"] == "application/zip"
+
+
+def test_without_any_need_it_is_the_file_itself(ada: User) -> None:
+    export = run(ada, "notes")
+    assert (export.filename[-6:], content_of(export)) == (".notes", b"%NOTES\n")
+
+
+def test_in_a_bundle_they_stand_beside_it(ada: User) -> None:
+    errands(10)
+    found = unpacked(bundle(ada, ["errands", "noise"], ["notes", "csv"]))
+    found.check()
+    beside = [file for file in found.told() if file.get("beside")]
+    assert [file["path"].partition("/")[0] for file in beside] == ["errands", "noise"]
+    assert all("rows" not in file for file in beside)
+    assert beside[0]["path"].rpartition("/")[2] in found.text("index.html")
+
+
+# --- who may have it, and until when --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def split(ada: User, small: Any, settings: Settings) -> Export:
+    """A ready bundle of several volumes."""
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 200}
+    errands(ROWS)
+    export = bundle(ada, ["closed", "noise"], ["csv"], **small)
+    assert export.volumes.count() > 2
+    return export
+
+
+def addresses(export: Export) -> list[str]:
+    further = [f"/exports/{export.uuid}/download/{volume.index}/" for volume in export.volumes.all()]
+    return [f"/exports/{export.uuid}/download/", *further]
+
+
+def test_every_volume_is_downloaded_and_recorded(ada: User, client: Client, split: Export) -> None:
+    client.force_login(ada)
+    for address, file in zip(addresses(split), split.files, strict=True):
+        answer = client.get(address)
+        assert hashlib.sha256(answer.getvalue()).hexdigest() == file.sha256
+        assert (answer["Content-Type"], answer["ETag"]) == ("application/zip", f'"{file.sha256}"')
+        assert answer["Content-Disposition"] == f'attachment; filename="{file.filename}"'
+        assert answer["Content-Length"] == str(file.size)
+    whole = Download.objects.filter(finished_at__isnull=False).order_by("volume")
+    assert list(whole.values_list("volume", flat=True)) == list(range(1, len(split.files) + 1))
+
+
+@pytest.mark.parametrize("number", [0, 99, 10**30])
+def test_a_volume_that_is_not_there_is_not_found(ada: User, client: Client, split: Export, number: int) -> None:
+    client.force_login(ada)
+    assert client.get(f"/exports/{split.uuid}/download/{number}/").status_code == 404
+
+
+def test_nobody_else_has_any_volume(bob: User, client: Client, split: Export) -> None:
+    client.force_login(bob)
+    assert {client.get(address).status_code for address in addresses(split)} == {404}
+
+
+def test_the_right_to_every_dataset_is_needed(
+    ada: User, client: Client, split: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(ada)
+    monkeypatch.setattr(Closed, "open", False)
+    assert {client.get(address).status_code for address in addresses(split)} == {403}
+
+
+def test_a_dataset_that_is_gone_closes_the_bundle(ada: User, client: Client, split: Export) -> None:
+    client.force_login(ada)
+    Export.objects.update(dataset="closed,gone")
+    assert {client.get(address).status_code for address in addresses(split)} == {403}
+
+
+def test_a_damaged_volume_never_arrives_whole(ada: User, client: Client, split: Export, artifacts: Path) -> None:
+    client.force_login(ada)
+    volume = split.volumes.all()[0]
+    path = artifacts / volume.artifact
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(FileMissing):
+        client.get(addresses(split)[1]).getvalue()
+    path.write_bytes(b"")
+    assert client.get(addresses(split)[1]).status_code == 410
+    assert client.head(addresses(split)[0]).status_code == 200
+
+
+def expired_by_hand(export: Export) -> None:
+    with committed():
+        expire_export(export)
+
+
+def expired_by_date(export: Export) -> None:
+    Export.objects.filter(pk=export.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    with committed():
+        assert maintenance.purge()["expired"] == 1
+
+
+@pytest.mark.parametrize("end", [expired_by_hand, expired_by_date])
+def test_all_volumes_expire_together(ada: User, client: Client, split: Export, end: Callable[[Export], None]) -> None:
+    size, other = split.total_size, run(ada)
+    ways = addresses(split)
+    end(split)
+    split.refresh_from_db()
+    assert (split.state, split.total_size, files()) == (State.EXPIRED, size, {other.artifact})
+    assert set(split.volumes.values_list("artifact", flat=True)) == {""}
+    client.force_login(ada)
+    assert {client.get(address).status_code for address in ways} == {410}
+
+
+def test_a_deleted_export_takes_all_volumes_along(ada: User, split: Export) -> None:
+    other = run(ada)
+    with committed():
+        split.delete()
+    assert (files(), Volume.objects.count()) == ({other.artifact}, 0)
+
+
+def test_the_purge_of_orphans_knows_volumes(split: Export, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(0)}
+    kept = {file.artifact for file in split.files}
+    storage.storage().save(f"{split.uuid}/export-9-2.zip", ContentFile(b"of a dead worker"))
+    assert (maintenance.remove_orphans(), files()) == (1, kept)
+
+
+def test_whoever_lacks_a_volume_is_reminded(ada: User, client: Client, split: Export) -> None:
+    Export.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+    client.force_login(ada)
+    for address in addresses(split)[:-1]:
+        client.get(address).getvalue()
+    with committed():
+        assert maintenance.remind() == {"reminded": 1}
+
+
+def test_whoever_has_every_volume_is_not(ada: User, client: Client, split: Export) -> None:
+    Export.objects.update(expires_at=timezone.now() + timedelta(hours=1))
+    client.force_login(ada)
+    for address in addresses(split):
+        client.get(address).getvalue()
+    assert maintenance.remind() == {"reminded": 0}
+
+
+def test_the_usage_report_counts_every_volume(split: Export) -> None:
+    now = timezone.now()
+    (customer,) = reports.figures_of(now - timedelta(hours=1), now + timedelta(hours=1))["customers"]
+    assert customer["bytes"] == split.total_size
+
+
+# --- hostile names --------------------------------------------------------------------------------------------------
+
+EVIL = "</script><script>alert(1)</script><img src=http://127.0.0.1:9/ onerror=alert(2)>"
+
+
+class Hostile(Errands):
+    key = "../../etc/<b>passwd"
+    label = f"../{EVIL}\n"
+    description = EVIL
+    columns: ClassVar[Sequence[Column]] = (
+        Column("id", "Number", ColumnType.INTEGER),
+        Column("evil", f"=1+1 {EVIL}", function=lambda errand: f"=cmd {EVIL}"),
+    )
+
+
+def test_hostile_names_and_data_stay_data(ada: User) -> None:
+    ada.first_name = EVIL
+    errands(3)
+    with registered(Hostile):
+        found = unpacked(bundle(ada, [Hostile.key], ["csv"]))
+    found.check()
+    (file,) = found.told()
+    assert file["path"].startswith("etcbpasswd/etcbpasswd-to-")
+    assert f"'=cmd {EVIL}" in found.text(file["path"])
+    page = found.text("index.html")
+    assert "<script" not in page
+    assert "<img" not in page
+    assert found.manifest["datasets"][0]["label"] == str(Hostile.label)
+
+
+class Twin(Errands):
+    key = "errands!"
+
+
+def test_two_keys_of_one_name_have_two_folders(ada: User) -> None:
+    errands(3)
+    with registered(Twin):
+        found = unpacked(bundle(ada, ["errands", "errands!"], ["csv"]))
+    found.check()
+    assert [each["folder"] for each in found.manifest["datasets"]] == ["errands", "errands-2"]

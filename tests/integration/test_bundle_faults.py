@@ -1,0 +1,196 @@
+"""A bundle's assembler may be killed, cancelled, overtaken or lied to: all volumes appear at once, or none does."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from exports import maintenance, storage
+from exports.bundle.pieces import Segmented
+from exports.conf import export_settings
+from exports.formats import Written
+from exports.formats import zip as zips
+from exports.models import Export, Volume
+from exports.requests import cancel_export, retry_export
+from exports.states import PartState, State
+from tests.support import hints
+from tests.support.bundles import Noise, unpacked
+from tests.support.errands import lapse, make_due
+from tests.support.exports import Errands, ask, committed, errands, files, registered, step, told, work
+from tests.support.kills import killed_after, wait_and_work
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+ROWS, PARTS = 200, 2
+LIMIT = 14_000
+
+
+@pytest.fixture(autouse=True)
+def _data(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "ORPHAN_AGE": timedelta(0)}
+    monkeypatch.setitem(zips.SIZES, "50mb", LIMIT)
+    errands(ROWS)
+    with registered(Errands), registered(Noise):
+        yield
+
+
+@pytest.fixture
+def due(ada: User) -> Export:
+    return assembling(ada)
+
+
+def assembling(owner: User) -> Export:
+    """A bundle all of whose parts are done, and that becomes three volumes at the next step."""
+    export = ask(owner, "zip", dataset=["noise"], inside=["csv"], options={"volume": "50mb"})
+    step("plan_export", export.pk)
+    for part in export.parts.order_by("index"):
+        step("render_part", part.pk)
+    hints.sent.clear()
+    export.refresh_from_db()
+    assert (export.state, export.parts.count()) == (State.ASSEMBLING, PARTS)
+    return export
+
+
+def parts_of(export: Export) -> set[str]:
+    """The keys of its finished parts."""
+    return set(export.parts.filter(state=PartState.DONE).values_list("artifact", flat=True))
+
+
+def is_ready(export: Export) -> None:
+    """It is whole, was told of once, and no file is there beside its own."""
+    export.refresh_from_db()
+    assert (export.state, export.rows, told(export.owner)) == (State.READY, ROWS, ["export_ready"])
+    found = unpacked(export)
+    found.check()
+    assert sum(file["rows"] for file in found.told()) == ROWS
+    assert len(found.volumes) == 3
+    assert set(export.parts.values_list("attempt", flat=True)) == {1}, "no part is rendered again"
+    maintenance.remove_orphans()
+    assert files() == {file.artifact for file in export.files}
+
+
+def nothing_is_seen(export: Export) -> None:
+    export.refresh_from_db()
+    assert (export.artifact, export.volumes.count(), told(export.owner)) == ("", 0, [])
+    assert files() == parts_of(export)
+    assert len(parts_of(export)) == PARTS
+    assert not list(export_settings().scratch_dir.iterdir())
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_of_assembling_is_healed(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments, countdown = 0, None
+    while countdown is None or countdown.spent:
+        with committed():
+            Export.objects.all().delete()
+        ada.notifications.all().delete()
+        export = assembling(ada)
+        with killed_after(moments, monkeypatch) as countdown:
+            step("assemble_export", export.pk)
+        wait_and_work(export)
+        is_ready(export)
+        moments += 1
+    assert moments > 15
+
+
+class Stores:
+    """Lets something happen before the n-th file is stored."""
+
+    def __init__(self, number: int, happen: Callable[[], Any]) -> None:
+        self.left, self._happen, self._store = number, happen, storage.store
+
+    def __call__(self, *args: Any) -> storage.Stored:
+        self.left -= 1
+        if self.left == 0:
+            self._happen()
+        return self._store(*args)
+
+
+def full() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_failed_assembler_leaves_no_volume_and_the_next_renders_nothing(
+    due: Export, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "store", Stores(number, full))
+        step("assemble_export", due.pk)
+    assert Export.objects.get().state == State.ASSEMBLING
+    nothing_is_seen(due)
+    make_due(due)
+    step("assemble_export", due.pk)
+    is_ready(due)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_cancel_in_the_middle_ends_it_quietly(
+    due: Export, number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "store", Stores(number, lambda: cancel_export(Export.objects.get())))
+        step("assemble_export", due.pk)
+    due.refresh_from_db()
+    assert (due.state, due.error_code) == (State.CANCELLED, "")
+    nothing_is_seen(due)
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    with committed():
+        retry_export(due)
+    work(due)
+    is_ready(due)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_whoever_lost_the_lease_leaves_everything_to_the_other(
+    due: Export, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is slow at one volume; the second takes over, finishes, and is not disturbed."""
+
+    def overtaken() -> None:
+        monkeypatch.undo()
+        monkeypatch.setitem(zips.SIZES, "50mb", LIMIT)
+        lapse(due)
+        make_due(due)
+        step("assemble_export", due.pk)
+
+    monkeypatch.setattr(storage, "store", Stores(number, overtaken))
+    step("assemble_export", due.pk)
+    due.refresh_from_db()
+    assert files() == {file.artifact for file in due.files}
+    is_ready(due)
+
+
+def test_a_damaged_part_makes_no_bundle(due: Export, artifacts: Path) -> None:
+    part = due.parts.all()[1]
+    path = artifacts / part.artifact
+    path.write_bytes(path.read_bytes()[:-2] + b"??")
+    step("assemble_export", due.pk)
+    assert Export.objects.get().state == State.ASSEMBLING
+    nothing_is_seen(due)
+
+
+def test_rows_that_do_not_add_up_make_no_bundle(due: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Segmented, "write", lambda *_: Written(1))
+    step("assemble_export", due.pk)
+    nothing_is_seen(due)
+
+
+def test_all_of_it_is_one_transaction(due: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the volumes' rows cannot be written, nobody hears of a file."""
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Volume.objects, "bulk_create", refuse)
+        step("assemble_export", due.pk)
+    due.refresh_from_db()
+    assert (due.artifact, due.volumes.count()) == ("", 0)
+    assert due.state == State.FAILED

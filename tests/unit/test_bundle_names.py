@@ -1,0 +1,69 @@
+"""Names of folders and files in a bundle, and what the manifest says of columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db.models import F, TextChoices
+
+from exports.bundle.manifest import _column
+from exports.contexts import folders, slug
+from exports.datasets import Column, ColumnType
+from exports.formats import formats
+from exports.formats.zip import SIZES, limit_of
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("orders", "orders"),
+        ("../../etc/passwd", "etcpasswd"),
+        ("..", "export"),
+        ("", "export"),
+        ("C:\\windows", "cwindows"),
+        ("Größe", "groe"),
+        ("東京", "export"),
+        ("con", "con-data"),
+        ("COM1", "com1-data"),
+        ("a\0b\nc", "ab-c"),
+        ("x" * 300, "x" * 80),
+    ],
+)
+def test_any_key_becomes_a_safe_name(key: str, name: str) -> None:
+    assert slug(key) == name
+
+
+def test_no_two_folders_are_alike() -> None:
+    assert folders(["a b", "a-b", "A B", "a-b-2"]) == {"a b": "a-b", "a-b": "a-b-2", "A B": "a-b-3", "a-b-2": "a-b-2-2"}
+
+
+class Size(TextChoices):
+    SMALL = "s", "Small"
+    LARGE = "l", "Large"
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (Column("n", "Number", ColumnType.INTEGER), {"type": "integer"}),
+        (Column("n", "Price", ColumnType.MONEY, currency="EUR"), {"type": "money", "currency": "EUR"}),
+        (
+            Column("n", "Price", ColumnType.MONEY, currency=F("code")),
+            {"type": "money", "currency_column": "n_currency"},
+        ),
+        (
+            Column("n", "Size", ColumnType.CHOICE, choices=Size),
+            {"type": "choice", "choices": [{"value": "s", "label": "Small"}, {"value": "l", "label": "Large"}]},
+        ),
+    ],
+)
+def test_the_manifest_describes_a_column(column: Column, told: dict[str, Any]) -> None:
+    assert _column(column) == {"name": "n", "label": str(column.label)} | told
+
+
+def test_each_choice_of_a_volume_has_its_bytes() -> None:
+    (option,) = formats.get("zip").options
+    assert [value for value, _ in option.choices] == list(SIZES)
+    assert [limit_of({"volume": value}) for value in SIZES] == [None, 50 * 10**6, 500 * 10**6, 2 * 10**9, 4 * 10**9]
+    assert limit_of({}) is None

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Case, Expression, F, QuerySet, TextChoices, Value, When
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Concat
 
 from exports.datasets import Column, ColumnType, Dataset, register
 from exports.demo.models import Category, Invoice, Order, Status
 
 
-def in_words(field: str, choices: type[TextChoices]) -> Expression:
-    """The words that a choice is shown with, looked up by the database."""
-    words = [When(**{field: value}, then=Value(str(text))) for value, text in choices.choices]
-    return Case(*words, default=F(field))
-
-
 @register
 class Orders(Dataset):
-    """The reference dataset: plain fields, an expression over several, and choices in words."""
+    """The reference dataset: plain fields, an expression over several, choices, and money."""
 
     key = "orders"
     label = "Orders"
@@ -30,12 +24,11 @@ class Orders(Dataset):
         Column("buyer", "Buyer"),
         Column("ship_to", "Ship to", source=Concat("street", Value(", "), "city", Value(", "), "country")),
         Column("item", "Item"),
-        Column("category", "Category", source=in_words("category", Category)),
-        Column("quantity", "Quantity", ColumnType.INTEGER),
+        Column("category", "Category", ColumnType.CHOICE, choices=Category),
+        Column("quantity", "Quantity", ColumnType.INTEGER, total=True),
         Column("unit_price", "Unit price", ColumnType.DECIMAL),
-        Column("total", "Total", ColumnType.DECIMAL),
-        Column("currency", "Currency"),
-        Column("status", "Status", source=in_words("status", Status)),
+        Column("total", "Total", ColumnType.MONEY, currency=F("currency"), total=True),
+        Column("status", "Status", ColumnType.CHOICE, choices=Status),
         Column("note", "Note"),
     )
 
@@ -55,8 +48,7 @@ class Invoices(Dataset):
         Column("issued_at", "Issued", ColumnType.DATETIME),
         Column("company", "Company", source="owner__customer__company"),
         Column("orders", "Orders", ColumnType.INTEGER),
-        Column("total", "Total", ColumnType.DECIMAL),
-        Column("currency", "Currency"),
+        Column("total", "Total", ColumnType.MONEY, currency=F("currency"), total=True),
         Column("paid", "Paid", ColumnType.BOOLEAN),
         Column("paid_on", "Paid on", ColumnType.DATE),
     )

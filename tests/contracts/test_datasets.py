@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import DateTimeField, QuerySet
 
-from exports.datasets import ColumnType, Dataset, datasets
+from exports.datasets import Column, ColumnType, Dataset, datasets, flat
 from exports.errors import UnknownField
 from exports.periods import Period
 from tests.contracts.owners import ROWS, Two
@@ -82,15 +82,19 @@ def test_a_user_without_rows_has_none(dataset: Dataset, two: Two) -> None:
 
 
 def test_values_are_of_their_columns_types(dataset: Dataset, two: Two) -> None:
-    columns = dataset.choose([])
+    slots = flat(dataset.choose([]))
     for row in rows_of(dataset, two[0]):
-        assert len(row) == len(columns)
-        for column, value in zip(columns, row, strict=True):
-            _check(column.type, value)
+        assert len(row) == len(slots)
+        for slot, value in zip(slots, row, strict=True):
+            _check(slot, value)
 
 
-def _check(kind: ColumnType, value: Any) -> None:
+def _check(slot: Column, value: Any) -> None:
+    kind = slot.type
     if value is None:
+        return
+    if kind is ColumnType.CHOICE:
+        assert value in slot.words
         return
     assert isinstance(value, TYPES[kind])
     if kind is ColumnType.INTEGER:
@@ -107,7 +111,10 @@ def test_columns_come_in_the_order_they_are_asked_for(dataset: Dataset, two: Two
     columns = dataset.choose(backwards)
     assert [column.name for column in columns] == backwards
     [keys] = dataset.key_ranges(two[0], ALL, None)
-    assert [row[::-1] for row in dataset.source(two[0], ALL, columns, keys)] == rows_of(dataset, two[0])
+    here = [slot.name for slot in flat(columns)]
+    rows = [dict(zip(here, row, strict=True)) for row in dataset.source(two[0], ALL, columns, keys)]
+    there = [slot.name for slot in flat(dataset.columns)]
+    assert [tuple(row[name] for name in there) for row in rows] == rows_of(dataset, two[0])
 
 
 def test_an_unknown_column_is_refused_by_name(dataset: Dataset) -> None:
@@ -134,6 +141,24 @@ def test_a_period_begins_with_its_start_and_stops_before_its_end(dataset: Datase
     assert len(after) == sum(moment >= middle for moment in moments)
     assert sorted(map(repr, before + after)) == sorted(map(repr, rows_of(dataset, two[0])))
     assert rows_of(dataset, two[0], Period(middle, middle)) == []
+
+
+def test_rows_from_after_the_click_stay_out(dataset: Dataset, two: Two) -> None:
+    click = sorted(dataset.queryset(two[0]).values_list(dataset.date_field, flat=True))[-2]
+    period = Period(None, None, click)
+    before = dataset.created_before(dataset.queryset(two[0]), click).count()
+    assert before < len(rows_of(dataset, two[0])), "say in created_before() which rows are younger than the click"
+    assert len(rows_of(dataset, two[0], period)) == before
+
+
+def test_a_sample_is_of_the_rows(dataset: Dataset, two: Two) -> None:
+    columns = dataset.choose([])
+    for size in (None, 7):
+        ranges = dataset.key_ranges(two[0], ALL, size)
+        sample = dataset.sample(two[0], ALL, columns, ranges)
+        assert 0 < len(sample) <= 200
+        assert set(sample) <= set(rows_of(dataset, two[0]))
+    assert dataset.sample(two[0], ALL, columns, []) == []
 
 
 def test_counting_stops_at_its_limit(dataset: Dataset, two: Two) -> None:

@@ -1,0 +1,137 @@
+"""Columns of every type, and the two lanes that their values come by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Concat
+
+from exports.datasets import Column, ColumnType, Dataset, Source, flat
+from exports.demo.models import Order, Status
+from exports.errors import DatasetFailed, ExportError, NoPermission
+from exports.periods import Period
+from tests.support.shop import orders
+
+ALL = Period()
+TOTAL = Column("total", "Total", ColumnType.MONEY, currency=F("currency"), total=True)
+EUROS = Column("total", "Total", ColumnType.MONEY, currency="EUR")
+NUMBER = Column("number", "Number")
+
+
+class Orders(Dataset):
+    key, label, date_field = "columns-orders", "Orders", "placed_at"
+    columns = (NUMBER,)
+
+    def queryset(self, user: Any) -> QuerySet[Order]:
+        return Order.objects.filter(owner_id=user.pk)
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    user = User.objects.create_user("ada")
+    orders(user, 3)
+    return user
+
+
+def source(user: User, *columns: Column) -> Source:
+    dataset = Orders()
+    [keys] = dataset.key_ranges(user, ALL, None)
+    return dataset.source(user, ALL, columns, keys)
+
+
+def computed(function: Callable[[Order], Any]) -> Column:
+    return Column("computed", "Computed", function=function)
+
+
+def test_money_is_an_amount_and_a_currency() -> None:
+    amount, currency = TOTAL.slots
+    assert (amount.name, amount.type, amount.total) == ("total", ColumnType.DECIMAL, True)
+    assert (currency.name, currency.type, str(currency.label)) == (
+        "total_currency",
+        ColumnType.TEXT,
+        "Total (currency)",
+    )
+    assert [slot.name for slot in flat([NUMBER, TOTAL])] == ["number", "total", "total_currency"]
+    assert ColumnType.MONEY.numeric
+
+
+def test_money_comes_with_its_rows_currency_or_with_one_for_all(ada: User) -> None:
+    assert set(source(ada, TOTAL)) == {(Decimal("3.00"), "EUR")}
+    Order.objects.update(currency="GBP")
+    assert set(source(ada, TOTAL)) == {(Decimal("3.00"), "GBP")}
+    assert set(source(ada, EUROS)) == {(Decimal("3.00"), "EUR")}
+
+
+def test_a_choice_keeps_what_is_stored_and_knows_the_words(ada: User) -> None:
+    status = Column("status", "Status", ColumnType.CHOICE, choices=Status)
+    assert set(source(ada, status)) == {("paid",)}
+    assert status.words["paid"] == "Paid"
+    assert Column("a", "A", ColumnType.CHOICE, choices=[("x", "Ex"), ("y", "Why")]).words == {"x": "Ex", "y": "Why"}
+    assert Column("a", "A", ColumnType.CHOICE).words == {}
+
+
+def test_null_is_nothing(ada: User) -> None:
+    assert set(source(ada, Column("gone", "Gone", ColumnType.NULL))) == {(None,)}
+
+
+def test_a_function_stands_beside_fields_expressions_and_paths(ada: User) -> None:
+    columns = (
+        NUMBER,
+        computed(lambda row: f"{row.number}/{row.quantity}"),
+        Column("whom", "Whom", source="owner__username"),
+        Column("both", "Both", source=Concat("number", Value("-"), "currency")),
+        TOTAL,
+    )
+    rows = list(source(ada, *columns))
+    assert [row[1] for row in rows] == [f"{row[0]}/2" for row in rows]
+    assert {row[2:] for row in rows} == {("ada", f"{rows[0][0]}-EUR", Decimal("3.00"), "EUR")} | {
+        ("ada", f"{row[0]}-EUR", Decimal("3.00"), "EUR") for row in rows
+    }
+    assert source(ada, *columns).copying() is None
+
+
+def test_functions_read_page_after_page(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exports.datasets.source.CHUNK", 2)
+    told: list[int] = []
+    rows = source(ada, computed(lambda row: row.pk))
+    rows.each = told.append
+    assert [len(batch) for batch in rows._pages(2)] == [2, 1]
+    assert [row for (row,) in rows] == list(Order.objects.order_by("pk").values_list("pk", flat=True))
+    assert told[-1] == rows.read == 3
+
+
+def test_a_function_that_raises_is_named_by_row_and_column(ada: User) -> None:
+    key = Order.objects.order_by("pk").values_list("pk", flat=True)[1]
+
+    def picky(row: Order) -> int:
+        return 1 // (row.pk - key)
+
+    with pytest.raises(DatasetFailed, match=rf"“Computed” could not be computed for the row {key}\.") as raised:
+        list(source(ada, computed(picky)))
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert "ZeroDivision" not in raised.value.message
+
+
+def test_a_function_may_raise_an_error_of_its_own(ada: User) -> None:
+    def forbidden(row: Order) -> None:
+        raise NoPermission
+
+    with pytest.raises(NoPermission):
+        list(source(ada, computed(forbidden)))
+
+
+def test_a_query_that_raises_is_the_datasets_fault(ada: User) -> None:
+    with pytest.raises(ExportError) as raised:
+        list(source(ada, Column("nonsense", "Nonsense")))
+    assert raised.value.code == "dataset_failed"
+
+
+def test_the_head_comes_again(ada: User) -> None:
+    rows = source(ada, NUMBER)
+    assert len(rows.head(2)) == 2
+    assert (rows.read, len(list(rows)), rows.read) == (0, 3, 3)

@@ -1,5 +1,6 @@
 """System checks: what would go wrong in silence later is refused at the start, with the mend."""
 
+import re
 from typing import Any
 
 from celery import current_app
@@ -56,9 +57,18 @@ def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_datasets(**_: Any) -> list[CheckMessage]:
-    """Each dataset names columns, each once."""
+    """Each dataset names columns, each once, and has a key that stands in a list of keys."""
     faults: list[CheckMessage] = []
     for dataset in datasets:
+        if not re.fullmatch(r"[\w.-]+", dataset.key):
+            faults.append(
+                Error(
+                    f"The dataset key {dataset.key!r} has other characters than letters, digits, _, - and dots.",
+                    hint="Keys stand in addresses, in file names, and with commas between them.",
+                    obj=type(dataset),
+                    id="exports.E005",
+                )
+            )
         names = [column.name for column in dataset.columns]
         if not names or len(names) != len(set(names)):
             faults.append(

@@ -66,8 +66,14 @@ class TwoOfOneName(Errands):
     columns = (Column("id", "Number"), Column("id", "Number again"))
 
 
-@pytest.mark.parametrize("kind", [NoColumns, TwoOfOneName])
-def test_a_dataset_without_sound_columns_is_named(kind: type[Errands]) -> None:
+class TwoInOne(Errands):
+    key = "two,in-one"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(NoColumns, "exports.E004"), (TwoOfOneName, "exports.E004"), (TwoInOne, "exports.E005")]
+)
+def test_an_unsound_dataset_is_named(kind: type[Errands], code: str) -> None:
     with registered(kind):
         (fault,) = check_datasets()
-    assert (fault.id, kind.key in fault.msg) == ("exports.E004", True)
+    assert (fault.id, kind.key in fault.msg) == (code, True)

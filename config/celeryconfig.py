@@ -6,8 +6,7 @@ Celery reads this module when it first needs a setting, which is after Django ha
 
 from django.conf import settings
 
-HIGH, BULK = "high", "bulk"
-"""Queue names: `high` for what is short (notifications, planning, schedules, the sweep), `bulk` for rendering."""
+from config.queues import BULK, HIGH
 
 SOFT_LIMIT, HARD_LIMIT = 240, 300
 """Seconds a task may run: at the first it is told, at the second its process is killed."""
@@ -28,7 +27,7 @@ enable_utc = True
 accept_content = ["json"]
 task_serializer = "json"
 task_compression = "gzip"
-# -- queues: by name, so that adding a task to an app edits nothing here unless it renders.
+# -- queues: by name, so that adding a task to an app edits nothing here unless it renders what may be big.
 task_default_queue = HIGH
 task_routes = {"exports.tasks.render_part": {"queue": BULK}, "exports.tasks.assemble_export": {"queue": BULK}}
 # -- time limits on every task.

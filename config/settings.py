@@ -8,6 +8,7 @@ import django_stubs_ext
 
 from config import environment
 from config.environment import BASE_DIR
+from config.queues import WINDOW
 
 django_stubs_ext.monkeypatch()
 
@@ -176,6 +177,7 @@ EXPORTS: dict[str, Any] = {
     "SCRATCH_DIR": VAR_DIR / "scratch",
     "USER_TIME_ZONE": "exports.demo.people.time_zone" if DEMO else None,
     "SITE_URL": SITE_URL,
+    "WINDOW": WINDOW,
 }
 NOTIFICATIONS: dict[str, Any] = {"SITE_URL": SITE_URL}
 

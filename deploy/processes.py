@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from config.queues import BULK, CONCURRENCY
 from deploy.redis_server import RedisServer
 from deploy.steps import ROOT
 
 LOOPBACK = "127.0.0.1"
-CONCURRENCY = {"high": 2, "bulk": 2}
-"""Queue -> child processes of its worker."""
+NICE = {BULK: ["nice", "-n", "5"]}
+"""Queue -> what stands before its worker's command: rendering takes what clicks and small exports leave."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def worker(queue: str, var_dir: Path, port: int) -> Program:
         "--without-gossip",
         "--without-mingle",
     ]  # events for the dashboard, no talk between the two workers
-    return Program(f"worker-{queue}", [*_celery("worker"), *options, *quiet], stop_seconds=15)
+    return Program(f"worker-{queue}", [*NICE.get(queue, []), *_celery("worker"), *options, *quiet], stop_seconds=15)
 
 
 def beat() -> Program:

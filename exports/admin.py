@@ -14,12 +14,15 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from durable.models import Work
 from durable.publish import publish_on_commit
 from exports.conf import export_settings
+from exports.datasets import datasets
 from exports.errors import ExportError
+from exports.formats import formats
+from exports.lists import Bounded, error_codes, known, search
 from exports.models import Download, Export, Part, Slot, UsageReport
 from exports.requests import cancel_export, expire_export, retry_export
 
@@ -83,18 +86,26 @@ class PartInline(ReadOnly, WorkColumns, admin.TabularInline[Part, Export]):
 
 
 @admin.register(Export)
-class ExportAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Export]):
+class ExportAdmin(ReadOnly, WorkColumns, Bounded):
     list_display = (
         "uuid", "owner", "dataset", "format", "state", "rows", "bytes",
         "requested_at", "finished_at", "expires_at", "attempts", "worked", "error_code",
     )  # fmt: skip
-    list_filter = ("state", "format", "dataset", SlowFilter, "error_code", "requested_at")
-    search_fields = ("uuid__startswith", "owner__username", "owner__email", "filename", "sha256")
+    list_filter = (
+        "state", ("format", known(lambda: (kind.key for kind in formats))),
+        ("dataset", known(lambda: (dataset.key for dataset in datasets))),
+        SlowFilter, ("error_code", known(error_codes)), "requested_at",
+    )  # fmt: skip
+    search_fields = ("uuid", "owner")
+    search_help_text = gettext_lazy("The beginning of an export's id, or a part of its owner's name or address")
     list_select_related = ("owner",)
-    date_hierarchy = "requested_at"
     inlines = (PartInline,)
     actions = ("retry", "cancel", "expire_now")
-    show_full_result_count = False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Export], search_term: str
+    ) -> tuple[QuerySet[Export], bool]:
+        return (search(queryset, search_term.strip()) if search_term.strip() else queryset), False
 
     @admin.display(description=_("size"), ordering="size")
     def bytes(self, obj: Export) -> str:
@@ -134,15 +145,20 @@ def _each(
 
 
 @admin.register(Part)
-class PartAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Part]):
+class PartAdmin(ReadOnly, WorkColumns, Bounded):
     list_display = (
         "export", "index", "owner", "state", "rows", "rows_done", "attempts", "worked",
         "leased_by", "lease_until", "next_attempt_at", "error_code",
     )  # fmt: skip
-    list_filter = ("state", SlowFilter, "error_code")
-    search_fields = ("export__uuid__startswith", "owner__username")
+    list_filter = ("state", SlowFilter, ("error_code", known(error_codes)))
+    search_fields = ("export", "owner")
+    search_help_text = ExportAdmin.search_help_text
     list_select_related = ("export", "owner")
-    show_full_result_count = False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Part], search_term: str
+    ) -> tuple[QuerySet[Part], bool]:
+        return (search(queryset, search_term.strip(), export="export__") if search_term.strip() else queryset), False
 
     def has_delete_permission(self, request: HttpRequest, obj: Part | None = None) -> bool:
         """With its export or owner, but not alone: the export would be put together without the part's rows."""
@@ -152,7 +168,7 @@ class PartAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Part]):
 
 
 @admin.register(Download)
-class DownloadAdmin(ReadOnly, admin.ModelAdmin[Download]):
+class DownloadAdmin(ReadOnly, Bounded):
     list_display = ("export", "user", "started_at", "finished_at")
     list_filter = ("started_at",)
     search_fields = ("export__uuid__startswith", "user__username")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 
 from exports.downloads import Gone, NotReady
 from exports.errors import BadRequest, ExportError, NoPermission, TooMany, WrongState
 from exports.models import Export
+from exports.states import State
 
 logger = logging.getLogger(__name__)
 PER_PAGE = 20
@@ -49,4 +52,32 @@ def own_export(request: HttpRequest, uuid: UUID) -> Export:
 def page_of_exports(request: HttpRequest) -> Page[Export]:
     """The page of the asker's exports that `?page=` names, newest first; a wrong number gives the nearest page."""
     mine = Export.objects.of(signed_in_user(request).pk).recent_first()
-    return Paginator(mine, PER_PAGE).get_page(request.GET.get("page"))
+    page: Page[Any] = Paginator(mine.values_list("pk", flat=True), PER_PAGE).get_page(request.GET.get("page"))
+    # What stands before a deep page is passed over in the index; the rows themselves are read for the page alone.
+    page.object_list = list(mine.filter(pk__in=list(page.object_list)).prefetch_related("volumes"))
+    return page
+
+
+class File(NamedTuple):
+    """One of the finished files of an export: a bundle that is split has several."""
+
+    filename: str
+    size: int | None
+    sha256: str
+    download_url: str
+
+
+def files_of(export: Export) -> list[File]:
+    """The files that can be fetched now, in their order; none unless the export is ready."""
+    if export.state != State.READY:
+        return []
+    first = File(export.filename, export.size, export.sha256, reverse("exports:download", args=[export.uuid]))
+    return [first] + [
+        File(
+            volume.filename,
+            volume.size,
+            volume.sha256,
+            reverse("exports:download-volume", args=[export.uuid, volume.index]),
+        )
+        for volume in export.volumes.all()
+    ]

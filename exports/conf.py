@@ -29,8 +29,11 @@ class ExportSettings:
     """Seconds of work that a part is planned to be, by what this site has measured."""
     rows_per_part: int | None = None
     """Rows of one part, whatever it takes; None plans by `part_seconds`."""
-    window: int = 6
-    """Parts in flight over all owners: twice what the workers can do at once, so that none of them idles."""
+    window: int = 3
+    """Parts in flight over all owners: one more than the workers can do at once, so that none of them idles and a part
+    of somebody else waits for one to end, not for several. Small exports have a second window of the same size."""
+    small_rows: int = 1_000
+    """An export of no more rows is small: it is rendered and joined by the worker of all that is short."""
     max_open_per_user: int = 10
     max_per_hour: int = 60
     max_attempts: int = 5

@@ -2,12 +2,16 @@
 
 The broker holds only the few parts that workers are about to do; the backlog stays in the database. The next part
 published is the one whose owner has the fewest in flight, then the oldest; so a huge export never stands in front of
-a small one of somebody else, and losing the broker costs one window.
+a small one of somebody else, and losing the broker costs one window. Small exports have a window of their own, and
+another worker: they do not wait until a big part ends.
 """
 
+from collections import Counter
+from typing import NamedTuple
+
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, Window
-from django.db.models.functions import Now, RowNumber
+from django.db.models import Exists, F, OuterRef, Subquery
+from django.db.models.functions import Now
 
 from durable.publish import publish_on_commit
 from exports.conf import export_settings
@@ -22,27 +26,57 @@ BATCH = 100
 
 
 def fill_window() -> int:
-    """Publish the fairest waiting parts until the window is full. Returns how many."""
+    """Publish the fairest waiting parts until both windows are full. Returns how many."""
     with transaction.atomic():
         _wait_for_turn()
-        free = export_settings().window - Part.objects.in_flight().count()
-        chosen = _not_being_changed(fairest(free)) if free > 0 else []
+        window = export_settings().window
+        chosen = _not_being_changed(fairest(window, small=True) + fairest(window))
         Part.objects.filter(pk__in=[part.pk for part in chosen]).update(published_at=Now())
         publish_on_commit(chosen)
     return len(chosen)
 
 
-def fairest(count: int) -> list[Part]:
-    """The next `count` parts in fair order: each owner's n-th part stands behind every other owner's parts below n.
+def fairest(window: int, *, small: bool = False) -> list[Part]:
+    """The waiting parts that fill a window of so many, of small exports or of the others, in fair order.
 
-    A part in flight counts as one of its owner's turns already taken.
+    Each owner's n-th part stands behind every other owner's parts below n, and a part in flight counts as one of its
+    owner's turns already taken; where owners are equal, the older export is first. However long the backlog: it is
+    asked of the exports that are rendering, never part by part.
     """
-    busy = dict(Part.objects.in_flight().order_by().values_list("owner").annotate(Count("pk")))
-    turn = Window(RowNumber(), partition_by=F("owner"), order_by=[F("export").asc(), F("index").asc()])
-    waiting = Part.objects.waiting().annotate(turn=turn).filter(turn__lte=count).values_list("turn", "owner", "pk")
-    queue = sorted((turn + busy.get(owner, 0), pk) for turn, owner, pk in waiting)
-    chosen = Part.objects.in_bulk([pk for _, pk in queue[:count]])
-    return [chosen[pk] for _, pk in queue[:count]]
+    turns = _in_flight(small)
+    chosen: list[int] = []
+    while turns.total() < window and (head := _head(small, turns, chosen)):
+        chosen.append(head.part)
+        turns[head.owner] += 1
+    found = Part.objects.select_related("export").in_bulk(chosen)
+    return [found[pk] for pk in chosen]
+
+
+def _in_flight(small: bool) -> Counter[int]:
+    """Owner -> how many of their parts are in flight. No join: with old statistics that could read whole tables."""
+    held = list(Part.objects.in_flight().order_by().values_list("export", "owner"))
+    little = set(Export.objects.small().filter(pk__in=[export for export, _ in held]).values_list("pk", flat=True))
+    return Counter(owner for export, owner in held if (export in little) == small)
+
+
+class Head(NamedTuple):
+    """The part that its owner's next turn takes."""
+
+    export: int
+    owner: int
+    part: int
+
+
+def _head(small: bool, turns: Counter[int], chosen: list[int]) -> Head | None:
+    """The next part: of an owner without a turn yet, else of the one with the fewest."""
+    exports = Export.objects.rendering()
+    waiting = Part.objects.waiting().filter(export=OuterRef("pk")).exclude(pk__in=chosen).order_by("index")
+    first = (exports.small() if small else exports.big()).annotate(part=Subquery(waiting.values("pk")[:1]))
+    heads = first.filter(part__isnull=False).order_by("pk").values_list("pk", "owner", "part")
+    if idle := heads.exclude(owner__in=turns).first():
+        return Head(*idle)
+    busy = [Head(*head) for head in heads.filter(owner__in=turns)]
+    return min(busy, key=lambda head: (turns[head.owner], head.export), default=None)
 
 
 def _not_being_changed(chosen: list[Part]) -> list[Part]:
@@ -59,7 +93,7 @@ def finish_rendering(export_pk: int) -> bool:
     """Fan in, by query under a lock on the export's row: with no part left undone, assembling is due. True if so."""
     with transaction.atomic():
         export = Export.objects.select_for_update(no_key=True).filter(pk=export_pk, state=State.RENDERING).first()
-        if export is None or export.parts.unfinished().exists():
+        if export is None or export.parts.open().exists() or export.parts.unfinished().exists():
             return False
         Export.objects.filter(pk=export_pk).move(
             State.ASSEMBLING,
@@ -74,8 +108,8 @@ def finish_rendering(export_pk: int) -> bool:
 
 def finish_all_rendering() -> int:
     """The sweep's half of the fan-in: exports whose last part is done and whose worker died before saying so."""
-    undone = Part.objects.unfinished().filter(export=OuterRef("pk"))
-    stuck = Export.objects.filter(~Exists(undone), state=State.RENDERING).values_list("pk", flat=True)[:BATCH]
+    undone = Part.objects.open().filter(export=OuterRef("pk"))
+    stuck = Export.objects.rendering().filter(~Exists(undone)).values_list("pk", flat=True)[:BATCH]
     return sum(finish_rendering(pk) for pk in list(stuck))
 
 

@@ -19,7 +19,17 @@ def render_part(part_pk: int) -> None:
 
 
 @shared_task
+def render_small_part(part_pk: int) -> None:
+    pipeline.render(part_pk)
+
+
+@shared_task
 def assemble_export(export_pk: int) -> None:
+    pipeline.assemble(export_pk)
+
+
+@shared_task
+def assemble_small_export(export_pk: int) -> None:
     pipeline.assemble(export_pk)
 
 

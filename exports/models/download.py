@@ -15,7 +15,7 @@ from exports.models.export import Export
 class Download(models.Model):
     """One time that an owner fetched an artifact; `finished_at` is set when the whole file went out."""
 
-    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="downloads")
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="downloads", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     volume = models.PositiveIntegerField(default=1, help_text=_("Which of the export's files."))
     started_at = models.DateTimeField(db_default=Now())

@@ -72,7 +72,9 @@ class Export(Work):
     """One request of one owner, for one dataset or a bundle of several, and the file that comes of it."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports", db_index=False
+    )
     dataset = models.CharField(max_length=255, help_text=_("Its key; a bundle's, with commas between."))
     format = models.CharField(max_length=20)
     fields = models.JSONField(default=list, blank=True, help_text=_("Column names in order; empty means all of them."))

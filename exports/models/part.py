@@ -40,7 +40,8 @@ class PartQuerySet(WorkQuerySet["Part"]):
 class Part(Work):
     """A range of keys of one export's dataset; `first_key` is empty when the export has no rows."""
 
-    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts")
+    # Its index comes with the constraint below.
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts", db_index=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     index = models.PositiveIntegerField()
     content = models.PositiveSmallIntegerField(default=0, help_text=_("Which of the export's files it is a part of."))

@@ -54,7 +54,7 @@ def test_flower_shows_workers_and_tasks(shared_stack: Stack, flower: str) -> Non
 
     person = shared_stack.signed_in("small@example.com")
     person.await_end(person.export(format="csv", period="last-12-months"))
-    named = {"exports.tasks.plan_export", "exports.tasks.render_part", "exports.tasks.assemble_export"}
+    named = {f"exports.tasks.{name}" for name in ("plan_export", "render_small_part", "assemble_small_export")}
     wait_until(
         lambda: named <= {task["name"] for task in ask(f"{flower}/api/tasks").values()}, what="the tasks in Flower"
     )

@@ -14,6 +14,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from exports import lists
+from exports.datasets import datasets
+from exports.formats import formats
 from exports.models import Download, Export, Part, Slot, UsageReport
 from exports.requests import cancel_export
 from notifications.api import notify
@@ -87,6 +90,34 @@ def test_an_export_is_found_by_the_start_of_its_id(staff: Client, rows: list[Exp
     for text in (str(rows[0].uuid)[:8], str(rows[0].uuid)):
         found = staff.get(url(Export, "changelist"), {"q": text}).context["cl"].queryset
         assert list(found) == [rows[0]]
+
+
+def test_an_export_is_found_by_its_owner_and_by_nothing_that_it_has_not(staff: Client, rows: list[Export]) -> None:
+    for text, count in (("ada@example", len(rows)), ("  ada  ", len(rows)), ("nobody", 0), ("%", 0), ("f" * 40, 0)):
+        assert staff.get(url(Export, "changelist"), {"q": text}).context["cl"].queryset.count() == count
+        assert staff.get(url(Part, "changelist"), {"q": text}).context["cl"].queryset.count() == count
+    assert list(staff.get(url(Part, "changelist"), {"q": str(rows[1].uuid)}).context["cl"].queryset) == [
+        rows[1].parts.get()
+    ]
+
+
+def test_a_long_list_says_that_there_is_more(
+    staff: Client, rows: list[Export], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "There are more" not in staff.get(url(Export, "changelist")).content.decode()
+    monkeypatch.setattr(lists, "MOST", 3)
+    page = staff.get(url(Export, "changelist"))
+    assert page.context["cl"].result_count == 3
+    assert "There are more: 3 are listed and counted." in page.content.decode()
+
+
+def test_the_filters_offer_what_there_can_be(staff: Client) -> None:
+    """Without a look at what there is: that would be the whole table."""
+    filters = staff.get(url(Export, "changelist")).context["cl"].filter_specs
+    offered = {spec.title: list(getattr(spec, "lookup_choices", ())) for spec in filters}
+    assert offered["format"] == sorted(kind.key for kind in formats)
+    assert offered["dataset"] == sorted(dataset.key for dataset in datasets)
+    assert {"dataset_failed", "worker_died", "too_slow"} <= set(offered["error code"])
 
 
 # --- slow -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from durable.models import Work
 from exports import dispatch, pipeline
+from exports.conf import export_settings
 from exports.datasets import Source
 from exports.errors import WrongState
 from exports.models import Export, Part
@@ -129,6 +130,57 @@ def test_parts_in_flight_are_turns_taken(ada: User, bob: User) -> None:
 def test_an_owners_exports_come_in_their_order(ada: User) -> None:
     first, second = waiting(ada, 3), waiting(ada, 3)
     assert fill() == keys(*first, second[0])
+
+
+def test_where_owners_are_equal_the_older_export_is_first(ada: User, bob: User) -> None:
+    """By the moment of the request, not by the moment at which the parts were planned."""
+    first, second = export_in("rendering", bob), export_in("rendering", ada)
+    hers, his = part_in("waiting", second), part_in("waiting", first)
+    assert fill() == keys(his, hers)
+
+
+def test_the_parts_of_an_export_that_waits_for_its_plan_wait_too(ada: User) -> None:
+    """A retried one: planning comes first, and fills the window itself."""
+    part_in("waiting", export_in("queued", ada))
+    assert fill() == []
+
+
+# --- small exports --------------------------------------------------------------------------------------------------
+
+
+def waiting_small(owner: User, count: int) -> list[Part]:
+    export = export_in("rendering", owner, rows=export_settings().small_rows)
+    return [part_in("waiting", export, index) for index in range(count)]
+
+
+def fill_small() -> list[int]:
+    fill()
+    return hints.pks_of("exports.tasks.render_small_part")
+
+
+def test_a_small_export_does_not_wait_for_a_place_among_the_big_parts(ada: User, bob: User) -> None:
+    waiting(ada, 9)
+    fill()
+    his = waiting_small(bob, 1)
+    assert fill_small() == keys(*his)
+
+
+def test_nor_does_a_small_one_of_the_same_owner(ada: User) -> None:
+    waiting(ada, 9)
+    small = waiting_small(ada, 1)
+    assert fill_small() == keys(*small)
+
+
+def test_small_exports_have_a_window_too_and_share_it_as_fairly(ada: User, bob: User) -> None:
+    hers = waiting_small(ada, 9)
+    his = waiting_small(bob, 1)
+    assert fill_small() == keys(hers[0], his[0], hers[1], hers[2])
+    big = waiting(ada, 9)
+    assert fill() == keys(*big[:4]), "small parts in flight take no place among the big ones"
+    assert fill_small() == []
+
+
+# --- any backlog ----------------------------------------------------------------------------------------------------
 
 
 @given(counts=lists(integers(0, 6), min_size=1, max_size=5), window=integers(1, 8))

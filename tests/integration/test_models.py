@@ -14,6 +14,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import CheckConstraint
 
 from durable.models import Work
+from exports.conf import export_settings
 from exports.demo.models import Invoice
 from exports.models import Export, Part, Slot, UsageReport
 from exports.states import PartState, State
@@ -217,9 +218,12 @@ def test_rows_say_what_they_are(ada: User) -> None:
 
 
 def test_each_row_names_the_task_of_its_next_step(ada: User) -> None:
-    for state, task in ((State.QUEUED, "plan_export"), (State.ASSEMBLING, "assemble_export")):
-        assert export_in(state, ada).hint() == f"exports.tasks.{task}"
-    assert Part().hint() == "exports.tasks.render_part"
+    small = export_settings().small_rows
+    assert export_in(State.QUEUED, ada).hint() == "exports.tasks.plan_export"
+    for rows, size in ((None, ""), (small + 1, ""), (small, "small_")):
+        export = export_in(State.ASSEMBLING, ada, rows=rows)
+        assert export.hint() == f"exports.tasks.assemble_{size}export"
+        assert Part(export=export).hint() == f"exports.tasks.render_{size}part"
     assert Slot().hint() == "exports.tasks.run_slot"
     assert UsageReport().hint() == "exports.tasks.advance_report"
 

@@ -304,7 +304,7 @@ def test_an_owner_who_is_deleted_on_the_way(ada: User) -> None:
     with registered(disturbed_by(lambda: User.objects.get(pk=ada.pk).delete())):
         export = ask(ada)
         step("plan_export", export.pk)
-        for pk in hints.pks_of("exports.tasks.render_part"):
+        for pk in hints.pks_of("exports.tasks.render_small_part"):
             step("render_part", pk)
     assert not Export.objects.exists()
     assert not Part.objects.exists()

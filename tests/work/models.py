@@ -22,3 +22,22 @@ class Errand(Work):
 
     def hint(self) -> str:
         return "tests.run_errand"
+
+
+class Specimen(models.Model):
+    """A row of anything: what a test wants to see come out of an export."""
+
+    name = models.CharField(max_length=50)
+    text = models.TextField(null=True)  # noqa: DJ001 - an export tells NULL from nothing
+    whole = models.BigIntegerField(null=True)
+    number = models.DecimalField(max_digits=40, decimal_places=10, null=True)
+    truth = models.BooleanField(null=True)
+    day = models.DateField(null=True)
+    moment = models.DateTimeField(null=True)
+    made_at = models.DateTimeField()
+
+    class Meta:
+        app_label = "work"
+
+    def __str__(self) -> str:
+        return self.name

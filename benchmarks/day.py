@@ -1,0 +1,154 @@
+"""What a site does all day, over years of use: `python -m benchmarks.day 1000000 20 2` fills a database and times it.
+
+The tests ask the same of the database's plans (`tests/integration/test_scale.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import django
+
+if __name__ == "__main__":
+    django.setup()
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.test import RequestFactory
+from django.utils import timezone
+
+from benchmarks import history
+from durable import hints, sweep
+from durable.models import Work
+from exports import dispatch, maintenance, rates
+from exports.answers import PER_PAGE, own_export, page_of_exports
+from exports.conf import export_settings
+from exports.models import Export, Part
+from exports.progress import progress_of, progress_of_many
+from exports.requests import cancel_export, expire_export, request_export
+from exports.states import State
+
+TIMES = 20
+CHOICE = "the next part, the window being full but for one"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Somebody with every tenth of all exports, and somebody with two: one is ready, one at work."""
+
+    heavy: User
+    pages: int
+    light: User
+    running: Export
+    ready: Export
+
+
+def fill(past: int, backlog: int, owners: int) -> Site:
+    """So many finished exports, and so many parts that wait, of so many owners."""
+    heavy, light = (User.objects.create_user(name) for name in ("heavy", "light"))
+    history.make_past(past, heavy)
+    history.make_backlog(backlog, owners)
+    running = _export(light, State.RENDERING, rows=5_000, fingerprint="at work")
+    Part.objects.bulk_create(Part(export=running, owner=light, index=index, rows=2_500) for index in range(2))
+    file = {"artifact": f"{running.uuid}/export-1.csv", "size": 3, "sha256": "ab" * 32, "filename": "orders.csv"}
+    now = timezone.now()
+    ready = _export(light, State.READY, rows=50, finished_at=now, expires_at=now + timedelta(days=7), **file)
+    held = [part.pk for part in dispatch.fairest(export_settings().window)]
+    Part.objects.filter(pk__in=held).update(attempt=1, published_at=Now(), lease_until=Work.moment_in(3600))
+    history.vacuum()
+    return Site(heavy, past // 10 // PER_PAGE, light, running, ready)
+
+
+def _export(owner: User, state: State, **fields: object) -> Export:
+    chosen = {"dataset": "orders", "format": "csv", "period_choice": "all", "next_attempt_at": None}
+    return Export.objects.create(owner=owner, state=state, **(chosen | fields))
+
+
+# --- what happens all day -------------------------------------------------------------------------------------------
+
+
+def click(site: Site) -> None:
+    request_export(site.light, dataset="orders", format="csv", period="last-month")
+
+
+def part(site: Site) -> None:
+    """What a worker does beside the rows: take a part, keep it, give it back, look whether the export is done."""
+    last = site.running.parts.latest("index")
+    lease = Part.objects.claim(last.pk)
+    assert lease is not None
+    lease.save(rows_done=3)
+    lease.release()
+    dispatch.finish_rendering(site.running.pk)
+
+
+def page(owner: str, number: int | None, site: Site) -> None:
+    """Page `number` of the owner's exports; None is the last one."""
+    request = _by(getattr(site, owner), page=number or site.pages)
+    progress_of_many(list(page_of_exports(request)))
+
+
+def look(site: Site) -> None:
+    progress_of(own_export(_by(site.light), site.running.uuid))
+
+
+def expire(site: Site) -> None:
+    Export.objects.filter(pk=site.ready.pk).update(expires_at=Now())
+    maintenance.expire_due()
+
+
+def _by(user: User, **asked: int) -> HttpRequest:
+    request = RequestFactory().get("/", asked)
+    request.user = user
+    return request
+
+
+ALL_DAY: dict[str, Callable[[Site], object]] = {
+    "the click": click,
+    "a part's beginning and end": part,
+    "filling the window": lambda _: dispatch.fill_window(),
+    CHOICE: lambda _: dispatch.fairest(export_settings().window + 1),
+    "what is due to be joined": lambda _: dispatch.finish_all_rendering(),
+    "the sweep": lambda _: sweep.sweep(),
+    "a measured rate": lambda _: rates.rate_of("orders", "csv"),
+    "the list of somebody with few": partial(page, "light", 1),
+    "the list of somebody with many": partial(page, "heavy", 1),
+    "its last page": partial(page, "heavy", None),
+    "an export's progress": look,
+    "cancelling": lambda site: cancel_export(site.running),
+    "taking a file away": lambda site: expire_export(site.ready),
+    "purge: what expires": expire,
+    "purge: parts left behind": lambda _: maintenance.drop_abandoned_parts(),
+    "purge: whose file is it, 20 times": lambda _: maintenance.referenced([f"nobody/{n}.csv" for n in range(20)]),
+    "purge: what is old": lambda _: maintenance.forget_old_exports(),
+    "reminders": lambda _: maintenance.remind(),
+}
+
+
+def times(past: int, backlog: int, owners: int) -> dict[str, float]:
+    """Milliseconds of each, the least of TIMES; what it changed is undone each time."""
+    with hints.muted():
+        site = fill(past, backlog, owners)
+        return {name: min(_once(what, site) for _ in range(TIMES)) for name, what in ALL_DAY.items()}
+
+
+def _once(what: Callable[[Site], object], site: Site) -> float:
+    with transaction.atomic():
+        began = time.perf_counter()
+        what(site)
+        taken = time.perf_counter() - began
+        transaction.set_rollback(True)
+    for export in (site.running, site.ready):
+        export.refresh_from_db()
+    return round(taken * 1000, 3)
+
+
+if __name__ == "__main__":
+    print(json.dumps(times(*map(int, sys.argv[1:]))))

@@ -1,0 +1,102 @@
+"""Years of use: what happens all day finds its rows by the pages of an index, however many exports have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from pytest_django import DjangoDbBlocker
+
+from benchmarks import history
+from benchmarks.day import ALL_DAY, Site, fill
+from exports import dispatch
+from exports.models import Download, Export, Part
+from tests.support.plans import Plan, planned
+
+pytestmark = pytest.mark.django_db
+
+PAST = 60_000
+"""Finished exports. At a tenth of them PostgreSQL already prefers an index where there is a good one."""
+BACKLOG, OWNERS = 20_000, 100
+PAGES = 100
+"""Pages of 8 KB that one statement may read. The exports alone fill about 1,600."""
+OPERATORS_PAGES = 6 * PAGES
+"""A list of a hundred rows looks up an owner for each, too."""
+TABLES = {model._meta.db_table for model in (Export, Part, Download)}
+OPEN_WORK = {"export_due", "export_rendering", "part_open", "part_published", "part_last_attempt", "part_file"}
+"""Indexes that hold open work alone: to read one from end to end is not to read the past."""
+
+
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite does not tell how far it reads")
+
+
+@pytest.fixture(scope="module")
+def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
+    """Years of use and a backlog, committed, as a database that is kept in order knows it."""
+    with django_db_blocker.unblock():
+        try:
+            yield fill(PAST, BACKLOG, OWNERS)
+        finally:
+            call_command("flush", verbosity=0, interactive=False)
+
+
+def costly(plans: list[Plan]) -> list[Plan]:
+    """Those that read a table, or an index that holds the past, from end to end or for a long way."""
+    return [plan for plan in plans if plan.scanned & TABLES or (plan.pages > PAGES and plan.indexes - OPEN_WORK)]
+
+
+@pytest.mark.parametrize("what", ALL_DAY.values(), ids=ALL_DAY)
+def test_what_happens_all_day_reads_no_past(site: Site, what: Callable[[Site], object]) -> None:
+    with planned() as plans:
+        what(site)
+    assert plans
+    assert not costly(plans)
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "address", ["export/", "export/?state__exact=failed", "export/?state__exact=queued", "part/", "download/"]
+)
+def test_the_operators_lists_read_no_past(admin_client: Client, site: Site, address: str) -> None:
+    """However many there are: the newest hundred, and a count that stops."""
+    with planned() as plans:
+        assert admin_client.get(f"/admin/exports/{address}").status_code == 200
+    assert not [plan.sql for plan in costly(plans) if plan.pages > OPERATORS_PAGES or plan.scanned & TABLES]
+
+
+def test_an_operator_finds_an_export_and_an_owner_by_their_indexes(admin_client: Client, site: Site) -> None:
+    for term in (str(site.running.uuid)[:8], str(site.ready.uuid), "light"):
+        with planned() as plans:
+            found = admin_client.get("/admin/exports/export/", {"q": term}).context["cl"].queryset
+            assert {site.running, site.ready} & set(found)
+        assert not [plan.sql for plan in plans if plan.scanned & TABLES]
+
+
+def test_the_plans_would_show_a_scan(site: Site) -> None:
+    with planned() as plans:
+        list(Export.objects.filter(filename="orders.csv", size=1))
+        Part.objects.filter(error_message="x").count()
+    assert [plan.scanned for plan in plans] == [{"exports_export"}, {"exports_part"}]
+    assert costly(plans) == plans
+
+
+@on_postgresql
+def test_what_is_in_flight_and_what_is_next_are_found_in_the_indexes_of_open_work(site: Site) -> None:
+    with planned() as plans:
+        dispatch.fairest(8)
+    used = set().union(*(plan.indexes for plan in plans))
+    assert {"export_rendering", "part_open", "part_published"} <= used
+
+
+@on_postgresql
+@pytest.mark.parametrize("owners", [1, 4_000])
+def test_the_choice_is_as_cheap_for_any_backlog(site: Site, owners: int) -> None:
+    history.make_backlog(BACKLOG, owners)
+    history.vacuum()
+    with planned() as plans:
+        assert len(dispatch.fairest(6)) > 0
+    assert sum(plan.pages for plan in plans) < 20 * PAGES
+    assert max(plan.pages for plan in plans) < PAGES

@@ -2,7 +2,7 @@
 #
 #   make run                    everything this machine needs, then the whole site, until Ctrl-C
 #   make run PORT=8001          on another port (BIND=0.0.0.0 lets other machines in, with ALLOWED_HOSTS=their name for it)
-#   make run ONCE=1             the same, but one export through it and the end (ONCE_FORMAT=xlsx, ONCE_PERIOD=last-month)
+#   make run ONCE=1             the same, but one export through it and the end (ONCE_FORMAT=csv, ONCE_PERIOD=last-month)
 #   make test                   checks and tests
 
 PYTHON ?= python3
@@ -35,7 +35,7 @@ test: setup-dev check  ## run the checks and all the tests, those of the databas
 	@$(BIN)/python -m coverage report
 	@CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest tests/unit tests/contracts tests/integration
 
-bench: setup-dev  ## measure, and write docs/benchmarks.md (ONLY=formats or ONLY=click for one half)
+bench: setup-dev  ## measure, and write docs/benchmarks.md with its plots (ONLY=csv-1m for one line of the table)
 	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))
 
 check: setup-dev  ## lint, format, types, layers, migrations

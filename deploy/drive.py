@@ -27,7 +27,7 @@ class Wish:
     """What to export, by the values of the form's fields."""
 
     dataset: str = "orders"
-    format: str = "csv"
+    format: str = "pdf"
     period: str = "ytd"
     user: str = ENTERPRISE
     seconds: float = 180

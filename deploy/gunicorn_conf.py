@@ -10,12 +10,22 @@ worker_class = "gthread"  # a slow reader of a download holds a thread, not a pr
 threads = 8
 timeout = 60
 graceful_timeout = 10
+limit_request_line = 8190  # a link or an estimate may name hundreds of fields
 control_socket_disable = True  # it would stand in the home folder, shared by every gunicorn there
 _memory = Path("/dev/shm")  # noqa: S108  gunicorn makes its own private file in it
 worker_tmp_dir = str(_memory) if _memory.is_dir() else None  # a heartbeat on a busy disk can stall a worker
 
 access_log_format = "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
-ROUTINE = ("/healthz", "/readyz", "/progress/", "/notifications/bell/", "/static/")
+ROUTINE = (
+    "/healthz",
+    "/readyz",
+    "/progress/",
+    "/exports/rows/",
+    "/exports/fields/",
+    "/exports/estimate/",
+    "/notifications/bell/",
+    "/static/",
+)
 """Paths that browsers and probes ask for again and again: logged only when they fail."""
 
 

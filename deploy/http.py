@@ -16,6 +16,8 @@ from typing import IO, Any
 from deploy.steps import Fault, first_line
 
 CHUNK = 1 << 20
+Sent = Mapping[str, str | list[str]]
+"""A form's fields: a list where a name has several values."""
 VOID = ("br", "hr", "img", "input", "link", "meta", "wbr")
 """Elements that have no end tag."""
 
@@ -26,7 +28,8 @@ class Form:
 
     action: str
     method: str
-    fields: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str | list[str]] = field(default_factory=dict)
+    """A list where several boxes of one name are ticked."""
 
 
 class _Page(HTMLParser):
@@ -56,7 +59,9 @@ class _Page(HTMLParser):
         elif tag == "option" and self._select and (self._select not in fields or "selected" in given):
             fields[self._select] = given.get("value", "")
         elif tag == "input" and name and _is_sent(given):
-            fields[name] = given.get("value", "")
+            value, before = given.get("value", ""), fields.get(name)
+            ticks = given.get("type") == "checkbox" and before is not None
+            fields[name] = [*([before] if isinstance(before, str) else before or []), value] if ticks else value
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -135,10 +140,10 @@ class Browser:
         # Never through a proxy: the site is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), jar, _Stay)
 
-    def open(self, path: str, data: Mapping[str, str] | None = None) -> IO[bytes]:
+    def open(self, path: str, data: Sent | None = None) -> IO[bytes]:
         """The open answer, whatever its status; a `data` mapping makes it a form's POST."""
         url = urllib.parse.urljoin(self.base_url, path)
-        body = None if data is None else urllib.parse.urlencode(data).encode()
+        body = None if data is None else urllib.parse.urlencode(data, doseq=True).encode()
         request = urllib.request.Request(url, body, self.headers)  # noqa: S310  of our own base_url
         try:
             answer: IO[bytes] = self._opener.open(request, timeout=self.seconds)
@@ -148,7 +153,7 @@ class Browser:
         except (OSError, http.client.HTTPException) as error:
             raise Fault(f"{url} cannot be reached: {first_line(error)}.") from error
 
-    def request(self, path: str, data: Mapping[str, str] | None = None) -> Answer:
+    def request(self, path: str, data: Sent | None = None) -> Answer:
         """The whole answer. Raises Fault when it breaks off."""
         with self.open(path, data) as answer:
             given: Any = answer
@@ -160,5 +165,5 @@ class Browser:
     def get(self, path: str) -> Answer:
         return self.request(path)
 
-    def post(self, path: str, data: Mapping[str, str]) -> Answer:
+    def post(self, path: str, data: Sent) -> Answer:
         return self.request(path, data)

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, QueryDict
 from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import reverse
 from django.utils.decorators import decorator_from_middleware
@@ -17,10 +17,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from exports.answers import own_export, page_of_exports, signed_in_user, status_of
+from exports.answers import files_of, own_export, page_of_exports, signed_in_user, status_of
 from exports.downloads import Gone
 from exports.errors import BadPeriod, BadRequest, ExportError, NotRecorded, TooMany
-from exports.forms import NAMES, ExportForm
+from exports.estimates import estimate_request
+from exports.forms import LISTS, NAMES, OPTION, ExportForm
 from exports.models import Export
 from exports.periods import PeriodChoice
 from exports.progress import Progress, progress_of, progress_of_many
@@ -34,11 +35,11 @@ RETRY_AFTER = {TooMany: 60, NotRecorded: 60}
 
 
 class BadBody(Exception):
-    """The body cannot be read as a request: 400."""
+    """The body cannot be read as a request."""
 
-    def __init__(self, code: str, message: str, field: str | None = None) -> None:
+    def __init__(self, code: str, message: str, field: str | None = None, status: int = 400) -> None:
         super().__init__(message)
-        self.code, self.message, self.field = code, message, field
+        self.code, self.message, self.field, self.status = code, message, field, status
 
 
 def refusal(status: int, code: str, message: str, field: str | None = None) -> JsonResponse:
@@ -88,7 +89,7 @@ def _say_errors(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> 
     try:
         return view(request, *args, **kwargs)
     except BadBody as error:
-        return refusal(400, error.code, error.message, error.field)
+        return refusal(error.status, error.code, error.message, error.field)
     except Http404:
         return refusal(404, "not_found", _("There is no such export."))
     except ExportError as error:
@@ -114,15 +115,28 @@ def export_collection(request: HttpRequest) -> HttpResponse:
 
 
 def _request(request: HttpRequest) -> HttpResponse:
-    form = ExportForm(_with_period(_body(request)))
-    if not form.is_valid():
-        field, faults = next(iter(form.errors.items()))
-        return refusal(422, "bad_request", str(faults[0]), field)
-    requested = request_export(signed_in_user(request), **form.cleaned_data)
+    requested = request_export(signed_in_user(request), **_asked(_body(request)))
     export = requested.export
     answer = JsonResponse(as_json(export, progress_of(export)) | {"existing": requested.existing}, status=202)
     answer["Location"] = reverse("exports:api-detail", args=[export.uuid])
     return answer
+
+
+@endpoint("GET", "HEAD")
+def export_estimate(request: HttpRequest) -> HttpResponse:
+    """What a request would come to; it takes the same as one, in the query."""
+    found = estimate_request(signed_in_user(request), **_asked(_form(request.GET)))
+    rows = found.rows
+    told = {
+        "rows": rows.number if rows else None,
+        "rows_are": rows.certainty.value if rows else None,
+        "size": found.size,
+        "seconds": _seconds(found.seconds),
+        "starts_in": _seconds(found.starts_in),
+        "ahead": found.ahead,
+        "measured": found.measured,
+    }
+    return JsonResponse(told)
 
 
 @endpoint("GET", "HEAD")
@@ -156,16 +170,33 @@ def _act(export: Export, action: Callable[[Export], None]) -> HttpResponse:
 # --- what goes in ---------------------------------------------------------------------------------------------------
 
 
+def _asked(sent: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `request_export` for what was sent. Raises BadBody, and BadPeriod."""
+    form = ExportForm(_with_period(sent))
+    if not form.is_valid():
+        field, faults = next(iter(form.errors.items()))
+        raise BadBody("bad_request", str(faults[0]), field, status=422)
+    return form.asked
+
+
 def _body(request: HttpRequest) -> dict[str, Any]:
     """What was sent, by name. Raises BadBody."""
     if request.content_type in FORM_TYPES:
-        sent: dict[str, Any] = {name: request.POST[name] for name in request.POST if name != "csrfmiddlewaretoken"}
-        if "fields" in sent:
-            sent["fields"] = request.POST.getlist("fields")
-    elif request.content_type == "application/json":
-        sent = _json(request)
-    else:
-        raise BadBody("bad_content_type", _("Send the request as application/json, or as a form."))
+        return _form(request.POST)
+    if request.content_type == "application/json":
+        return _known(_json(request))
+    raise BadBody("bad_content_type", _("Send the request as application/json, or as a form."))
+
+
+def _form(sent: QueryDict) -> dict[str, Any]:
+    """A form's fields or a query's: lists by repeating the name, and each of the `options` as option-<name>."""
+    options = {name.removeprefix(OPTION): sent[name] for name in sent if name.startswith(OPTION)}
+    plain = [name for name in sent if name != "csrfmiddlewaretoken" and not name.startswith(OPTION)]
+    data = {name: sent.getlist(name) if name in LISTS else sent[name] for name in plain}
+    return _known(data | ({"options": options} if options else {}))
+
+
+def _known(sent: dict[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(sent) - set(NAMES)):
         words = _("The request has no key %(unknown)s. It takes: %(known)s.")
         raise BadBody("unknown_key", words % {"unknown": ", ".join(unknown), "known": ", ".join(NAMES)}, unknown[0])
@@ -181,7 +212,7 @@ def _json(request: HttpRequest) -> dict[str, Any]:
         raise BadBody("bad_json", _("The body is not JSON: %s.") % error) from None
     if not isinstance(sent, dict):
         raise BadBody("bad_json", _('The body must be one JSON object, as {"dataset": "orders", "format": "csv"}.'))
-    for name in set(NAMES) - {"fields"}:
+    for name in set(NAMES) - {*LISTS, "options"}:
         if not isinstance(sent.get(name), str | None):
             raise BadBody("bad_value", _("%s must be a string.") % name, name)
     return sent
@@ -200,14 +231,20 @@ def _with_period(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_json(export: Export, progress: Progress) -> dict[str, Any]:
-    """One export, for programs. Moments are ISO 8601 in UTC; `progress` is 0 to 1, null before the rows are counted."""
+    """One export, for programs. Moments are ISO 8601 in UTC; `progress` is 0 to 1, null before the rows are counted.
+
+    `fields` is null for all of them. Times are seconds, null when they cannot be told.
+    """
     ready = export.state == State.READY
     return {
         "id": export.uuid,
         "state": export.state,
         "dataset": export.dataset,
+        "datasets": export.datasets,
         "format": export.format,
-        "fields": export.fields,
+        "inside": export.inside,
+        "fields": export.fields or None,
+        "options": export.options,
         "period": export.period_choice,
         "period_start": export.period_start,
         "period_end": export.period_end,
@@ -219,11 +256,20 @@ def as_json(export: Export, progress: Progress) -> dict[str, Any]:
         "rows_done": progress.rows_done,
         "rows_total": progress.rows_total,
         "progress": progress.share,
+        "ahead": progress.ahead,
+        "starts_in": _seconds(progress.starts_in),
+        "seconds_left": _seconds(progress.seconds_left),
         "size": export.size,
         "sha256": export.sha256 or None,
         "pages": export.pages,
         "filename": export.filename or None,
         "url": export.get_absolute_url(),
         "download_url": reverse("exports:download", args=[export.uuid]) if ready else None,
+        "files": [file._asdict() for file in files_of(export)],
         "error": {"code": export.error_code, "message": export.error_message} if export.error_code else None,
     }
+
+
+def _seconds(seconds: float | None) -> float | None:
+    """To a tenth, and never as none at all while something is left."""
+    return None if seconds is None else max(round(seconds, 1), 0.1) if seconds else 0.0

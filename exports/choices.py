@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
 from exports.datasets import datasets
-from exports.errors import BadOption, UnknownDataset, UnknownField, UnknownFormat
-from exports.formats import Format, Kind, formats, writer
+from exports.errors import BadOption, NoField, NothingInside, UnknownDataset, UnknownField, UnknownFormat
+from exports.formats import Format, Kind, Option, formats, writer
 
 USUALLY_INSIDE = ("csv", "pdf")
 """The files of a bundle when nobody says: one that programs read, and one for people."""
@@ -27,31 +27,64 @@ class Choice:
 
 
 def choose(
-    keys: Sequence[str], kind_key: str, inside: Sequence[str], fields: Sequence[str], options: Mapping[str, str]
+    keys: Sequence[str],
+    kind_key: str,
+    inside: Sequence[str] | None,
+    fields: Sequence[str] | None,
+    options: Mapping[str, str],
 ) -> Choice:
-    """Check a request. Raises the BadRequest that names what is wrong with it."""
+    """Check a request; None for the `fields` is all of them. Raises the BadRequest that names what is wrong with it."""
     kind = formats.get(kind_key)
     chosen = [datasets.get(key).key for key in dict.fromkeys(keys)]
-    bundle = not isinstance(kind, Format)
     if not chosen:
         raise UnknownDataset(_("Choose what to export."))
-    if len(chosen) > 1 and not bundle:
+    if len(chosen) > 1 and isinstance(kind, Format):
         raise UnknownDataset(_("%s holds one dataset. Choose one, or a format that takes several.") % kind.label)
-    if len(chosen) > 1 and fields:
-        raise UnknownField(_("Fields can be chosen for one dataset. Choose one dataset, or leave the fields out."))
-    if inside and not bundle:
-        raise UnknownFormat(_("Only a bundle has formats inside. Leave them out, or choose the bundle."))
-    within = [writer(key) for key in dict.fromkeys(inside or USUALLY_INSIDE)] if bundle else []
+    kinds = [kind, *_within(kind, inside)]
+    names = _fields(chosen, fields)
     for key in chosen:
-        columns = datasets.get(key).choose(fields)
-        for each in (kind, *within):
+        columns = datasets.get(key).choose(names)
+        for each in kinds:
             each.refuse(columns)
-    return Choice(chosen, kind.key, [each.key for each in within], list(fields), _options([kind, *within], options))
+    return Choice(chosen, kind.key, [each.key for each in kinds[1:]], names, _options(kinds, options))
+
+
+def options_of(kinds: Iterable[Kind]) -> dict[str, Option]:
+    """The options of `kinds` by their names. Two that have one name are one question, asked once for both."""
+    return {option.name: option for kind in kinds for option in kind.options}
+
+
+def _within(kind: Kind, inside: Sequence[str] | None) -> list[Format]:
+    """The formats of a bundle's files."""
+    if isinstance(kind, Format):
+        if inside:
+            raise NothingInside(_("Only a bundle has formats inside. Leave them out, or choose the bundle."))
+        return []
+    if inside is not None and not inside:
+        raise NothingInside
+    usual = [key for key in USUALLY_INSIDE if key in formats]
+    try:
+        return [writer(key) for key in dict.fromkeys(usual if inside is None else inside)]
+    except UnknownFormat as error:
+        raise NothingInside(error.message) from error
+
+
+def _fields(chosen: Sequence[str], fields: Sequence[str] | None) -> list[str]:
+    """The names of the columns; none at all stands for every one in its own order."""
+    if fields is None:
+        return []
+    if not fields:
+        raise NoField
+    if len(chosen) > 1:
+        raise UnknownField(_("Fields can be chosen for one dataset. Choose one dataset, or leave the fields out."))
+    dataset = datasets.get(chosen[0])
+    names = [column.name for column in dataset.choose(fields)]
+    return [] if names == [column.name for column in dataset.columns] else names
 
 
 def _options(kinds: Sequence[Kind], given: Mapping[str, str]) -> dict[str, str]:
     """What is chosen otherwise than usual, of the options of `kinds`. Raises BadOption."""
-    known = {option.name: option for kind in kinds for option in kind.options}
+    known = options_of(kinds)
     for name, value in given.items():
         if name not in known:
             names = ", ".join(known) or _("none")

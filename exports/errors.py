@@ -56,6 +56,22 @@ class UnknownField(BadRequest):
     field = "fields"
 
 
+class NoField(BadRequest):
+    """A file without columns."""
+
+    code = "no_field"
+    field = "fields"
+    default = _("Choose at least one field.")
+
+
+class NothingInside(BadRequest):
+    """A bundle without files, or files inside of what is none."""
+
+    code = "nothing_inside"
+    field = "inside"
+    default = _("Choose at least one format for the bundle.")
+
+
 class BadPeriod(BadRequest):
     code = "bad_period"
     field = "period"

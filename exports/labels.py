@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.formats import number_format
+from django.utils.translation import ngettext
+
 from exports.datasets import datasets
 from exports.errors import ExportError
 from exports.formats import formats
 from exports.models import Export
 from exports.registry import Registry
+
+UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 def dataset_label(export: Export) -> str:
@@ -18,6 +23,49 @@ def dataset_label(export: Export) -> str:
 
 def format_label(export: Export) -> str:
     return _label(formats, export.format)
+
+
+def inside_labels(export: Export) -> list[str]:
+    """The formats of the files in a bundle."""
+    return [_label(formats, key) for key in export.inside]
+
+
+def option_words(export: Export) -> list[tuple[str, str]]:
+    """The options that were chosen otherwise than usual, each with its words."""
+    kinds = [formats.get(key) for key in (export.format, *export.inside) if key in formats]
+    known = {option.name: option for kind in kinds for option in kind.options}
+    found = []
+    for name, value in export.options.items():
+        words = {key: str(label) for key, label in known[name].choices} if name in known else {}
+        found.append((str(known[name].label) if name in known else name, words.get(value, value)))
+    return found
+
+
+def duration(seconds: float) -> str:
+    """ "12 seconds", "3 minutes": at least one second, and no more exact than such a time can be told."""
+    if seconds < 90:
+        count = max(1, round(seconds))
+        return ngettext("%d second", "%d seconds", count) % count
+    if seconds < 90 * 60:
+        count = round(seconds / 60)
+        return ngettext("%d minute", "%d minutes", count) % count
+    count = round(seconds / 3600)
+    return ngettext("%d hour", "%d hours", count) % count
+
+
+def about_size(size: int) -> str:
+    """ "21 MB", "3.4 MB": as exact as an estimate of bytes can be."""
+    amount, unit = float(size), 0
+    while amount >= 999.5 and unit < len(UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    digits = 1 if unit and amount < 9.95 else 0
+    return f"{number_format(round(amount, digits), digits)} {UNITS[unit]}"
+
+
+def rounded(number: int) -> int:
+    """To two digits, which is as much as an estimate can say."""
+    digits = max(0, len(str(number)) - 2)
+    return round(number, -digits)
 
 
 def column_labels(export: Export) -> list[str]:

@@ -140,7 +140,7 @@ def _plan_content(export: Export, number: int, content: Content, parts: list[Par
     """Append the parts of one of the export's files, and return what they must agree on."""
     dataset, kind = datasets.get(content.dataset), writer(content.format)
     columns = dataset.choose(content.fields)
-    rows_per_part = rate_of(content.dataset, content.format).rows_per_part
+    rows_per_part = rate_of(content.dataset, content.format, len(columns)).rows_per_part
     with blaming(DatasetFailed):
         ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
         sample = dataset.sample(export.owner, export.period, columns, ranges)

@@ -1,15 +1,14 @@
-"""How far an export is: one cheap aggregate over its parts, for the pages and the API."""
+"""How far exports are and how long they will take: what the pages, the API and the command tell of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-from django.db.models import Count, Q, Sum
-
-from exports.models import Export, Part
-from exports.states import PartState, State
+from exports.counts import Counts, counts_of
+from exports.models import Export
+from exports.states import State
+from exports.timing import Outlook, Times
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,11 @@ class Progress:
     retrying: int = 0
     """Parts whose last attempt failed and that will be tried again."""
     ahead: int | None = None
-    """Other exports that were asked for earlier and are still under way; None where nobody asked."""
+    """Exports that get a turn before this one begins; None once it has begun."""
+    starts_in: float | None = None
+    """Seconds until it begins; None once it has begun, and when that cannot be told."""
+    seconds_left: float | None = None
+    """Seconds until the file is ready; None when it is over, and when that cannot be told."""
 
     @property
     def percent(self) -> int | None:
@@ -32,59 +35,41 @@ class Progress:
         return None if self.share is None else int(self.share * 100)
 
 
-class Counts(NamedTuple):
-    """Sums over the parts of one export."""
-
-    rows_done: int = 0
-    parts_done: int = 0
-    parts_total: int = 0
-    retrying: int = 0
-
-
-def progress_of(export: Export, *, with_queue: bool = False) -> Progress:
-    """How far `export` is. `with_queue` also counts what stands before it while it waits, for one query more."""
-    ahead = exports_ahead(export) if with_queue and export.state == State.QUEUED else None
-    return _progress(export, progress_counts([export]).get(export.pk, Counts()), ahead)
+def progress_of(export: Export) -> Progress:
+    """How far `export` is, or had got."""
+    return _told([export], counts_of([export]))[export.pk]
 
 
 def progress_of_many(exports: Collection[Export]) -> dict[int, Progress]:
-    """The progress of each export by its primary key, with one query for all of them."""
-    counts = progress_counts([export for export in exports if export.is_open])
-    return {export.pk: _progress(export, counts.get(export.pk, Counts())) for export in exports}
+    """The progress of each of these exports of one owner, by its primary key.
+
+    One query for all parts of those under way, three for the workers' load, and one for each dataset and format.
+    """
+    return _told(exports, counts_of([export for export in exports if export.is_open]))
 
 
-def progress_counts(exports: Collection[Export]) -> dict[int, Counts]:
-    """Counts by the primary key of the export; an export without parts is left out."""
-    if not exports:
-        return {}
-    sums: dict[str, Any] = {
-        "rows_done": Sum("rows_done"),
-        "parts_total": Count("pk"),
-        "parts_done": Count("pk", filter=Q(state__in=[PartState.DONE, PartState.JOINED])),
-        "retrying": Count("pk", filter=Q(state=PartState.WAITING, error_code__gt="")),
-    }
-    parts = Part.objects.filter(export__in=[export.pk for export in exports]).order_by()
-    rows: Iterable[Any] = parts.values("export").annotate(**{f"{name}_": sums[name] for name in Counts._fields})
-    return {row["export"]: Counts(*(row[f"{name}_"] or 0 for name in Counts._fields)) for row in rows}
+def _told(exports: Collection[Export], counts: Mapping[int, Sequence[Counts]]) -> dict[int, Progress]:
+    going = [export for export in exports if export.is_open]
+    times = {}
+    if going:
+        outlook = Outlook(going[0].owner_id, max(export.pk for export in going))
+        times = {export.pk: outlook.times(export, counts[export.pk]) for export in going}
+    return {export.pk: _progress(export, counts[export.pk], times.get(export.pk, Times())) for export in exports}
 
 
-def exports_ahead(export: Export) -> int:
-    """Exports asked for earlier that are still under way; the partial indexes of open work answer it."""
-    under_way = Q(next_attempt_at__isnull=False) | Q(state=State.RENDERING)
-    return Export.objects.filter(under_way, requested_at__lt=export.requested_at).exclude(pk=export.pk).count()
-
-
-def _progress(export: Export, counts: Counts, ahead: int | None = None) -> Progress:
+def _progress(export: Export, counts: Sequence[Counts], times: Times) -> Progress:
     ended = export.state in (State.READY, State.EXPIRED)
-    done = (export.rows or 0) if ended else counts.rows_done
+    done = (export.rows or 0) if ended else sum(each.rows_done for each in counts)
     return Progress(
         rows_done=done,
         rows_total=export.rows,
         share=_share(export, done),
-        parts_done=counts.parts_done,
-        parts_total=counts.parts_total,
-        retrying=counts.retrying,
-        ahead=ahead,
+        parts_done=sum(each.done for each in counts),
+        parts_total=sum(each.parts for each in counts),
+        retrying=sum(each.retrying for each in counts),
+        ahead=times.ahead,
+        starts_in=times.starts_in,
+        seconds_left=times.seconds_left,
     )
 
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple
 
-from django.db.models import Sum
+from django.db.models import Count, ExpressionWrapper, F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.fields import DurationField
 
 from exports.conf import export_settings
+from exports.datasets import datasets
 from exports.formats import writer
 from exports.models import Export, Part
+from exports.models.export import TELLING_ROWS
 from exports.states import State
 
 RECENT = 5
 """Finished exports that a rate is taken from."""
-TELLING_ROWS = 1_000
-"""Smaller exports say more about starting than about rows."""
 LEAST_ROWS, MOST_ROWS = 1_000, 1_000_000
 """Rows of a part at least and at most, however slow or fast a format is."""
+USUAL_COLUMNS = 12
+"""What the formats' own guesses are for."""
+JOINED_PER_SECOND = 60_000_000
+"""Bytes that one worker joins to a file in a second, checked and stored, until this site has measured."""
+USUAL_LANES = 2.0
+"""Workers that render at the same time, until this site has measured."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,10 @@ class Rate:
     seconds_per_row: float
     bytes_per_row: float
     measured: bool
+    joining_per_row: float = 0.0
+    """Seconds that one worker spends before and after the parts: planning them, and making the file of them."""
+    lanes: float = USUAL_LANES
+    """Parts that were written at the same time."""
 
     @property
     def rows_per_part(self) -> int:
@@ -35,14 +49,81 @@ class Rate:
         return wanted if config.rows_per_part else min(max(wanted, LEAST_ROWS), MOST_ROWS)
 
 
-def rate_of(dataset: str, kind: str) -> Rate:
-    """The rate of the last exports of `dataset` as `kind` on this site. Raises UnknownFormat."""
-    guess = writer(kind)
-    recent = Export.objects.filter(
+class _Seen(NamedTuple):
+    """One finished export. `work` is what its parts took, `joining` the rest, `wall` from the plan to the end."""
+
+    rows: int
+    size: int | None
+    joining: float
+    work: float | None
+    parts: int | None
+    wall: timedelta | None
+    fields: list[str]
+
+
+def rate_of(dataset: str, kind: str, columns: int | None = None) -> Rate:
+    """The rate of the last exports of `dataset` as `kind` on this site, for so many columns (None: all of them).
+
+    What a row takes grows with its columns. Raises UnknownFormat.
+    """
+    guess, every = writer(kind), _columns_of(dataset)
+    wanted = columns or every
+    seen = [each for each in _recent(dataset, kind) if each.work and each.rows]
+    if not seen:
+        wide = wanted / USUAL_COLUMNS
+        size = guess.bytes_per_row * wide
+        return Rate(wide / guess.rows_per_second, size, measured=False, joining_per_row=size / JOINED_PER_SECOND)
+    cells = sum(each.rows * (len(each.fields) or every) for each in seen) / wanted
+    return Rate(
+        seconds_per_row=sum(each.work or 0 for each in seen) / cells,
+        bytes_per_row=sum(each.size or 0 for each in seen) / cells,
+        measured=True,
+        joining_per_row=_joining(seen) / cells,
+        lanes=max(map(_lanes, seen)),
+    )
+
+
+class BundleRate(NamedTuple):
+    """What a row of any of a bundle's files takes: bytes in the bundle, and seconds of making it of the parts."""
+
+    bytes: float
+    joining: float
+
+
+def bundle_rate(dataset: str, kind: str) -> BundleRate | None:
+    """The rate of the last bundles of these datasets, with commas between; None when there were none."""
+    seen = [each for each in _recent(dataset, kind) if each.rows]
+    rows = sum(each.rows for each in seen)
+    return BundleRate(sum(each.size or 0 for each in seen) / rows, _joining(seen) / rows) if rows else None
+
+
+def _recent(dataset: str, kind: str) -> list[_Seen]:
+    return [_Seen(*row) for row in _asked(dataset, kind)]
+
+
+def _asked(dataset: str, kind: str) -> QuerySet[Export, Any]:
+    # One query. The limit comes first: the parts of the few are summed, and of no other.
+    parts = Part.objects.filter(export=OuterRef("pk")).order_by().values("export")
+    work = Subquery(parts.annotate(sum=Sum("seconds")).values("sum"))
+    count = Subquery(parts.annotate(count=Count("pk")).values("count"))
+    wall = ExpressionWrapper(F("finished_at") - F("started_at"), DurationField())
+    done = Export.objects.filter(
         dataset=dataset, format=kind, state__in=[State.READY, State.EXPIRED], rows__gte=TELLING_ROWS
     )
-    last = dict(recent.order_by("-finished_at").values_list("pk", "size")[:RECENT])
-    sums = Part.objects.filter(export__in=list(last)).aggregate(rows=Sum("rows_done"), seconds=Sum("seconds"))
-    if not sums["rows"] or not sums["seconds"]:
-        return Rate(1 / guess.rows_per_second, guess.bytes_per_row, measured=False)
-    return Rate(sums["seconds"] / sums["rows"], sum(size or 0 for size in last.values()) / sums["rows"], measured=True)
+    return done.order_by("-finished_at").values_list("rows", "size", "seconds", work, count, wall, "fields")[:RECENT]
+
+
+def _joining(seen: Sequence[_Seen]) -> float:
+    return sum(each.joining for each in seen)
+
+
+def _lanes(seen: _Seen) -> float:
+    """How many of its parts were written at the same time, on the whole."""
+    busy = (seen.wall or timedelta()).total_seconds() - seen.joining
+    if (seen.parts or 0) < 2 * USUAL_LANES or busy <= 0:  # too few to tell
+        return USUAL_LANES
+    return min(max((seen.work or 0) / busy, 1.0), float(export_settings().window))
+
+
+def _columns_of(dataset: str) -> int:
+    return len(datasets.get(dataset).columns) if dataset in datasets else USUAL_COLUMNS

@@ -13,10 +13,14 @@ register = template.Library()
 register.filter("dataset_label", labels.dataset_label)
 register.filter("format_label", labels.format_label)
 register.filter("column_labels", labels.column_labels)
+register.filter("inside_labels", labels.inside_labels)
+register.filter("option_words", labels.option_words)
+register.filter("duration", labels.duration)
+register.filter("about_size", labels.about_size)
+register.filter("rounded", labels.rounded)
 
 
 @register.simple_tag
 def demo() -> bool:
     """Is this the demo, whose sign-ins are public?"""
     return bool(getattr(settings, "DEMO", False))
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -33,7 +34,7 @@ def seen_until_ready(page: Page) -> list[tuple[str, str]]:
 
 
 def choose(page: Page, format_label: str, period: str = "Year to date") -> None:
-    page.get_by_label("What").select_option("orders")
+    page.get_by_label("What", exact=True).select_option("orders")
     page.get_by_role("radio", name=format_label).check()
     page.get_by_role("radio", name=period).check()
 
@@ -79,10 +80,132 @@ def test_a_mistake_is_said_beside_its_field_and_the_choice_stays(page: Page) -> 
     expect(page.get_by_label("From", exact=True)).to_have_value("2026-05-01")
 
 
+def fields(page: Page) -> list[str]:
+    """The ticked fields, in the order of the page."""
+    ticked = page.locator('#columns [name="fields"]:checked')
+    return [str(box.get_attribute("value")) for box in ticked.all()]
+
+
+def open_fields(page: Page) -> None:
+    page.locator("#chooser summary").click()
+    expect(page.locator("#columns ol")).to_be_visible()
+
+
+def header(page: Page) -> str:
+    """The first line of the file that comes of the form."""
+    page.get_by_role("button", name="Export my data").click()
+    page.wait_for_url("**/exports/*-*/")
+    expect(page.get_by_role("link", name="Download")).to_be_visible(timeout=MS)
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Download").click()
+    return Path(started.value.path()).read_text().splitlines()[0].lstrip("\ufeff")
+
+
+def test_fields_are_chosen_and_put_in_order(page: Page) -> None:
+    choose(page, "CSV", "Last month")
+    expect(page.locator("[data-count]")).to_have_text("11 of 11 fields")
+    open_fields(page)
+    page.get_by_role("button", name="None", exact=True).click()
+    for name in ("Order", "Buyer", "Item"):
+        page.get_by_role("checkbox", name=name, exact=True).check()
+    expect(page.locator("[data-count]")).to_have_text("3 of 11 fields")
+    up = page.get_by_role("button", name="Item: up")
+    up.focus()
+    for _ in range(2):
+        page.keyboard.press("Enter")  # the focus goes along
+    expect(up).to_be_focused()
+    expect(page.locator("[data-announcer]")).to_have_text("Item: place 3 of 11")
+    assert fields(page) == ["number", "item", "buyer"]
+    page.get_by_label("Between cells").select_option("semicolon")
+    assert header(page) == "Order;Item;Buyer"
+
+
+def test_a_field_is_dragged_to_its_place_and_all_of_it_comes_back(page: Page) -> None:
+    page.get_by_label("What", exact=True).select_option("orders")
+    open_fields(page)
+    before = fields(page)
+    page.locator("#columns").scroll_into_view_if_needed()
+    handle, target = (page.locator("#columns li").nth(place).locator(".handle").bounding_box() for place in (3, 0))
+    assert handle
+    assert target
+    page.mouse.move(handle["x"] + 8, handle["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(handle["x"] + 8, target["y"] + 4, steps=12)
+    page.mouse.up()
+    assert fields(page) == [before[3], *before[:3], *before[4:]]
+    page.get_by_role("button", name="As it was").click()
+    assert fields(page) == before
+
+
+def test_the_fields_and_options_follow_the_choice(page: Page) -> None:
+    page.get_by_label("What", exact=True).select_option("invoices")
+    expect(page.locator("[data-count]")).to_have_text("8 of 8 fields")
+    open_fields(page)
+    expect(page.get_by_role("checkbox", name="Company")).to_be_visible()
+    expect(page.get_by_label("Between cells")).to_be_visible()
+    page.get_by_role("radio", name="JSON Lines").check()
+    expect(page.get_by_label("Between cells")).to_be_hidden()
+
+
+def test_without_fields_it_is_refused_beside_them(page: Page) -> None:
+    choose(page, "CSV")
+    open_fields(page)
+    page.get_by_role("button", name="None", exact=True).click()
+    expect(page.locator("#estimate")).to_have_text("Choose at least one field.")
+    page.get_by_role("button", name="Export my data").click()
+    expect(page.get_by_role("alert").filter(has_text="Choose at least one field.")).to_be_visible()
+    expect(page.locator("#columns ol")).to_be_visible()
+    expect(page.locator("[data-count]")).to_have_text("0 of 11 fields")
+
+
+def test_the_estimate_follows_the_choice(page: Page) -> None:
+    choose(page, "CSV", "Everything")
+    expect(page.locator("#estimate")).to_contain_text("About 160,000 rows")
+    page.get_by_role("radio", name="Last month").check()
+    expect(page.locator("#estimate")).not_to_contain_text("160,000")
+    page.get_by_role("radio", name="From … to …").check()
+    expect(page.locator("#estimate")).to_have_text("Give both the first and the last day of the period.")
+
+
+def test_a_bundle_of_two_datasets(page: Page) -> None:
+    choose(page, "ZIP bundle", "Last month")
+    expect(page.get_by_label("What", exact=True)).to_be_hidden()
+    page.get_by_role("checkbox", name="Invoices").check()
+    page.get_by_role("checkbox", name="JSON Lines").check()
+    page.get_by_role("checkbox", name="PDF").uncheck()
+    expect(page.locator("#columns")).to_contain_text("All fields of each.", use_inner_text=False)
+    page.get_by_role("button", name="Export my data").click()
+    page.wait_for_url("**/exports/*-*/")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Orders, Invoices")
+    expect(page.get_by_role("link", name="Download")).to_be_visible(timeout=MS)
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Download").click()
+    names = ZipFile(started.value.path()).namelist()
+    assert len([name for name in names if name.endswith((".csv", ".jsonl"))]) == 4
+    page.get_by_role("link", name="Make a new one").click()
+    expect(page.get_by_role("checkbox", name="Invoices")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="PDF")).not_to_be_checked()
+
+
 def test_the_dates_show_for_their_period_alone(page: Page) -> None:
     expect(page.get_by_label("From", exact=True)).to_be_hidden()
     page.get_by_role("radio", name="From … to …").check()
     expect(page.get_by_label("From", exact=True)).to_be_visible()
+
+
+def test_fields_are_put_in_order_without_javascript(plain_page: Page) -> None:
+    choose(plain_page, "CSV", "Last month")
+    plain_page.get_by_label("What", exact=True).select_option("invoices")
+    open_fields(plain_page)
+    plain_page.get_by_role("button", name="Show the fields").click()
+    plain_page.get_by_role("button", name="None", exact=True).click()
+    for name in ("Invoice", "Month"):
+        plain_page.get_by_role("checkbox", name=name, exact=True).check()
+    plain_page.get_by_role("button", name="Month: up").click()
+    assert fields(plain_page) == ["month", "number"]
+    plain_page.get_by_role("button", name="How long will it take?").click()
+    expect(plain_page.locator("#estimate")).to_have_text("Fewer than 50 rows: ready at once.")
+    assert header(plain_page) == "Month,Invoice"
 
 
 def test_everything_works_without_javascript(plain_page: Page) -> None:

@@ -8,10 +8,13 @@ from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from exports.models import Export
+from exports.datasets import datasets
+from exports.models import Export, Part, Volume
 from exports.states import State
 from tests.support.shop import in_state, orders, ready
 
@@ -19,6 +22,7 @@ pytestmark = pytest.mark.django_db
 LIST = "/api/exports/"
 BAD_PERIOD = (422, "bad_period", "period")
 GOOD = {"dataset": "orders", "format": "csv", "period": "all"}
+BUNDLE: dict[str, Any] = {"format": "zip", "period": "all"}
 
 
 @pytest.fixture
@@ -46,6 +50,79 @@ def test_a_request_is_accepted_and_points_to_itself(api: Client) -> None:
     told = answer.json()
     assert (told["id"], told["state"], told["existing"], told["progress"]) == (str(export.uuid), "queued", False, None)
     assert told["fields"] == ["number", "total"]
+
+
+def test_fields_come_in_their_order_and_are_null_for_all_of_them(api: Client) -> None:
+    every = [column.name for column in datasets.get("orders").columns]
+    assert send(api, GOOD | {"fields": ["total", "number"]}).json()["fields"] == ["total", "number"]
+    assert [send(api, GOOD | given).json()["fields"] for given in ({}, {"fields": None}, {"fields": every})] == [
+        None
+    ] * 3
+    assert Export.objects.count() == 2
+
+
+def test_no_field_at_all_is_refused(api: Client) -> None:
+    answer = send(api, GOOD | {"fields": []})
+    assert error(answer) == (422, "no_field", "fields")
+    assert answer.json()["error"]["message"] == "Choose at least one field."
+
+
+def test_options_are_kept_where_they_are_not_the_usual_ones(api: Client) -> None:
+    told = send(api, GOOD | {"options": {"delimiter": "semicolon"}}).json()
+    assert told["options"] == {"delimiter": "semicolon"}
+    form = api.post(LIST, GOOD | {"option-delimiter": "semicolon"})
+    assert (form.json()["existing"], form.json()["id"]) == (True, told["id"])
+    assert send(api, GOOD | {"options": {"delimiter": "comma"}}).json()["options"] == {}
+
+
+def test_a_bundle_names_its_datasets_and_what_is_inside(api: Client) -> None:
+    told = send(api, BUNDLE | {"datasets": ["orders", "invoices"], "inside": ["jsonl", "csv"]}).json()
+    assert (told["datasets"], told["inside"]) == (["orders", "invoices"], ["jsonl", "csv"])
+    form = api.post(LIST, BUNDLE | {"datasets": ["orders", "invoices"], "inside": ["jsonl", "csv"]})
+    assert form.json()["id"] == told["id"]
+    assert send(api, BUNDLE | {"dataset": "orders", "fields": ["number"]}).json()["inside"] == ["csv", "pdf"]
+
+
+@pytest.mark.parametrize("query", ["", "&fields=number&fields=total", "&option-delimiter=semicolon"])
+def test_an_estimate_before_the_click(api: Client, ada: User, query: str) -> None:
+    orders(ada, 3)
+    told = api.get(f"{LIST}estimate/?dataset=orders&format=csv&period=all{query}").json()
+    assert (told["rows"], told["rows_are"], told["starts_in"], told["measured"]) == (3, "exact", 0.0, False)
+    assert told["seconds"] > 0
+    assert error(api.get(f"{LIST}estimate/?format=csv")) == (422, "bad_request", "dataset")
+
+
+def test_the_time_left_is_told_while_it_goes_on(api: Client, ada: User) -> None:
+    export = in_state(ada, State.RENDERING, rows=40_000, started_at=timezone.now())
+    Part.objects.create(export=export, owner=ada, index=0, rows=40_000)
+    told = api.get(f"{LIST}{export.uuid}/").json()
+    assert (told["ahead"], told["starts_in"], told["files"]) == (0, 0.0, [])
+    assert told["seconds_left"] > 0
+
+
+def test_a_split_bundle_lists_all_of_its_files(api: Client, ada: User) -> None:
+    export = in_state(ada, State.READY, format="zip", inside=["csv"])
+    Volume.objects.create(export=export, index=2, artifact="a", filename="orders-2.zip", size=7, sha256="cd" * 32)
+    first, second = api.get(f"{LIST}{export.uuid}/").json()["files"]
+    assert (first["filename"], first["download_url"]) == ("orders.csv", f"/exports/{export.uuid}/download/")
+    assert second == {
+        "filename": "orders-2.zip",
+        "size": 7,
+        "sha256": "cd" * 32,
+        "download_url": f"/exports/{export.uuid}/download/2/",
+    }
+
+
+def test_a_page_of_exports_costs_as_many_queries_as_one(api: Client, ada: User) -> None:
+    def queries(count: int) -> int:
+        for _ in range(count):
+            export = in_state(ada, State.RENDERING, rows=1_000, started_at=timezone.now())
+            Part.objects.create(export=export, owner=ada, index=0, rows=1_000)
+        with CaptureQueriesContext(connection) as captured:
+            api.get(LIST)
+        return len(captured)
+
+    assert queries(1) == queries(8)
 
 
 def test_a_form_does_as_well_and_the_same_request_is_recognised(api: Client) -> None:
@@ -109,6 +186,17 @@ def test_an_expired_export_is_gone(api: Client, ada: User) -> None:
         (GOOD | {"colour": "red"}, (400, "unknown_key", "colour")),
         (GOOD | {"dataset": 7}, (400, "bad_value", "dataset")),
         (GOOD | {"fields": "number"}, (422, "bad_request", "fields")),
+        (GOOD | {"fields": [1]}, (422, "bad_request", "fields")),
+        (GOOD | {"datasets": "orders"}, (422, "bad_request", "datasets")),
+        (GOOD | {"datasets": ["invoices"]}, (422, "unknown_dataset", "dataset")),
+        (GOOD | {"inside": ["csv"]}, (422, "nothing_inside", "inside")),
+        (BUNDLE | {"dataset": "orders", "inside": []}, (422, "nothing_inside", "inside")),
+        (BUNDLE | {"dataset": "orders", "inside": ["zip"]}, (422, "nothing_inside", "inside")),
+        (BUNDLE | {"datasets": ["orders", "invoices"], "fields": ["number"]}, (422, "unknown_field", "fields")),
+        (GOOD | {"options": ["semicolon"]}, (422, "bad_request", "options")),
+        (GOOD | {"options": {"delimiter": 7}}, (422, "bad_request", "options")),
+        (GOOD | {"options": {"delimiter": "dash"}}, (422, "bad_option", "options")),
+        (GOOD | {"options": {"colour": "red"}}, (422, "bad_option", "options")),
         ({"format": "csv"}, (422, "bad_request", "dataset")),
         (GOOD | {"dataset": "secrets"}, (422, "unknown_dataset", "dataset")),
         (GOOD | {"format": "doc"}, (422, "unknown_format", "format")),

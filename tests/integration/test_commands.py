@@ -61,6 +61,31 @@ def test_days_are_a_period(ada: User) -> None:
     assert export("--inline", "--from", "2026-03-02", "--to", "2026-03-03").startswith("0 rows")
 
 
+def test_fields_and_options_are_taken(ada: User) -> None:
+    export("--inline", "--range", "all", "--fields", "done_by, id", "--option", "delimiter=semicolon")
+    made = Export.objects.get()
+    assert (made.fields, made.options) == (["done_by", "id"], {"delimiter": "semicolon"})
+    assert content_of(made).decode().splitlines()[0].lstrip("\ufeff") == "Done by;Number"
+
+
+def test_a_bundle_takes_several_datasets(ada: User, tmp_path: Path) -> None:
+    said = export(
+        "--inline",
+        "--dataset",
+        "orders",
+        "--inside",
+        "csv,jsonl",
+        "--range",
+        "all",
+        "--output",
+        str(tmp_path),
+        kind="zip",
+    )
+    made = Export.objects.get()
+    assert (made.datasets, made.inside) == (["errands", "orders"], ["csv", "jsonl"])
+    assert said.splitlines()[1:] == [str(tmp_path / made.filename)]
+
+
 def test_without_inline_it_waits_for_the_workers(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first look finds it as it was asked for; then the workers have done it."""
 
@@ -87,6 +112,12 @@ class Faulty(Errands):
         (("--from", "2026-03-01"), {}, "Give both"),
         (("--from", "2026-03-01", "--to", "2026-03-02", "--range", "ytd"), {}, "Give one of them"),
         (("--from", "tomorrow"), {}, "invalid .*day value"),
+        (("--fields", ","), {}, "Choose at least one field."),
+        (("--fields", "shoe_size"), {}, "has no field shoe_size"),
+        (("--option", "delimiter"), {}, "--option delimiter has no value"),
+        (("--option", "delimiter=dash"), {}, "The option delimiter cannot be dash"),
+        (("--inside", "csv"), {}, "Only a bundle has formats inside"),
+        (("--dataset", "orders"), {}, "CSV holds one dataset"),
         ((), {"dataset": "faulty"}, "The data could not be read"),
     ],
 )

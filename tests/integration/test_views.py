@@ -14,9 +14,10 @@ from django.test import Client
 from django.utils import timezone
 
 from exports.datasets import datasets
-from exports.models import Export, Part
+from exports.forms import again_url
+from exports.models import Export, Part, Volume
 from exports.states import PartState, State
-from tests.support.shop import in_state
+from tests.support.shop import in_state, orders
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -85,6 +86,163 @@ def test_bad_input_gets_a_sentence_and_keeps_the_rest(
         assert 'value="jsonl" checked' in answer.content.decode()
 
 
+# --- fields, options, bundle ----------------------------------------------------------------------------------------
+
+PAGE = GOOD | {"fields_of": "orders"}
+"""What the page's form sends: every tick, so that none is one too."""
+
+
+def checked(html: str, name: str) -> list[str]:
+    """The values of the ticked boxes of this name, in the order of the page."""
+    return re.findall(rf'name="{name}" value="([^"]+)" checked', html)
+
+
+def test_fields_are_kept_in_the_order_of_the_page(page: Client) -> None:
+    page.post("/exports/", PAGE | {"fields": ["total", "number"]})
+    assert Export.objects.get().fields == ["total", "number"]
+
+
+def test_all_fields_in_their_own_order_are_all_fields(page: Client) -> None:
+    every = checked(page.get("/exports/").content.decode(), "fields")
+    page.post("/exports/", PAGE | {"fields": every})
+    assert Export.objects.get().fields == []
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["form", "htmx"])
+def test_no_field_at_all_is_refused_beside_them(page: Client, headers: dict[str, str]) -> None:
+    answer = page.post("/exports/", PAGE, headers=headers)
+    html = answer.content.decode()
+    assert answer.status_code == 422
+    assert "Choose at least one field." in text(answer)
+    assert checked(html, "fields") == []
+    assert re.search(r'id="chooser" open', html)
+
+
+def test_the_fields_of_another_dataset_are_nobodys(page: Client) -> None:
+    """Without JavaScript the page shows those of the dataset that it was made for."""
+    page.post("/exports/", PAGE | {"dataset": "invoices", "fields": ["buyer"]})
+    assert (Export.objects.get().dataset, Export.objects.get().fields) == ("invoices", [])
+
+
+def test_a_refused_form_keeps_order_and_options(page: Client) -> None:
+    bad = {"period": "custom", "fields": ["total", "number"], "option-delimiter": "semicolon"}
+    html = page.post("/exports/", PAGE | bad).content.decode()
+    assert checked(html, "fields") == ["total", "number"]
+    assert "2 of 11 fields" in html
+    assert '<option value="semicolon" selected>' in html
+
+
+@pytest.mark.parametrize(
+    ("press", "left"),
+    [
+        ("up:item", ["item", "total", "number"]),
+        ("down:total", ["item", "total", "number"]),
+        ("up:total", ["total", "item", "number"]),
+        ("down:buyer", ["total", "item", "number"]),
+        ("none", []),
+    ],
+)
+def test_without_javascript_the_server_moves_the_fields(page: Client, press: str, left: list[str]) -> None:
+    answer = page.post("/exports/", PAGE | {"fields": ["total", "item", "number"], "change": press})
+    assert answer.status_code == 200
+    assert checked(answer.content.decode(), "fields") == left
+    assert Export.objects.count() == 0
+
+
+@pytest.mark.parametrize("press", ["all", "reset", "dataset"])
+def test_without_javascript_all_fields_come_back(page: Client, press: str) -> None:
+    answer = page.post("/exports/", PAGE | {"dataset": "invoices", "fields": ["number"], "change": press})
+    assert "8 of 8 fields" in text(answer)
+
+
+def test_without_javascript_a_button_tells_the_estimate(page: Client, ada: User) -> None:
+    orders(ada, 3)
+    assert "Fewer than 50 rows: ready at once." in text(page.post("/exports/", GOOD | {"change": "estimate"}))
+
+
+def test_the_fields_follow_the_dataset(page: Client) -> None:
+    html = page.get("/exports/fields/?dataset=invoices&format=csv&fields_of=orders&fields=number").content.decode()
+    assert 'name="fields_of" value="invoices"' in html
+    assert len(checked(html, "fields")) == 8
+    several = page.get("/exports/fields/?datasets=orders&datasets=invoices&format=zip&fields_of=orders")
+    assert "All fields of each." in text(several)
+
+
+def test_options_of_other_formats_are_left_out(page: Client) -> None:
+    page.post("/exports/", PAGE | {"format": "jsonl", "fields": ["number"], "option-delimiter": "semicolon"})
+    assert Export.objects.get().options == {}
+
+
+def test_a_bundle_takes_the_ticks(page: Client) -> None:
+    ticks = {"format": "zip", "datasets": ["orders", "invoices"], "inside": ["csv", "jsonl"], "option-volume": "50mb"}
+    page.post("/exports/", PAGE | ticks | {"fields": checked(page.get("/exports/").content.decode(), "fields")})
+    export = Export.objects.get()
+    assert (export.datasets, export.inside, export.options) == (
+        ["orders", "invoices"],
+        ["csv", "jsonl"],
+        {"volume": "50mb"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("ticks", "sentence"),
+    [
+        ({"datasets": [], "inside": ["csv"]}, "Choose what to export."),
+        ({"datasets": ["orders"], "inside": []}, "Choose at least one format for the bundle."),
+        ({"datasets": ["orders", "invoices"], "inside": ["csv"], "fields": ["number"]}, "chosen for one dataset"),
+    ],
+)
+def test_a_bundle_without_its_ticks_is_refused(page: Client, ticks: dict[str, Any], sentence: str) -> None:
+    answer = page.post("/exports/", PAGE | {"format": "zip"} | ticks)
+    assert answer.status_code == 422
+    assert sentence in text(answer)
+
+
+def test_again_means_the_very_same(page: Client, ada: User) -> None:
+    asked = {"format": "zip", "datasets": ["invoices"], "inside": ["csv"], "fields": ["paid", "number"]}
+    page.post("/exports/", PAGE | asked | {"fields_of": "invoices", "option-delimiter": "semicolon"})
+    export = Export.objects.get()
+    form = page.get(again_url(export)).content.decode()
+    again = {name: checked(form, name) for name in ("datasets", "inside", "fields", "format")}
+    assert again == {"datasets": ["invoices"], "inside": ["csv"], "fields": ["paid", "number"], "format": ["zip"]}
+    assert '<option value="semicolon" selected>' in form
+
+
+# --- the estimate ---------------------------------------------------------------------------------------------------
+
+
+def estimate(page: Client, query: str = "dataset=orders&format=csv&period=all") -> str:
+    return text(page.get(f"/exports/estimate/?{query}", headers=HTMX))
+
+
+def test_an_estimate_in_a_sentence(page: Client, ada: User) -> None:
+    assert estimate(page) == "No rows in this period: the file will be empty."
+    orders(ada, 3)
+    assert estimate(page) == "Fewer than 50 rows: ready at once."
+    orders(ada, 200)
+    assert estimate(page).startswith("203 rows , about")
+    assert "A guess: nothing like it has been measured here yet." in estimate(page)
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("dataset=orders&format=csv&period=custom", "Give both the first and the last day of the period."),
+        ("dataset=orders&format=csv&fields_of=orders", "Choose at least one field."),
+        ("dataset=nonsense&format=csv", "There is no dataset"),
+    ],
+)
+def test_where_there_is_none_it_says_why(page: Client, query: str, sentence: str) -> None:
+    assert sentence in estimate(page, query)
+
+
+def test_a_dataset_that_fails_does_not_break_the_form(page: Client) -> None:
+    with patch.object(type(datasets.get("orders")), "estimate", side_effect=ZeroDivisionError):
+        assert estimate(page) == "How long it will take cannot be told just now."
+    with patch.object(type(datasets.get("orders")), "permitted", side_effect=ZeroDivisionError):
+        assert estimate(page) == "How long it will take cannot be told just now."
+
+
 def test_dates_of_a_period_that_has_none_are_nobodys_fault(page: Client) -> None:
     assert page.post("/exports/", GOOD | {"date_from": "nonsense"}).status_code == 303
 
@@ -124,7 +282,7 @@ def test_the_list_explains_itself_when_empty(page: Client) -> None:
 
 def test_the_form_names_what_there_is(page: Client) -> None:
     words = text(page.get("/exports/"))
-    for known in ("Every order that your shops took, one a row.", "JSON Lines", "up to 1,000 rows", "Last 12 months"):
+    for known in ("Every order that your shops took, one a row.", "JSON Lines", "ZIP bundle", "Last 12 months"):
         assert known in words
 
 
@@ -222,6 +380,41 @@ def test_progress_is_the_sum_over_the_parts(page: Client, ada: User) -> None:
     assert 'id="export"' not in html
 
 
+def test_the_time_left_is_said(page: Client, ada: User) -> None:
+    export = rendering(ada)
+    Export.objects.update(started_at=timezone.now() - timedelta(seconds=60))
+    Part.objects.filter(state=PartState.DONE).update(seconds=60)
+    for path in (f"/exports/{export.uuid}/progress/?seen=rendering", f"/exports/rows/?open={export.uuid}"):
+        assert re.search(r"about (\d+ seconds|\d minutes?) left", text(page.get(path)))
+
+
+def test_a_waiting_export_says_when_its_turn_comes(page: Client, ada: User, bob: User) -> None:
+    other = rendering(bob)
+    Part.objects.filter(state=PartState.WAITING).update(published_at=timezone.now())
+    mine = in_state(ada, State.RENDERING, rows=10, started_at=timezone.now())
+    Part.objects.create(export=mine, owner=ada, index=0, rows=10)
+    assert other.pk < mine.pk
+    assert "One export is ahead of you, it starts in about" in text(page.get(mine.get_absolute_url()))
+
+
+def test_what_is_in_a_bundle_is_shown_and_each_of_its_files(page: Client, ada: User) -> None:
+    asked = {"dataset": "orders,invoices", "format": "zip", "inside": ["csv", "pdf"], "options": {"volume": "50mb"}}
+    export = in_state(ada, State.READY, **asked)
+    Volume.objects.create(export=export, index=2, artifact="a", filename="orders-2.zip", size=7, sha256="cd" * 32)
+    answer = page.get(export.get_absolute_url())
+    words = text(answer)
+    for shown in (
+        "Orders, Invoices",
+        "ZIP bundle (with CSV, PDF)",
+        "Of up to 50 MB",
+        "Download 1 of 2",
+        "orders-2.zip",
+        "cd" * 32,
+    ):
+        assert shown in words
+    assert f'href="/exports/{export.uuid}/download/2/"' in answer.content.decode()
+
+
 def test_a_changed_state_brings_the_whole_section_and_is_announced(page: Client, ada: User) -> None:
     export = in_state(ada, State.READY)
     answer = page.get(f"/exports/{export.uuid}/progress/?seen=rendering")
@@ -243,7 +436,7 @@ def test_what_stands_before_a_waiting_export_is_counted(page: Client, ada: User,
     in_state(bob, State.CANCELLED)
     Export.objects.update(requested_at=timezone.now() - timedelta(hours=1))
     mine = in_state(ada, State.QUEUED)
-    assert "One export that was asked for earlier" in text(page.get(mine.get_absolute_url()))
+    assert "One export is ahead of you" in text(page.get(mine.get_absolute_url()))
 
 
 def test_cancel_and_try_again(page: Client, ada: User) -> None:

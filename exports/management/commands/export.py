@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from durable import hints
-from exports import inline, storage
+from exports import inline, progress, storage
 from exports.errors import ExportError
+from exports.labels import duration
 from exports.models import Export
 from exports.periods import PeriodChoice
-from exports.progress import progress_of
 from exports.requests import request_export
 from exports.states import State
 
@@ -35,8 +35,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--user", required=True, metavar="EMAIL", help="whose data; their sign-in name")
-        parser.add_argument("--dataset", required=True, metavar="KEY")
+        parser.add_argument(
+            "--dataset", required=True, action="append", metavar="KEY", help="may be given several times for a bundle"
+        )
         parser.add_argument("--format", required=True, metavar="KEY")
+        parser.add_argument("--inside", type=_names, metavar="KEY,KEY", help="the formats of the files in a bundle")
+        parser.add_argument("--fields", type=_names, metavar="NAME,NAME", help="the columns, in order (default: all)")
+        parser.add_argument(
+            "--option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="an option of the format, as often as needed",
+        )
         parser.add_argument(
             "--range", choices=PeriodChoice.values, help="the period (default: ytd, or custom with --from and --to)"
         )
@@ -58,7 +69,8 @@ class Command(BaseCommand):
             raise CommandError(export.error_message or f"The export was {export.get_state_display().lower()}.")
         self.stdout.write(f"{export.rows} rows, {export.size} bytes, SHA-256 {export.sha256}")
         if options["output"]:
-            self.stdout.write(str(_copy(export, options["output"])))
+            for path in _copies(export, options["output"]):
+                self.stdout.write(str(path))
 
     def _request(self, options: dict[str, Any]) -> Export:
         dates = {"date_from": options["date_from"], "date_to": options["date_to"]}
@@ -67,7 +79,14 @@ class Command(BaseCommand):
             raise CommandError("--range and --from/--to name two periods. Give one of them.")
         period = PeriodChoice.CUSTOM if custom else options["range"] or PeriodChoice.YEAR_TO_DATE
         requested = request_export(
-            _user(options["user"]), dataset=options["dataset"], format=options["format"], period=period, **dates
+            _user(options["user"]),
+            dataset=options["dataset"],
+            format=options["format"],
+            inside=options["inside"],
+            fields=options["fields"],
+            options=dict(map(_option, options["option"])),
+            period=period,
+            **dates,
         )
         if requested.existing:
             self.stderr.write("The same export is under way already; waiting for it.")
@@ -93,6 +112,17 @@ def _day(text: str) -> date:
     return date.fromisoformat(text)
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CommandError(f"--option {text} has no value. Write it as NAME=VALUE.")
+    return name, value
+
+
 def _user(email: str) -> AbstractBaseUser:
     people = get_user_model()
     user = people._default_manager.filter(**{people.USERNAME_FIELD: email}).first()
@@ -103,16 +133,23 @@ def _user(email: str) -> AbstractBaseUser:
 
 def _teller(bar: Progress, task: TaskID) -> Callable[[Export], None]:
     def tell(export: Export) -> None:
-        now = progress_of(export)
+        now = progress.progress_of(export)
         bar.update(
             task,
             description=export.get_state_display(),
             total=now.rows_total,
             completed=now.rows_done,
-            rows=f"{now.rows_done:,} of {now.rows_total:,} rows" if now.rows_total is not None else "",
+            rows=", ".join(_words(now)),
         )
 
     return tell
+
+
+def _words(now: progress.Progress) -> Iterator[str]:
+    if now.rows_total is not None:
+        yield f"{now.rows_done:,} of {now.rows_total:,} rows"
+    if now.seconds_left is not None:
+        yield f"about {duration(now.seconds_left)} left"
 
 
 def _watch(export: Export, tell: Callable[[Export], None]) -> None:
@@ -122,8 +159,15 @@ def _watch(export: Export, tell: Callable[[Export], None]) -> None:
         tell(export)
 
 
-def _copy(export: Export, target: Path) -> Path:
-    path = target / export.filename if target.is_dir() else target
-    with storage.open_artifact(export.artifact) as source, path.open("wb") as out:
+def _copies(export: Export, target: Path) -> Iterator[Path]:
+    """Copy the file to `target`, and the further ones of a bundle that is split beside it under their own names."""
+    first = target / export.filename if target.is_dir() else target
+    yield _copy(export.artifact, first)
+    for volume in export.volumes.all():
+        yield _copy(volume.artifact, first.parent / volume.filename)
+
+
+def _copy(artifact: str, path: Path) -> Path:
+    with storage.open_artifact(artifact) as source, path.open("wb") as out:
         shutil.copyfileobj(source, out, storage.BLOCK)
     return path

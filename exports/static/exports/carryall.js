@@ -1,18 +1,116 @@
 // What the pages do beyond HTML, CSS and htmx. Without this file everything still works.
 "use strict";
 
-// --- The form: one dataset's description at a time. ---
-function describe(root) {
-  const select = root.querySelector("[data-describes]");
-  if (!select) return;
-  const show = () => {
-    for (const text of root.querySelectorAll("[data-description]")) {
-      text.hidden = text.dataset.description !== select.value;
-    }
-  };
-  select.addEventListener("change", show);
-  show();
+const fill = (words, ...values) => values.reduce((text, value, place) => text.replace(`%${place + 1}`, value), words);
+
+// --- The form: what does not apply to the choice is hidden. ---
+const ticked = (form, name) => [...form.querySelectorAll(`[name="${name}"]:checked`)].map((input) => input.value);
+
+function show(form) {
+  const kind = form.querySelector('[name="format"]:checked');
+  const bundle = kind?.matches("[data-bundle]") ?? false;
+  const kinds = [kind?.value, ...(bundle ? ticked(form, "inside") : [])];
+  const dataset = form.elements.namedItem("dataset");
+  for (const text of form.querySelectorAll("[data-description]")) {
+    text.hidden = text.dataset.description !== dataset.value;
+  }
+  for (const option of form.querySelectorAll("[data-for]")) {
+    option.hidden = !option.dataset.for.split(" ").some((key) => kinds.includes(key));
+  }
+  const columns = form.querySelector("#columns");
+  const chosen = bundle ? ticked(form, "datasets") : [dataset.value];
+  if (columns.dataset.columns !== chosen.join()) {
+    columns.dataset.columns = chosen.join();
+    forgive(columns);
+    htmx.trigger(columns, "datasets");
+  }
+  count(form);
 }
+
+// What was wrong with a field is not any more once it is changed.
+function forgive(input) {
+  for (const fault of input.closest(".field")?.querySelectorAll(".fault") ?? []) fault.hidden = true;
+}
+
+function count(form) {
+  const words = form.querySelector("[data-count]");
+  const all = form.querySelectorAll('[name="fields"]').length;
+  words.textContent = all ? fill(words.dataset.words, ticked(form, "fields").length, all) : "";
+}
+
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("#export-form");
+  if (!form) return;
+  const dataset = form.elements.namedItem("dataset");
+  const [only, ...more] = ticked(form, "datasets");
+  if (event.target === dataset) {
+    for (const tick of form.querySelectorAll('[name="datasets"]')) tick.checked = tick.value === dataset.value;
+  } else if (event.target.name === "datasets" && only && !more.length) {
+    dataset.value = only;
+  }
+  forgive(event.target);
+  show(form);
+});
+
+// --- The form: the columns' order, by buttons and by dragging; without this the server does what the buttons say. ---
+function tell(list, column) {
+  const places = [...list.children];
+  const name = column.querySelector("label").textContent.trim();
+  const words = fill(list.dataset.moved, name, places.indexOf(column) + 1, places.length);
+  list.parentElement.querySelector("[data-announcer]").textContent = words;
+}
+
+function change(list, verb, column) {
+  if (verb === "all" || verb === "none") {
+    for (const input of list.querySelectorAll("input")) input.checked = verb === "all";
+  } else if (verb === "reset") {
+    list.append(...[...list.children].sort((one, other) => one.dataset.usual - other.dataset.usual));
+    return change(list, "all");
+  } else if (verb === "up") {
+    column.previousElementSibling?.before(column);
+  } else {
+    column.nextElementSibling?.after(column);
+  }
+  if (column) tell(list, column);
+  list.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest('#columns [name="change"]');
+  if (!button) return;
+  event.preventDefault();
+  const column = button.closest("li");
+  change(button.closest("#columns").querySelector("ol"), button.value.split(":")[0], column);
+  if (!column) return;
+  const [up, down] = column.querySelectorAll("button");
+  (getComputedStyle(button).visibility === "hidden" ? (button === up ? down : up) : button).focus();
+});
+
+document.addEventListener("pointerdown", (event) => {
+  const handle = event.target.closest("#columns .handle");
+  if (!handle || event.button) return;
+  const column = handle.closest("li");
+  const list = column.parentElement;
+  event.preventDefault();
+  handle.setPointerCapture(event.pointerId);
+  column.classList.add("dragged");
+  const move = ({ clientY }) => {
+    const above = column.previousElementSibling?.getBoundingClientRect();
+    const below = column.nextElementSibling?.getBoundingClientRect();
+    // The neighbour moves: an element that is taken out of the page loses the pointer.
+    if (above && clientY < above.top + above.height / 2) column.after(column.previousElementSibling);
+    else if (below && clientY > below.top + below.height / 2) column.before(column.nextElementSibling);
+    column.scrollIntoView({ block: "nearest" });
+  };
+  const end = () => {
+    column.classList.remove("dragged");
+    handle.removeEventListener("pointermove", move);
+    tell(list, column);
+    list.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  handle.addEventListener("pointermove", move);
+  handle.addEventListener("lostpointercapture", end, { once: true });
+});
 
 // --- Copying. ---
 async function copy(button) {
@@ -76,5 +174,8 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Runs at the first load, and again when htmx has put a new form in place.
-document.addEventListener("htmx:load", (event) => describe(event.detail.elt.parentElement ?? document));
+document.addEventListener("htmx:load", () => {
+  const form = document.querySelector("#export-form");
+  if (form?.elements.namedItem("dataset")) show(form);
+});
 document.documentElement.classList.add("js");

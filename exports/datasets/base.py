@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Count, F, Model, Q, QuerySet, Window
+from django.db.models import Count, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -20,6 +20,8 @@ from exports.datasets.source import Row, Source
 from exports.errors import UnknownField
 from exports.periods import Period
 
+WHOLE = 1 << 62
+"""More rows than any range has."""
 SAMPLE, SAMPLED_RANGES = 200, 10
 """Rows that a format may look at before the first part is written, and the ranges that they are from."""
 
@@ -104,20 +106,20 @@ class Dataset(ABC):
         return estimate(self.selected(user, period))
 
     def key_ranges(self, user: AbstractBaseUser, period: Period, rows_per_part: int | None) -> list[KeyRange]:
-        """Cut the period's rows into ranges of `rows_per_part` keys (None: one range), in one pass and without OFFSET.
+        """Cut the period's rows into ranges of `rows_per_part` keys (None: one range), without OFFSET.
 
-        Empty when there are no rows.
+        Where they do not all fit in one range, a pass over the keys numbers them as they come and gives back the first
+        and last of each range, and the last range is counted. Empty when there are no rows.
         """
-        row, total = Window(RowNumber(), order_by=F("pk").asc()), Window(Count("pk"))
-        numbered = self.selected(user, period).annotate(_row=row, _total=total)
-        if rows_per_part is None:
-            ends = numbered.filter(Q(_row=1) | Q(_row=F("_total")))
-        else:
-            place = _Place(F("_row") - 1, rows_per_part)
-            ends = numbered.annotate(_place=place).filter(
-                Q(_place=0) | Q(_place=rows_per_part - 1) | Q(_row=F("_total"))
-            )
-        return _pair(list(ends.values_list("pk", "_row", "_total")), rows_per_part)
+        size = rows_per_part or WHOLE
+        rows = self.selected(user, period)
+        if rows_per_part and isinstance(rows.model._meta.pk, IntegerField):  # PostgreSQL has no smallest UUID
+            few = rows.order_by()[: size + 1].aggregate(first=Min("pk"), last=Max("pk"), rows=Count("pk"))
+            if few["rows"] <= size:
+                return [KeyRange(**few)] if few["rows"] else []
+        numbered = rows.annotate(_row=Window(RowNumber(), order_by=F("pk").asc()))
+        ends = numbered.annotate(_place=_Place(F("_row") - 1, size)).filter(Q(_place=0) | Q(_place=size - 1))
+        return _ranges(rows, list(ends.values_list("pk", flat=True)), size)
 
     def source(
         self, user: AbstractBaseUser, period: Period, columns: Sequence[Column], keys: KeyRange | None
@@ -143,14 +145,13 @@ class _Place(Mod):
         return []
 
 
-def _pair(ends: list[tuple[Any, int, int]], rows_per_part: int | None) -> list[KeyRange]:
-    """Ranges from their first and last rows, each (key, number from 1, total)."""
-    ranges: list[KeyRange] = []
-    for key, row, total in ends:
-        size = rows_per_part or total
-        if (row - 1) % size == 0:
-            ranges.append(KeyRange(key, key, 1))
-        if row % size == 0 or row == total:
-            first = ranges[-1]
-            ranges[-1] = KeyRange(first.first, key, (row - 1) % size + 1)
+def _ranges(rows: QuerySet[Any], keys: list[Any], size: int) -> list[KeyRange]:
+    """The ranges whose first and last keys these are, one after the other; the last one may have no end yet."""
+    if size == 1:
+        return [KeyRange(key, key, 1) for key in keys]
+    ranges = [KeyRange(first, last, size) for first, last in zip(keys[::2], keys[1::2], strict=False)]
+    if len(keys) % 2:
+        left = rows.filter(pk__gte=keys[-1])
+        last = left.order_by("-pk").values_list("pk", flat=True).first()
+        ranges.append(KeyRange(keys[-1], last or keys[-1], left.count()))
     return ranges

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.db.models import F, QuerySet
+from django.db.models import F, Field, QuerySet
+from django.db.models.expressions import Col
 
 from exports.datasets.columns import Column, flat
 from exports.errors import DatasetFailed, ExportError, blaming
@@ -62,6 +63,14 @@ class Source:
         with blaming(DatasetFailed):
             return next(self._pages(count), [])
 
+    def fields(self) -> list[Field[Any, Any] | None]:
+        """For each slot the model's field that it shows as it is; None for a function and any other expression."""
+        chosen = self._rows.values_list(*[slot.expression for slot in self._slots])
+        compiler = chosen.query.get_compiler(using=self._rows.db)
+        compiler.setup_query()
+        shown = [expression.target if isinstance(expression, Col) else None for expression, _, _ in compiler.select]
+        return [None if slot.function else field for slot, field in zip(self._slots, shown, strict=True)]
+
     def copying(self) -> Copying | None:
         """PostgreSQL's own formatting of the same rows; None where Python must have a hand in them."""
         if self._keys is None or connections[self._rows.db].vendor != "postgresql":
@@ -69,7 +78,7 @@ class Source:
         from exports.datasets.copying import Copying
 
         with blaming(DatasetFailed):
-            return Copying.of(self._ranged(), self._slots, self._count, self._keys.rows)
+            return Copying.of(self._rows, self._slots, self._keys, self._count)
 
     def _count(self, rows: int) -> None:
         self.read += rows

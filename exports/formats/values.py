@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 
 from django.utils.duration import duration_iso_string
 
-from exports.datasets.base import Column, ColumnType
-from exports.formats.base import Row
+from exports.datasets import Column, ColumnType, Row, Source
+from exports.datasets.copying import Copying
 
 T = TypeVar("T")
 Writers = Mapping[type, Callable[[Any], T]]
@@ -37,6 +37,8 @@ PYTHON: dict[ColumnType, type] = {
     ColumnType.INTEGER: int,
     ColumnType.DECIMAL: Decimal,
     ColumnType.BOOLEAN: bool,
+    ColumnType.CHOICE: str,
+    ColumnType.NULL: str,
     ColumnType.DATE: date,
     ColumnType.DATETIME: datetime,
 }
@@ -63,15 +65,31 @@ NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """`rows` in lists of up to BATCH."""
+    """`rows` in lists of up to BATCH; a Source's own lists as they are."""
+    if isinstance(rows, Source):
+        yield from rows.batches()
+        return
     source = iter(rows)
     while batch := list(islice(source, BATCH)):
         yield batch
 
 
-def converters(columns: Sequence[Column], writers: Writers[T], none: T) -> list[Convert[T]]:
-    """For each column the fastest function that writes its values with `writers`, and None as `none`."""
-    return [_converter(column.type, writers, none) for column in columns]
+def copying_of(rows: Iterable[Row]) -> Copying | None:
+    """PostgreSQL's own formatting of `rows`, where they come from it and Python would write the very same."""
+    return rows.copying() if isinstance(rows, Source) else None
+
+
+def converters(slots: Sequence[Column], writers: Writers[T], none: T, *, words: bool = False) -> list[Convert[T]]:
+    """For each slot the fastest function that writes its values with `writers`, and None as `none`.
+
+    `words` writes a CHOICE in words, where there are words for it, instead of the stored value.
+    """
+    return [
+        _worded(slot.words, writers, none)
+        if words and slot.type is ColumnType.CHOICE
+        else _converter(slot.type, writers, none)
+        for slot in slots
+    ]
 
 
 def convert(batch: Sequence[Row], converts: Sequence[Convert[T]]) -> Iterator[tuple[T, ...]]:
@@ -85,7 +103,7 @@ def _converter(kind: ColumnType, writers: Writers[T], none: T) -> Convert[T]:
     usual, usual_or_none = {expected}, {expected, NoneType}
 
     def any_type(value: Any) -> T:
-        plain = _truth(value) if expected is bool else as_plain(value)
+        plain = truth(value) if expected is bool else as_plain(value)
         return writers[type(plain)](plain)
 
     def column(values: Sequence[Any]) -> Sequence[T]:
@@ -99,6 +117,17 @@ def _converter(kind: ColumnType, writers: Writers[T], none: T) -> Convert[T]:
     return column
 
 
+def _worded(words: Mapping[Any, str], writers: Writers[T], none: T) -> Convert[T]:
+    class Written(dict[Any, T]):
+        """What stands for each stored value; one without words is written as it is."""
+
+        def __missing__(self, value: Any) -> T:
+            return write_any(value, writers, none)
+
+    written = Written({value: writers[str](text) for value, text in words.items() if value is not None})
+    return lambda values: list(map(written.__getitem__, values))
+
+
 def write_any(value: Any, writers: Writers[T], none: T) -> T:
     """One value of any type, written."""
     if value is None:
@@ -107,7 +136,7 @@ def write_any(value: Any, writers: Writers[T], none: T) -> T:
     return writers[type(plain)](plain)
 
 
-def _truth(value: Any) -> Any:
+def truth(value: Any) -> Any:
     """SQLite gives 0 and 1 for the truth of an expression."""
     return bool(value) if type(value) is int and value in (0, 1) else as_plain(value)
 

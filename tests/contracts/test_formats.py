@@ -11,24 +11,19 @@ from io import BytesIO
 import pytest
 
 from exports.datasets import Column, ColumnType
-from exports.errors import ExportError, FormatFailed
+from exports.errors import ExportError
 from exports.formats import Format, Row, writers
 from tests.support.formats import (
     ALL_TYPES,
-    HARD_TEXTS,
-    LONG_TEXT,
     ROW,
     context,
-    read_csv,
-    read_jsonl,
     read_pdf,
-    read_xlsx,
     write_parts,
 )
+from tests.support.tables import READERS
 
 TEXT = (Column("text", "Text"),)
 EVERY = pytest.mark.parametrize("kind", writers(), ids=lambda kind: kind.key)
-HARD = pytest.mark.parametrize("text", HARD_TEXTS.values(), ids=HARD_TEXTS)
 ODD_ROWS: list[Row] = [
     (None, None, None, None, None, None),
     ("", 0, Decimal(0), False, date(1, 1, 1), datetime(1, 1, 1, tzinfo=UTC)),
@@ -46,15 +41,9 @@ def write(kind: Format, rows: list[Row], columns: tuple[Column, ...] = ALL_TYPES
 
 def texts(kind: Format, data: bytes) -> list[str]:
     """The data cells of a file with one column of text, as a reader of the format finds them; "" for an empty one."""
-    match kind.key:
-        case "csv":
-            return [row[0] for row in read_csv(data)[1:]]
-        case "jsonl":
-            return [row["text"] for row in read_jsonl(data)]
-        case "xlsx":
-            return [row[0] or "" for row in read_xlsx(data)[0][1:]]
-        case _:
-            return ["\n".join(read_pdf(data))]
+    if kind.key == "pdf":
+        return ["\n".join(read_pdf(data))]
+    return [text or "" for row in READERS[kind.extension](data) for text in row.values()]
 
 
 def test_the_four_are_there() -> None:
@@ -81,44 +70,6 @@ def test_no_rows_make_a_valid_file(kind: Format) -> None:
 @EVERY
 def test_odd_values_of_every_type(kind: Format) -> None:
     assert write(kind, ODD_ROWS)
-
-
-@EVERY
-@HARD
-def test_hard_text_comes_out(kind: Format, text: str) -> None:
-    (found,) = texts(kind, write(kind, [(text,)], TEXT)) or [""]  # a workbook has no empty rows at its end
-    if kind.key != "pdf":
-        assert _kept(found).removeprefix("'") == _kept(text), "nothing is lost, and only a guard is added"
-    elif text.isascii():
-        assert _kept(text) in _kept(found)
-    else:  # right-to-left letters, and marks, stand in a PDF in the order they are drawn in
-        assert _plain(text) <= _plain(found)
-
-
-LOST = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
-
-
-def _kept(text: str) -> str:
-    """What every format keeps: all but spaces and control characters. XlsxWriter escapes what Excel unescapes."""
-    return LOST.sub("", text.replace("_x005F_", "_"))
-
-
-def _plain(text: str) -> set[str]:
-    """The letters of scripts in which a letter has one shape."""
-    return {letter for letter in _kept(text) if letter.isascii() or letter in PLAIN}
-
-
-PLAIN = {chr(code) for code in (*range(0x370, 0x530), *range(0x4E00, 0xA000), *range(0xAC00, 0xD7A4))}
-
-
-@EVERY
-def test_a_very_long_cell_is_written_whole_or_refused(kind: Format) -> None:
-    if kind.key == "xlsx":
-        with pytest.raises(FormatFailed, match=r"Row 1 .*Text"):
-            write(kind, [(LONG_TEXT,)], TEXT)
-    else:
-        (found,) = texts(kind, write(kind, [(LONG_TEXT,)], TEXT))
-        assert found.count("long") >= LONG_TEXT.count("long")
 
 
 @EVERY

@@ -140,12 +140,13 @@ def test_pages_join_at_every_remainder(owner: User, total: int, monkeypatch: pyt
     assert [row[0] for row in read(Orders(), owner, ALL, None)[1]] == [str(minute) for minute in range(total)]
 
 
-def test_planning_is_one_query_whatever_the_size(owner: User) -> None:
+@pytest.mark.parametrize(("rows_per_part", "parts", "queries"), [(30, 1, 1), (15, 2, 2), (4, 8, 4), (3, 10, 2)])
+def test_planning_asks_as_often_whatever_the_size(owner: User, rows_per_part: int, parts: int, queries: int) -> None:
     for minute in range(30):
         order(owner, minute)
     with CaptureQueriesContext(connection) as seen:
-        assert len(Orders().key_ranges(owner, ALL, 4)) == 8
-    assert len(seen) == 1
+        assert len(Orders().key_ranges(owner, ALL, rows_per_part)) == parts
+    assert len(seen) == queries
 
 
 def test_rows_from_after_the_planning_stay_out(owner: User) -> None:

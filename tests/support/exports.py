@@ -123,7 +123,9 @@ def ask(owner: AbstractBaseUser, format: str = "csv", period: str = "all", **mor
 STEPS: dict[str, Callable[[int], None]] = {
     "exports.tasks.plan_export": pipeline.plan,
     "exports.tasks.render_part": pipeline.render,
+    "exports.tasks.render_small_part": pipeline.render,
     "exports.tasks.assemble_export": pipeline.assemble,
+    "exports.tasks.assemble_small_export": pipeline.assemble,
 }
 
 

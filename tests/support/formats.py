@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -56,6 +57,13 @@ HARD_TEXTS = {
     "empty": "",
     "blank": "   ",
     "backslashes": r"C:\new (folder) \( \) \\",
+    "plus": "+49 30 1234567",
+    "tab first": "\t=1+1",
+    "apostrophe": "'=1+1",
+    "metadata": "http://169.254.169.254/latest/meta-data/ file:///etc/passwd @import url(//a.example)",
+    "words of SQL": "%s %(a)s '; DROP TABLE work_specimen; -- \\N \\. $$ E'\\x00'",
+    "no break": "a\u00a0b\u202fc\u2060d\ufeffe\u00adf",
+    "directions": "abc \u202e cba \u202c \u2067 def \u2069 \u200f",
 }
 LONG_TEXT = "a long one, " * 8_334
 """100,008 characters."""
@@ -95,6 +103,14 @@ def write_parts(kind: Format, parts: Iterable[Iterable[Row]], where: RenderConte
 
 def kind(key: str) -> Format:
     return writer(key)
+
+
+LOST = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
+
+
+def kept(text: str) -> str:
+    """What every format keeps: all but spaces and control characters. XlsxWriter escapes what Excel unescapes."""
+    return LOST.sub("", text.replace("_x005F_", "_"))
 
 
 def read_csv(data: bytes) -> list[list[str]]:

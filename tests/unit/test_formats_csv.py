@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from exports.datasets import Column, ColumnType
 from exports.formats.csv import guarded
-from tests.support.formats import ALL_TYPES, ROW, context, kind, read_csv, write
+from tests.support.formats import ROW, context, kind, read_csv, write, write_parts
 
 TEXT = (Column("text", "Text"), Column("more", "More"))
 
 
 def cell(value: Any, kind: ColumnType = ColumnType.TEXT, zone: str = "Europe/Berlin") -> str:
-    where = context([Column("a", "A", kind)], first=False, zone=ZoneInfo(zone))
-    return read_csv(write("csv", [(value,)], where))[0][0]
+    where = context([Column("a", "A", kind)], zone=ZoneInfo(zone))
+    return read_csv(write("csv", [(value,)], where))[1][0]
 
 
 def test_bytes() -> None:
@@ -31,13 +31,8 @@ def test_bytes() -> None:
     )
 
 
-def test_only_the_first_part_has_headings() -> None:
-    assert write("csv", [("a", "b")], context(TEXT, first=False)) == b"a,b\r\n"
-
-
 def test_no_rows() -> None:
     assert write("csv", []) == b"Text,Integer,Decimal,Boolean,Date,Datetime\r\n"
-    assert write("csv", [], context(first=False)) == b""
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\ta", "\ra", "\na", "  =1", "＝1", " \t=1"])
@@ -48,6 +43,40 @@ def test_formulas_are_guarded(text: str) -> None:
 @pytest.mark.parametrize("text", ["", " ", "a=1", "1-1", "'=1", " a", "é", "00042"])
 def test_other_text_is_left_alone(text: str) -> None:
     assert cell(text) == guarded(text) == text
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "line"),
+    [("comma", b'"a,b",c;d,e\tf\r\n'), ("semicolon", b'a,b;"c;d";e\tf\r\n'), ("tab", b'a,b\tc;d\t"e\tf"\r\n')],
+)
+def test_delimiters(delimiter: str, line: bytes) -> None:
+    where = context([*TEXT, Column("last", "Last")], options={"delimiter": delimiter})
+    assert write("csv", [("a,b", "c;d", "e\tf")], where).splitlines(keepends=True)[1] == line
+
+
+def test_excel_is_told_that_it_is_utf_8_once() -> None:
+    where = context(TEXT, options={"excel": "yes"})
+    data = write_parts(kind("csv"), [[("ä", "b")], [("c", "d")]], where)
+    assert data == b"\xef\xbb\xbfText,More\r\n\xc3\xa4,b\r\nc,d\r\n"
+
+
+def test_choices_stand_in_words() -> None:
+    mood = Column("mood", "Mood", ColumnType.CHOICE, choices=[("good", "Yes"), ("bad", "=No"), (3, "Three")])
+    rows = [("good",), ("bad",), (3,), ("=new",), (None,), (4,)]
+    assert [row[0] for row in read_csv(write("csv", rows, context([mood])))[1:]] == [
+        "Yes",
+        "'=No",
+        "Three",
+        "'=new",
+        "",
+        "4",
+    ]
+
+
+def test_money_has_two_columns() -> None:
+    net = Column("net", "Net", ColumnType.MONEY, currency="EUR")
+    rows = [(Decimal("-1.50"), "EUR"), (None, None)]
+    assert write("csv", rows, context([net])) == b"Net,Net (currency)\r\n-1.50,EUR\r\n,\r\n"
 
 
 def test_headings_are_guarded() -> None:
@@ -105,7 +134,7 @@ def test_what_no_reader_takes_is_replaced() -> None:
 @given(st.lists(st.tuples(st.none() | st.text(), st.none() | st.text()), max_size=5))
 def test_text_comes_back(rows: list[tuple[str | None, str | None]]) -> None:
     expected = [[guarded((value or "").replace("\0", "\ufffd")) for value in row] for row in rows]
-    assert read_csv(write("csv", rows, context(TEXT, first=False))) == expected
+    assert read_csv(write("csv", rows, context(TEXT)))[1:] == expected
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
@@ -123,8 +152,7 @@ def test_date_times_come_back(value: datetime, zone: ZoneInfo) -> None:
 @given(st.integers(0, 700), st.integers(0, 700))
 def test_parts_joined_are_the_whole(many: int, cut: int) -> None:
     rows = [(str(i), i, None, i % 2 == 0, None, None) for i in range(many)]
-    parts = write("csv", rows[:cut]) + write("csv", rows[cut:], context(ALL_TYPES, first=False))
-    assert parts == write("csv", rows)
+    assert write_parts(kind("csv"), [rows[:cut], [], rows[cut:]], context()) == write("csv", rows)
 
 
 def test_rows_are_counted() -> None:

@@ -59,6 +59,13 @@ def test_values(value: Any, kind: ColumnType, text: str) -> None:
     assert value_of(value, kind) == text
 
 
+def test_choices_are_stored_values_and_money_has_two_keys() -> None:
+    mood = Column("mood", "Mood", ColumnType.CHOICE, choices=[("good", "Yes")])
+    net = Column("net", "Net", ColumnType.MONEY, currency="EUR")
+    line = write("jsonl", [("good", Decimal("1.50"), "EUR")], context([mood, net]))
+    assert line == b'{"mood":"good","net":1.50,"net_currency":"EUR"}\n'
+
+
 def test_keys_are_names() -> None:
     columns = [Column('100% "ä"', "A"), Column("%s", "B")]
     assert write("jsonl", [("x", "y")], context(columns)).decode() == '{"100% \\"ä\\"":"x","%s":"y"}\n'

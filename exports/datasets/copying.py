@@ -1,0 +1,222 @@
+"""COPY: rows that PostgreSQL reads and formats itself, through Django's own connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections, transaction
+from django.db.models import F, QuerySet
+from django.db.models.expressions import BaseExpression
+from django.db.models.sql.compiler import SQLCompiler
+from psycopg import Copy
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
+
+from exports.datasets.columns import Column, ColumnType
+from exports.errors import DatasetFailed, blaming
+
+if TYPE_CHECKING:
+    from exports.datasets.base import KeyRange
+
+PIECE = 200_000
+"""Rows of one COPY, about. Between two of them the connection is free, and the rows so far are counted."""
+
+BOOL, BYTEA, INT8, INT2, INT4, TEXT, VARCHAR, DATE, TIMESTAMPTZ, NUMERIC, UUID = (
+    16, 17, 20, 21, 23, 25, 1043, 1082, 1184, 1700, 2950,
+)  # fmt: skip
+INTEGERS = (INT2, INT4, INT8)
+CHOSEN = (TEXT, VARCHAR, BOOL, *INTEGERS)
+"""What a CHOICE may be stored as."""
+OIDS: dict[int, tuple[ColumnType, str]] = {
+    BOOL: (ColumnType.BOOLEAN, "{}"),
+    BYTEA: (ColumnType.TEXT, "encode({}, 'hex')"),
+    INT8: (ColumnType.INTEGER, "{}"),
+    INT2: (ColumnType.INTEGER, "{}"),
+    INT4: (ColumnType.INTEGER, "{}"),
+    TEXT: (ColumnType.TEXT, "{}"),
+    VARCHAR: (ColumnType.TEXT, "{}"),
+    DATE: (ColumnType.DATE, "{}"),
+    TIMESTAMPTZ: (ColumnType.DATETIME, "{}"),
+    NUMERIC: (ColumnType.DECIMAL, "{}"),
+    UUID: (ColumnType.TEXT, "{}::text"),
+}
+"""The server's types whose text is the same as that of the Python values: bytea and uuid are text in any file.
+
+Not here: floats, whose shortest digits are found by another rule; intervals, JSON and arrays, which Python writes
+differently; char(n), which loses its spaces; and types of extensions.
+"""
+SETTINGS = {"DateStyle": "ISO", "server_encoding": "UTF8", "client_encoding": "UTF8"}
+"""What a session must have, from the beginning of the value, for its text to be what this module expects."""
+
+HEADED, HEADER, TRAILER = b"P", 19, b"\xff\xff"
+"""How the first block of COPY BINARY begins, the length of what stands in it before the row, and the last block."""
+FRAME = 6
+"""What stands before the text of a row: the number of fields and a length, in bytes."""
+
+PLANNING = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
+"""A zone's changes look dear to the planner, which counts them all; it would compile them, or sort on the disk."""
+
+
+class Copying:
+    """The rows of one part, as COPY gives them; `of` makes one. Every error comes out as an ExportError.
+
+    `names` are SQL for the values of `slots`, any of which may be NULL; `types` is what the server says they are.
+    While a COPY runs the connection is busy, and a query on it from the same thread would wait for ever: leave the loop
+    over the blocks first. A loop that is left early cancels the COPY, and the connection stays usable.
+    """
+
+    def __init__(
+        self,
+        rows: QuerySet[Any],
+        slots: Sequence[Column],
+        kinds: Sequence[tuple[ColumnType, str]],
+        keys: KeyRange,
+        count: Callable[[int], None],
+    ) -> None:
+        self.slots = slots
+        self.types = [kind for kind, _ in kinds]
+        self.names = [sql.format(f"r.c{place}") for place, (_, sql) in enumerate(kinds)]
+        self.done = 0
+        """Rows that have come out."""
+        self._rows = rows
+        self._keys = keys
+        self._count = count
+
+    @classmethod
+    def of(
+        cls, rows: QuerySet[Any], slots: Sequence[Column], keys: KeyRange, count: Callable[[int], None]
+    ) -> Copying | None:
+        """COPY for the values of `slots` in one range of keys of `rows`; None when Python would write one differently.
+
+        `count` is called with the number of rows of each piece, when it has come out and the connection is free.
+        """
+        try:
+            kinds = _kinds(rows, slots)
+        except EmptyResultSet:
+            return None
+        return cls(rows, slots, kinds, keys, count) if kinds else None
+
+    def run(self, select: str, options: str = "") -> Iterator[list[memoryview]]:
+        """COPY (SELECT <select> FROM <rows> AS r) TO STDOUT <options>: lists of blocks, one a row, in order of keys."""
+        for piece in self._pieces():
+            with blaming(DatasetFailed):
+                rows = yield from self._copy(piece, select, options)
+            self.done += rows
+            self._count(rows)
+
+    def texts(self, select: str) -> Iterator[list[memoryview]]:
+        """Lists of one block a row: the bytes of the text that `select` is, which is never NULL, and nothing else."""
+        for blocks in self.run(select, "(FORMAT binary)"):
+            if blocks[0][:1] == HEADED:
+                blocks[0] = blocks[0][HEADER:]
+            if blocks[-1] == TRAILER:
+                blocks.pop()
+            yield [block[FRAME:] for block in blocks]
+
+    def _pieces(self) -> Iterator[QuerySet[Any]]:
+        """The rows by ranges of keys, of about PIECE rows each where keys are numbers without large gaps."""
+        keys, rows = self._keys, self._rows
+        if isinstance(keys.first, int) and isinstance(keys.last, int):
+            step = (keys.last - keys.first) // max(1, round(keys.rows / PIECE)) + 1
+            for first in range(keys.first, keys.last + 1, step):
+                yield rows.filter(pk__gte=first, pk__lte=min(first + step - 1, keys.last))
+        else:
+            yield rows.filter(pk__gte=keys.first, pk__lte=keys.last)
+
+    def _copy(self, rows: QuerySet[Any], select: str, options: str) -> Generator[list[memoryview], None, int]:
+        """The blocks of one COPY; returns their number."""
+        connection = connections[rows.db]
+        inner = _compiled(rows, self.slots)[0]
+        aliases = ", ".join([*(f"c{place}" for place in range(len(self.slots))), "k"])
+        statement = f"COPY (SELECT {select} FROM ({inner}) AS r({aliases}) ORDER BY r.k) TO STDOUT {options}"  # noqa: S608
+        with transaction.atomic(using=rows.db), connection.cursor() as cursor:
+            cursor.execute(PLANNING)
+            with connection.wrap_database_errors, cursor.copy(statement) as copy:
+                return (yield from _arrived(copy))
+
+
+def _arrived(copy: Copy) -> Generator[list[memoryview], None, int]:
+    """The blocks of a COPY, in lists of those that libpq holds, some 50 KB, when one has come; returns how many.
+
+    psycopg's own loop would wait for each block anew, which takes longer than all the rest of a row's way in Python.
+    """
+    pgconn = copy.connection.pgconn
+    while first := copy.read():
+        blocks = [cast("memoryview", first)]
+        size, block = pgconn.get_copy_data(1)
+        while size > 0:
+            blocks.append(block)
+            size, block = pgconn.get_copy_data(1)
+        rows = _end(pgconn) if size < 0 else None
+        yield blocks
+        if rows is not None:
+            return rows
+    return copy.cursor.rowcount
+
+
+def _end(pgconn: PGconn) -> int:
+    """Take the result of a COPY that has sent its last block: the number of rows."""
+    result = pgconn.get_result()
+    while pgconn.get_result():
+        pass
+    assert result is not None
+    if result.status != ExecStatus.COMMAND_OK:
+        raise error_from_result(result)
+    return result.command_tuples or 0
+
+
+def quoted(text: str) -> str:
+    """`text` as a literal of SQL."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _compiled(rows: QuerySet[Any], slots: Sequence[Column]) -> tuple[str, SQLCompiler]:
+    """The SQL of the slots' values and the key, and what compiled it. Raises EmptyResultSet.
+
+    An order keeps PostgreSQL from merging it into the query around it, which would compute an expression wherever that
+    names it; fields alone are the faster for it.
+    """
+    expressions = [slot.expression for slot in slots]
+    merged = all(isinstance(expression, F) for expression in expressions)
+    chosen = rows.order_by(*([] if merged else ["pk"])).values_list(*expressions, F("pk"))
+    compiler = chosen.query.get_compiler(using=rows.db)
+    operations: Any = connections[rows.db].ops
+    return operations.compose_sql(*compiler.as_sql()), compiler
+
+
+def _kinds(rows: QuerySet[Any], slots: Sequence[Column]) -> list[tuple[ColumnType, str]] | None:
+    """For each slot the type of its values, and SQL for them; None when one of them is not as Python writes it."""
+    connection = connections[rows.db]
+    connection.ensure_connection()
+    session = connection.connection.info.parameter_status
+    if not all((session(name) or "").startswith(value) for name, value in SETTINGS.items()):
+        return None
+    inner, compiler = _compiled(rows, slots)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM ({inner}) AS r LIMIT 0")  # noqa: S608
+        oids = [column.type_code for column in cursor.description or ()]
+    converted = compiler.get_converters([expression for expression, _, _ in compiler.select])
+    usual = all(_usual(*converted[place], oids[place]) for place in range(len(slots)) if place in converted)
+    same = usual and all(map(_same, slots, oids))
+    return [OIDS[oid] for oid in oids[:-1]] if same else None
+
+
+def _same(slot: Column, oid: int) -> bool:
+    """Is the text that PostgreSQL has for such a value what Python writes for this slot?"""
+    if slot.function is not None or oid not in OIDS:
+        return False
+    if slot.type is ColumnType.BOOLEAN:  # Python takes 0 and 1 for false and true
+        return oid not in INTEGERS
+    return slot.type is not ColumnType.CHOICE or oid in CHOSEN
+
+
+def _usual(converters: Sequence[Callable[..., Any]], expression: Any, oid: int) -> bool:
+    """Are these converters Django's own for a number, which leave one of this type as it is?"""
+    own = type(expression).convert_value is BaseExpression.convert_value
+    if not own or converters != [expression.convert_value]:
+        return False
+    kind = expression.output_field.get_internal_type()
+    return oid in INTEGERS if kind.endswith("IntegerField") else kind == "DecimalField" and oid in (*INTEGERS, NUMERIC)

@@ -1,118 +1,107 @@
-"""PDF: a table for people, laid out by WeasyPrint from templates/exports/pdf/table.html."""
+"""PDF: a table for people, laid out by WeasyPrint from a template, its rows written at the places that it gives."""
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
-from decimal import Decimal
-from itertools import islice
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any, BinaryIO, ClassVar
 
-from django.template.loader import render_to_string
-from django.utils.formats import date_format, number_format
-from django.utils.functional import lazy
-from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
-from exports.conf import export_settings
-from exports.errors import TooLarge
+from exports.datasets import Column, Row
+from exports.errors import TooWide
 from exports.formats import register
-from exports.formats.base import Format, RenderContext, Row, Written
-from exports.formats.values import Writers, batches, convert, converters, for_xml, local
+from exports.formats.base import Format, OpenPart, Option, RenderContext, Written
+from exports.pdf import page
 from exports.pdf.document import write_pdf
-from exports.pdf.widths import PORTRAIT, shares
+from exports.pdf.widths import SHEETS, fitting
+from exports.pdf.words import Totals, Words
+from exports.storage import scratch
 
-Line = tuple[str, ...]
-
-ENDLESS, PIECE = re.compile("[!-~\u00a1-\u024f\u0370-\u052f]{100,}"), re.compile(".{12}")
-"""Words of scripts whose letters do not join, and their pieces; a zero-width space between leaves no trace in a PDF."""
-
-
-def _hint() -> str:
-    return gettext("For printing; up to %(limit)s rows") % {"limit": _count(export_settings().pdf_max_rows)}
+SAMPLE = 200
+"""Rows that the columns' widths are taken from."""
 
 
 @register
 class Pdf(Format):
-    """A printable table: title, owner, period, headings on each page, numbers and dates in the way of the language.
+    """A printable table: title, owner, period, sums, headings on each page; numbers and dates as the language has them.
 
-    Integers are not grouped, because a number of an order or a year is one too. "Page 1 of 9" needs the whole layout,
-    so all rows are held: at most `max_rows`, else TooLarge.
+    A part's body is its rows as text operators in places of their own. Pages are filled when all parts are there.
     """
 
     key = "pdf"
     label = _("PDF")
-    hint = lazy(_hint, str)()
+    hint = _("For printing and reading")
     extension = "pdf"
     content_type = "application/pdf"
+    rows_per_second = 25_000
+    bytes_per_row = 190
+    options = (Option("paper", _("Paper"), (("A4", "A4"), ("letter", _("US Letter")), ("A3", "A3"))),)
+    template: ClassVar[str] = "exports/pdf/table.html"
 
-    @property
-    def max_rows(self) -> int:
-        return export_settings().pdf_max_rows
+    def prepare(self, sample: Sequence[Row], context: RenderContext) -> dict[str, Any]:
+        texts = Words(context.columns, context.zone)(sample)
+        return page.layout(context.columns, texts, self.option("paper", context))
+
+    def refuse(self, columns: Sequence[Column]) -> None:
+        fit = min(fitting(columns, sideways) for _upright, sideways in SHEETS.values())
+        if fit < len(columns):
+            words = _(
+                "%(count)s fields do not fit side by side on a sheet; the first %(fit)s of them do. "
+                "Choose fewer fields, or another format."
+            )
+            raise TooWide(words % {"count": len(columns), "fit": fit})
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
-        lines = self._lines(rows, context)
-        pages = write_pdf(render_to_string("exports/pdf/table.html", _page(lines, context)), out)
-        return Written(len(lines), pages)
+        from exports.pdf.internals import SHORT_ROWS
+        from exports.pdf.part import write
 
-    def _lines(self, rows: Iterable[Row], context: RenderContext) -> list[Line]:
-        limit = self.max_rows
-        converts = converters(context.columns, _writers(context), none="")
-        lines = [line for batch in batches(islice(rows, limit + 1)) for line in convert(batch, converts)]
-        if len(lines) > limit:
-            raise TooLarge(
-                gettext(
-                    "PDF takes up to %(limit)s rows and this export has more. "
-                    "Choose another format, or a shorter period."
-                )
-                % {"limit": _count(limit)}
-            )
-        return lines
+        return write(rows, out, context, self._sample(context, SHORT_ROWS))
 
+    def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
+        from exports.pdf.binding import bind
+        from exports.pdf.body import copied
+        from exports.pdf.internals import SAMPLE_ROWS, laid_out
 
-def _count(number: int) -> str:
-    return number_format(number, force_grouping=True)
+        totals, missing, rows, trailers = Totals(context.columns), Counter[str](), 0, []
+        with scratch(".rows") as spool:
+            for part in parts:
+                trailers.append(copied(part.file, spool))
+                totals.merge([part.meta.get("totals", {})])
+                missing.update(part.meta.get("missing", {}))
+                rows += part.rows
+            about: dict[str, Any] = {
+                "count": rows,
+                "totals": totals.words(context.columns),
+                "notes": page.notes(missing),
+            }
+            if not rows:
+                laid = context.layout or self.prepare([], context)
+                empty = page.render(self.template, replace(context, layout=laid), [], **about)
+                return Written(0, write_pdf(empty, out))
+            sheet = laid_out(self._sample(context, SAMPLE_ROWS, **about), len(context.columns))
+            return Written(rows, bind(sheet, spool, trailers, rows, out), {"missing": dict(missing)})
 
+    def _sample(self, context: RenderContext, rows: int, count: int = 0, **about: Any) -> str:
+        """The template with so many rows of a letter each."""
+        from exports.pdf.internals import sample
 
-def _writers(context: RenderContext) -> Writers[str]:
-    return {
-        str: _breakable,
-        int: str,
-        Decimal: lambda value: number_format(value, force_grouping=True) if value.is_finite() else str(value),
-        bool: {True: gettext("Yes"), False: gettext("No")}.__getitem__,
-        date: lambda value: date_format(value, "SHORT_DATE_FORMAT"),
-        datetime: lambda value: _moment(local(value, context.zone)),
-    }
+        numeric = [column.type.numeric for column in context.columns]
+        if not context.layout:
+            context = replace(context, layout=self.prepare([], context))
+        lines = list(page.cells(sample(len(numeric), rows), numeric, rows))
+        lines[0].section = page.section(0, count)
+        return page.render(self.template, context, lines, **({"count": count, "totals": [], "notes": []} | about))
 
-
-def _breakable(text: str) -> str:
-    """`text` for the page, with places to break in endless words: else layout takes the square of their length."""
-    text = for_xml(text)
-    return ENDLESS.sub(lambda word: PIECE.sub("\\g<0>\u200b", word[0]), text) if len(text) >= 100 else text
-
-
-def _moment(value: datetime) -> str:
-    """A day as the language writes it and a time of 24 hours, which takes less room than "a.m." and sorts."""
-    return f"{date_format(value, 'SHORT_DATE_FORMAT')} {value:%H:%M}"
-
-
-def _page(lines: Sequence[Line], context: RenderContext) -> dict[str, Any]:
-    labels = [for_xml(str(column.label)) for column in context.columns]
-    numeric = [column.type.numeric for column in context.columns]
-    widths = shares(labels, lines)
-    full = sum(widths)
-    return {
-        "language": get_language() or "en",
-        "title": for_xml(context.title),
-        "owner": for_xml(context.owner),
-        "period": for_xml(context.period),
-        "requested": f"{_moment(local(context.requested_at, context.zone))} ({context.zone.key})",
-        "count": len(lines),
-        "landscape": full > PORTRAIT,
-        "columns": [
-            {"label": label, "numeric": right, "width": f"{100 * width / full:.2f}"}
-            for label, right, width in zip(labels, numeric, widths, strict=True)
-        ],
-        "rows": [tuple(zip(line, numeric, strict=True)) for line in lines],
-    }
+    def html(self, rows: Iterable[Row], context: RenderContext, notes: Sequence[str] = ()) -> str:
+        """All rows in the template, for plain WeasyPrint."""
+        held = list(rows)
+        if not context.layout:
+            context = replace(context, layout=self.prepare(held[:SAMPLE], context))
+        texts = Words(context.columns, context.zone)(held)
+        totals = Totals(context.columns)
+        totals.add(held)
+        lines = page.cells(texts, [column.type.numeric for column in context.columns], len(held))
+        about = {"count": len(held), "totals": totals.words(context.columns), "notes": list(notes)}
+        return page.render(self.template, context, lines, **about)

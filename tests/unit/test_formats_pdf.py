@@ -1,22 +1,22 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from io import BytesIO
 from typing import Any, NoReturn
 
 import pytest
-from django.test import override_settings
 from django.utils import translation
 from pypdf import PdfReader
 
 from exports.datasets import Column, ColumnType
-from exports.errors import TooLarge
-from exports.formats import Written
+from exports.errors import TooWide
+from exports.formats import OpenPart
 from exports.pdf.document import write_pdf
 from exports.pdf.fetcher import Closed
-from exports.pdf.widths import PORTRAIT, shares
+from exports.pdf.widths import SHEETS, shares
 from tests.support.formats import ALL_TYPES, ROW, context, kind, read_pdf, write
 
 ONE = (Column("a", "Alpha"),)
@@ -54,8 +54,13 @@ def test_headings_and_page_numbers_on_each_page() -> None:
 
 
 def test_rows_and_pages_are_counted() -> None:
-    out = BytesIO()
-    assert kind("pdf").write([("a",)] * 3, out, context(ONE)) == Written(3, 1)
+    where = replace(context(ONE), layout=kind("pdf").prepare([("a",)], context(ONE)))
+    body = BytesIO()
+    written = kind("pdf").write([("a",)] * 3, body, where)
+    body.seek(0)
+    assert (written.rows, written.pages) == (3, None)
+    done = kind("pdf").assemble([OpenPart(body, 3, written.meta)], BytesIO(), where)
+    assert (done.rows, done.pages) == (3, 1)
 
 
 def test_no_rows() -> None:
@@ -90,14 +95,11 @@ def test_any_value_has_a_place(value: Any) -> None:
     assert read_pdf(write("pdf", [(value,) * 6]))
 
 
-@override_settings(EXPORTS={"PDF_MAX_ROWS": 1_000})
-def test_more_rows_than_it_takes_are_refused() -> None:
-    assert kind("pdf").max_rows == 1_000
-    assert "1,000 rows" in str(kind("pdf").hint)
-    rows = iter([("a",)] * 5_000)
-    with pytest.raises(TooLarge, match="1,000 rows"):
-        write("pdf", rows, context(ONE))
-    assert len(list(rows)) > 3_000, "it stopped reading at the limit"
+def test_more_columns_than_a_sheet_takes_are_refused() -> None:
+    columns = [Column(f"c{i}", "C", ColumnType.DECIMAL) for i in range(200)]
+    with pytest.raises(TooWide, match="the first 18 of them do"):
+        kind("pdf").refuse(columns)
+    kind("pdf").refuse(columns[:18])
 
 
 @pytest.mark.parametrize("text", ["x" * 50_000, "long text " * 5_000, "line\n" * 500])
@@ -143,11 +145,18 @@ def test_the_collector_is_left_as_it_was() -> None:
 
 def test_short_columns_keep_their_width_and_wide_ones_give_way() -> None:
     labels = ["Short", *["Wide"] * 9]
-    narrow, *wide = shares(labels, [["12345678", *["many words " * 9] * 9]] * 3)
+    upright, sideways = SHEETS["A4"]
+    narrow, *wide = shares(labels, [["12345678"] * 3, *[["many words " * 9] * 3] * 9], sideways)
     assert narrow == 10
     assert set(wide) == {wide[0]}
     assert wide[0] < 36
-    assert sum(shares(["A", "B"], [["a", "b"]])) < PORTRAIT
+    assert sum(shares(["A", "B"], [["a"], ["b"]], sideways)) < upright
+
+
+@pytest.mark.parametrize(("paper", "width"), [("A4", 595), ("letter", 612), ("A3", 842)])
+def test_the_paper_is_chosen(paper: str, width: int) -> None:
+    data = write("pdf", [("a",)], context(ONE, options={"paper": paper}))
+    assert abs(float(PdfReader(BytesIO(data)).pages[0].mediabox.width) - width) < 1
 
 
 def test_many_columns_lie_on_the_side() -> None:

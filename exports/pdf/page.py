@@ -1,0 +1,91 @@
+"""A table's HTML: the template with what it says above the rows, and the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.template.loader import render_to_string
+from django.utils.formats import number_format
+from django.utils.translation import get_language, gettext
+
+from exports.datasets import Column
+from exports.formats.base import RenderContext
+from exports.pdf.widths import SHEETS, shares
+from exports.pdf.words import clean, moment
+
+SECTION = 1_000
+"""Rows that a bookmark stands for."""
+SHOWN = 20
+"""Letters without a font that are named."""
+
+
+class Cells(tuple[tuple[str, bool], ...]):
+    """A row for the template: (text, numeric) of each cell."""
+
+    section = ""
+    """What the bookmark at this row says, if it begins a section."""
+
+
+def layout(columns: Sequence[Column], texts: Sequence[Sequence[str]], paper: str) -> dict[str, Any]:
+    """The columns' widths in hundredths of the table, and the sheet, from the columns' first texts."""
+    upright, sideways = SHEETS[paper]
+    labels = [clean(str(column.label)) for column in columns]
+    widths = shares(labels, texts, sideways)
+    full = sum(widths)
+    return {
+        "paper": paper,
+        "landscape": full > upright,
+        "widths": [f"{100 * width / full:.2f}" for width in widths],
+    }
+
+
+def render(template: str, context: RenderContext, lines: Iterable[Cells], **more: Any) -> str:
+    """The document; `more` are count, totals and notes."""
+    columns = [
+        {"label": clean(str(column.label)), "numeric": column.type.numeric, "width": width}
+        for column, width in zip(context.columns, context.layout["widths"], strict=True)
+    ]
+    values = {
+        "language": get_language() or "en",
+        "title": clean(context.title),
+        "owner": clean(context.owner),
+        "period": clean(context.period),
+        "requested": moment(context.requested_at, context.zone),
+        "created": context.requested_at.isoformat(timespec="seconds"),
+        "paper": context.layout["paper"],
+        "landscape": context.layout["landscape"],
+        "columns": columns,
+        "rows": list(lines),
+        **more,
+    }
+    return str(render_to_string(template, values))
+
+
+def cells(texts: Sequence[Sequence[str]], numeric: Sequence[bool], count: int) -> Iterable[Cells]:
+    """All rows for the template from the columns' texts."""
+    for place, line in enumerate(zip(*texts, strict=True)):
+        row = Cells(zip(line, numeric, strict=True))
+        row.section = section(place, count) if place % SECTION == 0 else ""
+        yield row
+
+
+def section(first: int, count: int) -> str:
+    """What the bookmark at the row `first` (from 0) says; nothing when all rows are one section."""
+    if count <= SECTION:
+        return ""
+    last = min(first + SECTION, count)
+    return gettext("Rows %(first)s–%(last)s") % {"first": _count(first + 1), "last": _count(last)}
+
+
+def notes(missing: Mapping[str, int]) -> list[str]:
+    """What the reader must know: which letters no font here can draw, and how often they stand in the table."""
+    if not missing:
+        return []
+    named = ", ".join(f"U+{ord(letter):04X}" for letter in sorted(missing)[:SHOWN])
+    words = gettext("%(count)s characters could not be drawn, because no font here has them: %(letters)s")
+    return [words % {"count": _count(sum(missing.values())), "letters": named + (" …" if len(missing) > SHOWN else "")}]
+
+
+def _count(number: int) -> str:
+    return str(number_format(number, force_grouping=True))

@@ -1,0 +1,102 @@
+"""Numbers, days and sums on paper are what Django says in the language, only faster."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils import translation
+from django.utils.formats import date_format, number_format
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exports.datasets import Column, ColumnType, Row
+from exports.pdf.words import Totals, Words, decimals
+
+LANGUAGES = ("en", "en-gb", "de", "de-ch", "fr", "pl", "pt-br", "ru", "ar", "fa", "hi", "en-in", "ja", "sv")
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def texts(kind: ColumnType, *values: Any, **more: Any) -> list[str]:
+    column = Column("c", "C", kind, **more)
+    rows: list[Row] = [value if isinstance(value, tuple) else (value,) for value in values]
+    (found,) = Words([column], BERLIN)(rows)
+    return list(found)
+
+
+@given(st.sampled_from(LANGUAGES), st.decimals() | st.decimals(places=2, allow_nan=False, allow_infinity=False))
+def test_decimals(language: str, value: Decimal) -> None:
+    with translation.override(language):
+        wanted = number_format(value, force_grouping=True) if value.is_finite() else str(value)
+        assert decimals()(value) == wanted
+
+
+@given(st.sampled_from(LANGUAGES), st.dates())
+def test_days(language: str, value: date) -> None:
+    with translation.override(language):
+        assert texts(ColumnType.DATE, value) == [date_format(value, "SHORT_DATE_FORMAT")]
+
+
+@given(st.sampled_from(LANGUAGES), st.datetimes(timezones=st.just(UTC), min_value=datetime(1, 1, 3)))
+def test_moments(language: str, value: datetime) -> None:
+    with translation.override(language):
+        try:
+            there = value.astimezone(BERLIN)
+        except OverflowError:
+            there = value
+        day = date_format(there, "SHORT_DATE_FORMAT")
+        assert texts(ColumnType.DATETIME, value) == [f"{day} {there.hour:02}:{there.minute:02}"]
+
+
+def test_integers_are_not_grouped() -> None:
+    assert texts(ColumnType.INTEGER, 1234567, None, -5) == ["1234567", "", "-5"]
+
+
+def test_money_is_one_text() -> None:
+    with translation.override("de"):
+        found = texts(ColumnType.MONEY, (Decimal("1234.50"), "EUR"), (None, "EUR"), (Decimal(7), None), currency="EUR")
+    assert found == ["1.234,50\u00a0EUR", "", "7"]
+
+
+def test_choices_are_words() -> None:
+    choices = [("p", "Paid"), (1, "One")]
+    assert texts(ColumnType.CHOICE, "p", 1, None, "gone", ["p"], choices=choices) == [
+        "Paid",
+        "One",
+        "",
+        "gone",
+        "['p']",
+    ]
+
+
+def test_truth_is_in_words() -> None:
+    with translation.override("de"):
+        assert texts(ColumnType.BOOLEAN, True, False, None) == ["Ja", "Nein", ""]
+
+
+def test_nothing_that_cannot_be_drawn() -> None:
+    assert texts(ColumnType.TEXT, "a\0b\ud800c\x7fd\x85e\u2028f") == ["a\ufffdb\ufffdc\ufffdd\ne\nf"]
+
+
+def test_sums_of_each_currency() -> None:
+    columns = [
+        Column("n", "N", ColumnType.INTEGER, total=True),
+        Column("m", "Money", ColumnType.MONEY, currency="EUR", total=True),
+        Column("t", "T"),
+    ]
+    rows: list[Row] = [(1, Decimal("0.10"), "EUR", "x"), (None, Decimal("NaN"), "EUR", ""), (2, Decimal(5), "USD", "")]
+    one, other = Totals(columns), Totals(columns)
+    one.add(rows)
+    other.add([(3, Decimal("0.20"), "EUR", "")] * 2)
+    both = Totals(columns)
+    both.merge([one.meta, other.meta])
+    with translation.override("en"):
+        assert both.words(columns) == [("N", "9"), ("Money", "0.50\u00a0EUR"), ("Money", "5\u00a0USD")]
+
+
+def test_sums_lose_nothing() -> None:
+    totals = Totals([Column("d", "D", ColumnType.DECIMAL, total=True)])
+    totals.add([(Decimal("1E+40"),), (Decimal("0.01"),)])
+    assert totals.sums["d"][""] == Decimal("1" + "0" * 40 + ".01")

@@ -1,93 +1,122 @@
-"""Measure everything, write benchmarks/results.json, and from it docs/benchmarks.md and the README's figures.
+"""Measure, write benchmarks/results.json, and from it docs/benchmarks.md, its plots and the README's figures.
 
-.venv/bin/python -m benchmarks.run [--only formats|click]
+.venv/bin/python -m benchmarks.run [--only csv-1m] [--share 0.01]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
-from benchmarks import click, formats
-from benchmarks.site import machine, running
+import psycopg
+
+from benchmarks.bench import Bench
+from benchmarks.catalogue import LINES
+from benchmarks.lines import Line
+from benchmarks.page import Results, page, readme
+from benchmarks.plots import PLOTS
+from benchmarks.site import machine
+from benchmarks.versions import versions
+from deploy.steps import Fault, say
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
+IMAGES = PAGE.parent / "images"
 README = HERE.parent / "README.md"
+QUIET = 0.5
+"""A load average that still leaves the machine to the measurement."""
+BEGIN, END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->"
 
 
 def main() -> None:
+    given = _arguments()
+    results: dict[str, Any] = json.loads(RESULTS.read_text())
+    if given.write:
+        write(results)
+    else:
+        _measure_all(given, results)
+    print(page(results))
+
+
+def _measure_all(given: argparse.Namespace, results: dict[str, Any]) -> None:
+    """Measure what was asked for, writing after each line. Ends the program in the end when one could not be."""
+    failed, load = [], os.getloadavg()[0]
+    if load > QUIET:
+        say(f"The machine is busy (load average {load:.1f}): figures of seconds will be too high.")
+    with tempfile.TemporaryDirectory(prefix="carryall-bench-") as folder, ExitStack() as ended:
+        bench = Bench(Path(folder), ended, given.share)
+        results |= {"machine": machine(), "load": round(load, 2), "versions": versions(bench.database_url)}
+        for line in _chosen(given.only):
+            if not _measure(line, bench, results):
+                failed.append(line.name)
+            elif given.share == 1:
+                write(results)
+    if failed:
+        raise SystemExit(f"Not measured: {', '.join(failed)}; the reason stands above.")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("formats", "click"))
-    only = parser.parse_args().only
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    with tempfile.TemporaryDirectory(prefix="carryall-bench-") as folder:
-        if only in (None, "formats"):
-            with running(Path(folder) / "formats") as here:
-                results["formats"] = formats.measure(here)
-        if only in (None, "click"):
-            with running(Path(folder) / "click", ["web"]) as here:
-                results["click"] = click.measure(here)
-    results["machine"], results["date"] = machine(), f"{datetime.now(UTC):%Y-%m-%d}"
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    parser.add_argument("--only", choices=[line.name for line in LINES], help="one line of the table")
+    parser.add_argument("--write", action="store_true", help="measure nothing; write the documents anew")
+    parser.add_argument("--share", type=float, default=1.0, help="of all numbers of rows; below 1 nothing is written")
+    return parser.parse_args()
+
+
+def _chosen(only: str | None) -> Iterator[Line]:
+    """The lines to measure, one for each set of figures: what several lines stand on is measured once."""
+    yield from {line.kept_as: line for line in LINES if only in (None, line.name)}.values()
+
+
+def _measure(line: Line, bench: Bench, results: dict[str, Any]) -> bool:
+    """Put the line's figures into `results`; False, with the reason on the terminal, when it cannot be measured."""
+    began = time.monotonic()
+    try:
+        figures = line.measure(bench)
+    except (SystemExit, Fault, OSError, SubprocessError, psycopg.Error) as error:
+        say(f"\n{line.name}: {error}")
+        return False
+    results["lines"][line.kept_as] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "figures": figures}
+    say(f"{line.name}: measured in {time.monotonic() - began:.0f} s")
+    return True
+
+
+def write(results: Results) -> None:
+    """All documents, from the figures alone."""
+    RESULTS.write_text(_as_json(results))
     PAGE.write_text(page(results))
-    README.write_text(_with_figures(README.read_text(), figures(results)))
-    print(PAGE.read_text())
+    README.write_text(with_figures(README.read_text(), readme(results)))
+    for plot in PLOTS:
+        if plot.data(results):
+            (IMAGES / plot.file).write_text(plot.svg(results))
 
 
-def _with_figures(readme: str, lines: str) -> str:
-    before, begin, rest = readme.partition("<!-- figures: written by `make bench` -->\n")
-    _, end, after = rest.partition("<!-- end of figures -->")
+def _as_json(results: Results) -> str:
+    """JSON with one line of text for each line of the table."""
+    names = {name: value for name, value in results.items() if name != "lines"}
+    kept = ",\n".join(f"  {json.dumps(name)}: {json.dumps(line)}" for name, line in results["lines"].items())
+    return f'{json.dumps(names, indent=1)[:-2]},\n "lines": {{\n{kept}\n }}\n}}\n'
+
+
+def with_figures(text: str, lines: str) -> str:
+    """The README with these lines between its two marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
     return f"{before}{begin}{lines}\n{end}{after}"
 
 
-def figures(results: dict[str, Any]) -> str:
-    """The README's few lines of them."""
-    large = {row["format"]: row for row in results["formats"] if row["rows"] >= 100_000}
-    clicks = results["click"]
-    lines = [
-        f"- {kind.upper()}: {row['rows']:,} rows in {row['seconds']} s in one process, peak {row['peak_mb']} MB."
-        for kind, row in large.items()
-    ]
-    silent, gone = clicks["redis silent"]["median_ms"], clicks["redis gone"]["median_ms"]
-    lines.append(
-        f"- The click is answered in {clicks['redis up']['median_ms']} ms (median); {gone} ms with Redis gone, "
-        f"{silent} ms with a Redis that is there but silent."
-    )
-    return "\n".join(lines)
-
-
-def page(results: dict[str, Any]) -> str:
-    """The figures as Markdown; a test compares it with docs/benchmarks.md."""
-    lines = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench` from `benchmarks/results.json`; not by hand.",
-        "",
-        f"{results['date']}, {results['machine']}.",
-        f"Medians of {formats.RUNS} fresh processes, and of {click.CLICKS} clicks.",
-        "",
-        "## One export in one process",
-        "",
-        "`manage.py export --inline` of the demo's orders (12 columns); seconds and memory are of the whole process,",
-        "so about a second and 75 MB of each line are Django's own start.",
-        "",
-        "| format | rows | seconds | rows/s | peak MB |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['format']} | {row['rows']:,} | {row['seconds']} | {row['rows_per_second']:,} | {row['peak_mb']} |"
-        for row in results["formats"]
-    ]
-    lines += ["", "## The click", "", "| | median ms | worst ms |", "|---|---|---|"]
-    lines += [f"| {case} | {row['median_ms']} | {row['worst_ms']} |" for case, row in results["click"].items()]
-    return "\n".join(lines) + "\n"
-
-
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything that was started is ended
     main()

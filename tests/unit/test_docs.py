@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.run import PAGE, RESULTS, figures, page
+from benchmarks.page import page, readme
+from benchmarks.plots import PLOTS
+from benchmarks.run import IMAGES, PAGE, RESULTS
 from config.environment import BASE_DIR
 
 DOCUMENTS = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
@@ -20,10 +22,25 @@ def test_every_link_leads_somewhere(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def test_every_link_within_the_benchmarks_leads_to_a_heading() -> None:
+    text = PAGE.read_text()
+    headings = {
+        re.sub(r"[^\w-]", "", line[3:].lower().replace(" ", "-")) for line in text.split("\n") if line[:3] == "## "
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+
+
 def test_the_figures_are_the_measured_ones() -> None:
     results = json.loads(RESULTS.read_text())
     assert PAGE.read_text() == page(results)
-    assert figures(results) in (BASE_DIR / "README.md").read_text()
+    assert readme(results) in (BASE_DIR / "README.md").read_text()
+
+
+def test_the_plots_show_the_measured_figures() -> None:
+    results = json.loads(RESULTS.read_text())
+    for plot in PLOTS:
+        if plot.data(results):
+            assert plot.words(results) in (IMAGES / plot.file).read_text()
 
 
 def test_every_file_that_is_named_exists() -> None:

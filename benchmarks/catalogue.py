@@ -1,0 +1,18 @@
+"""The lines of the table, in its order."""
+
+from __future__ import annotations
+
+from benchmarks.click import Click
+from benchmarks.contests import CONTESTS
+from benchmarks.estimate import Estimate
+from benchmarks.fairness import Fairness, Synchronous
+from benchmarks.lines import Line
+from benchmarks.sizes import Cost, Memory
+from benchmarks.tables import Tables
+from benchmarks.whole import Whole
+from benchmarks.workers import Workers
+
+LINES: tuple[Line, ...] = (
+    *CONTESTS[:1], Whole(), *CONTESTS[1:], Memory(), Cost(), Workers(), Click(), Synchronous(), Fairness(), Estimate(),
+    Tables(),
+)  # fmt: skip

@@ -1,0 +1,104 @@
+"""One export of the ledger in one process, as a worker would do it step by step: `python -m benchmarks.one csv`.
+
+The dataset, its key ranges, the format and its parts are the site's own; what is left out is what no peer has either:
+leases, checksums and the move into the storage.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from zoneinfo import ZoneInfo
+
+import django
+
+django.setup()
+
+from django.contrib.auth.models import User  # noqa: E402
+from django.utils import timezone, translation  # noqa: E402
+
+from benchmarks import meter  # noqa: E402
+from exports.datasets import Dataset, KeyRange, datasets  # noqa: E402
+from exports.formats import Format, OpenPart, RenderContext, Written, writer  # noqa: E402
+from exports.periods import Period  # noqa: E402
+from exports.rates import rate_of  # noqa: E402
+
+T = TypeVar("T")
+PERIOD = Period(asked_at=timezone.now())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is exported, and where its parts go."""
+
+    dataset: Dataset
+    kind: Format
+    context: RenderContext
+    folder: Path
+    seconds: dict[str, float]
+
+    def timed(self, step: str, work: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        made = work()
+        self.seconds[step] = round(time.perf_counter() - began, 3)
+        return made
+
+
+def export(key: str, rows: int, path: Path) -> dict[str, Any]:
+    """Write the ledger to `path`; what each step took, and how many parts it was."""
+    with translation.override("en-gb"):
+        job = _job(datasets.get("bookings"), writer(key), path)
+        ranges, layout = job.timed("plan", lambda: _plan(job))
+        job = replace(job, context=replace(job.context, layout=layout))
+        parts = job.timed("write", lambda: [_write(job, index, keys) for index, keys in enumerate(ranges)])
+        with path.open("wb") as out:
+            context = replace(job.context, rows=sum(part.rows for part in parts))
+            written = job.timed("assemble", lambda: job.kind.assemble(_opened(job, parts), out, context))
+    if written.rows != rows:
+        raise SystemExit(f"{key} wrote {written.rows:,} of {rows:,} rows.")
+    return {"steps": job.seconds, "parts": len(parts), "pages": written.pages}
+
+
+def _job(dataset: Dataset, kind: Format, path: Path) -> Job:
+    context = RenderContext(
+        title=str(dataset.label), owner="Ada Lovelace", period=PERIOD.label(ZoneInfo("UTC")),
+        columns=dataset.choose([]), zone=ZoneInfo("UTC"), requested_at=timezone.now(), name="bookings",
+    )  # fmt: skip
+    kind.refuse(context.columns)
+    return Job(dataset, kind, context, path.parent, {})
+
+
+def _plan(job: Job) -> tuple[Sequence[KeyRange], Any]:
+    ranges = job.dataset.key_ranges(User(), PERIOD, rate_of(job.dataset.key, job.kind.key).rows_per_part)
+    sample = job.dataset.sample(User(), PERIOD, job.context.columns, ranges)
+    return ranges, job.kind.prepare(sample, job.context)
+
+
+def _write(job: Job, index: int, keys: KeyRange) -> Written:
+    source = job.dataset.source(User(), PERIOD, job.context.columns, keys)
+    with _file(job, index).open("w+b") as out:
+        return job.kind.write(source, out, replace(job.context, index=index))
+
+
+def _opened(job: Job, parts: Sequence[Written]) -> Iterator[OpenPart]:
+    for index, part in enumerate(parts):
+        with _open(_file(job, index)) as file:
+            yield OpenPart(file, part.rows, part.meta)
+        _file(job, index).unlink()
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _file(job: Job, index: int) -> Path:
+    return job.folder / f"part-{index}"
+
+
+if __name__ == "__main__":
+    meter.main(partial(export, sys.argv[1]))

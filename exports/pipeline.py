@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -172,8 +173,8 @@ def _render(lease: Lease[Part]) -> None:
     export = part.export
     _allowed(export)
     content = export.contents[part.content]
-    kind, source = writer(content.format), _source(lease, content)
-    with storage.scratch(f".{kind.extension}") as file:
+    kind = writer(content.format)
+    with closing(_source(lease, content)) as source, storage.scratch(f".{kind.extension}") as file:
         written = kind.write(source, file, context_of(export, part.content, index=part.index))
         lease.check()
         if written.rows != source.read:

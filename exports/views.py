@@ -160,7 +160,8 @@ def open_rows(request: HttpRequest) -> HttpResponse:
     """The rows that the page believes to be under way, as they are now; htmx puts each in its place."""
     mine = Export.objects.of(signed_in_user(request).pk)
     wanted = _uuids(request.GET.getlist("open")[:POLLED_AT_MOST])
-    exports = list(mine.filter(uuid__in=wanted).recent_first()) if wanted else []
+    found = mine.filter(uuid__in=wanted).recent_first().prefetch_related("volumes")
+    exports = list(found) if wanted else []
     return render(request, "exports/_rows.html", _rows_context(exports))
 
 

@@ -153,5 +153,5 @@ def _ranges(rows: QuerySet[Any], keys: list[Any], size: int) -> list[KeyRange]:
     if len(keys) % 2:
         left = rows.filter(pk__gte=keys[-1])
         last = left.order_by("-pk").values_list("pk", flat=True).first()
-        ranges.append(KeyRange(keys[-1], last or keys[-1], left.count()))
+        ranges.append(KeyRange(keys[-1], keys[-1] if last is None else last, left.count()))
     return ranges

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, transaction
@@ -65,7 +66,8 @@ class Copying:
 
     `names` are SQL for the values of `slots`, any of which may be NULL; `types` is what the server says they are.
     While a COPY runs the connection is busy, and a query on it from the same thread would wait for ever: leave the loop
-    over the blocks first. A loop that is left early cancels the COPY, and the connection stays usable.
+    over the blocks first. A loop that is left early cancels the COPY, and the connection stays usable; but a loop that
+    an exception has left lives as long as the exception does, so `close` what you no longer read.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Copying:
         self._rows = rows
         self._keys = keys
         self._count = count
+        self._running: ref[Generator[list[memoryview], None, None]] | None = None
 
     @classmethod
     def of(
@@ -101,6 +104,17 @@ class Copying:
 
     def run(self, select: str, options: str = "") -> Iterator[list[memoryview]]:
         """COPY (SELECT <select> FROM <rows> AS r) TO STDOUT <options>: lists of blocks, one a row, in order of keys."""
+        running = self._run(select, options)
+        self._running = ref(running)  # weak, or it would not end with the loop that holds it
+        return running
+
+    def close(self) -> None:
+        """Cancel a COPY that nobody has read to its end."""
+        running = self._running() if self._running else None
+        if running is not None:
+            running.close()
+
+    def _run(self, select: str, options: str) -> Generator[list[memoryview], None, None]:
         for piece in self._pieces():
             with blaming(DatasetFailed):
                 rows = yield from self._copy(piece, select, options)

@@ -37,6 +37,7 @@ class Source:
         self._slots = flat(columns)
         self._keys = keys
         self._rows = rows
+        self._copying: Copying | None = None
 
     def __iter__(self) -> Iterator[Row]:
         for batch in self.batches():
@@ -78,7 +79,13 @@ class Source:
         from exports.datasets.copying import Copying
 
         with blaming(DatasetFailed):
-            return Copying.of(self._rows, self._slots, self._keys, self._count)
+            self._copying = Copying.of(self._rows, self._slots, self._keys, self._count)
+        return self._copying
+
+    def close(self) -> None:
+        """Nobody reads on: the connection is free for other queries."""
+        if self._copying is not None:
+            self._copying.close()
 
     def _count(self, rows: int) -> None:
         self.read += rows

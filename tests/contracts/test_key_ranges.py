@@ -149,6 +149,14 @@ def test_planning_asks_as_often_whatever_the_size(owner: User, rows_per_part: in
     assert len(seen) == queries
 
 
+def test_zero_is_a_key_as_any_other(owner: User) -> None:
+    keys = [-5, -4, -3, -2, 0]
+    for minute, key in enumerate(keys):
+        order(owner, minute, pk=key)
+    ranges, rows = read(Orders(), owner, ALL, 3)
+    assert (ranges, len(rows)) == ([KeyRange(-5, -3, 3), KeyRange(-2, 0, 2)], len(keys))
+
+
 def test_rows_from_after_the_planning_stay_out(owner: User) -> None:
     for minute in range(5):
         order(owner, minute)

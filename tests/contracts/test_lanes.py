@@ -370,6 +370,19 @@ def test_a_loop_that_is_left_leaves_the_connection_usable() -> None:
 
 
 @pytest.mark.usefixtures("many")
+def test_a_source_that_is_closed_leaves_the_connection_usable() -> None:
+    """Also while somebody still has the loop in hand, as the frames of an exception have."""
+    source = source_of([TEXT, NUMBER])
+    found = source.copying()
+    assert found is not None
+    lists = found.texts("r.c1::text")
+    next(lists)
+    with still_usable():
+        source.close()
+    assert list(lists) == []
+
+
+@pytest.mark.usefixtures("many")
 def test_an_error_on_the_way_is_the_datasets() -> None:
     broken = Column("inverse", "Inverse", ColumnType.INTEGER, Value(1) / (F("whole") - 2))
     with still_usable(), pytest.raises(DatasetFailed):

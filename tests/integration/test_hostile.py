@@ -100,6 +100,13 @@ def test_a_number_beyond_every_database_is_no_fault_of_ours(page: Client, path: 
     assert page.get(path).status_code in (200, 404)
 
 
+@pytest.mark.parametrize("sent", [{}, {"format": "csv"}, {"format": "zip", "inside": "csv"}, {"period": "custom"}])
+def test_a_form_without_its_fields_is_shown_again(page: Client, sent: dict[str, str]) -> None:
+    answer = page.post("/exports/", sent)
+    assert (answer.status_code, Export.objects.count()) == (422, 0)
+    assert 'id="export-form"' in answer.content.decode()
+
+
 # --- requests that cost more than they should -----------------------------------------------------------------------
 
 

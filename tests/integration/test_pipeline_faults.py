@@ -13,13 +13,16 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
 from django.core.files.storage import FileSystemStorage
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
+from psycopg.pq import TransactionStatus
 from pytest_django import Settings
 
+from exports import pipeline
 from exports.datasets import Source
 from exports.endings import park
 from exports.formats import Format, Framed, OpenPart, RenderContext, Row, Written
+from exports.formats.values import copying_of
 from exports.models import Export, Part
 from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
@@ -43,6 +46,7 @@ from tests.support.exports import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts", "small_parts")]
+FREE = (TransactionStatus.IDLE, TransactionStatus.INTRANS)
 
 
 @pytest.fixture
@@ -232,6 +236,27 @@ def test_room_that_ends_while_a_part_is_written(ada: User) -> None:
             full()
             return Written(0)
 
+    with registered(Writing):
+        export = run(ada, "faulty")
+    assert set(export.parts.values_list("error_code", flat=True)) == {"disk_full"}
+
+
+def test_a_part_that_breaks_off_leaves_the_connection_free(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or what is written of its end would wait for ever behind the rows that nobody reads."""
+    end = pipeline._end_badly
+
+    def look_and_end(*args: Any) -> None:
+        assert connection.vendor != "postgresql" or connection.connection.info.transaction_status in FREE
+        end(*args)
+
+    class Writing(FaultyFormat):
+        def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
+            copying = copying_of(rows)
+            lists = iter(rows) if copying is None else copying.run("r.c0")
+            next(lists)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pipeline, "_end_badly", look_and_end)
     with registered(Writing):
         export = run(ada, "faulty")
     assert set(export.parts.values_list("error_code", flat=True)) == {"disk_full"}

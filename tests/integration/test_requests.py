@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from exports import requests
+from exports.choices import MOST_LETTERS
 from exports.errors import (
     BadRequest,
     DatasetFailed,
@@ -21,6 +23,7 @@ from exports.errors import (
     NoPermission,
     NotRecorded,
     TooMany,
+    UnknownDataset,
     WrongState,
 )
 from exports.models import Export, Part
@@ -212,6 +215,25 @@ def test_the_limit_holds_for_clicks_at_the_same_moment(ada: User, settings: Sett
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------
+
+
+def named(name: str) -> type[Errands]:
+    class Named(Errands):
+        key = name
+
+    return Named
+
+
+def test_more_datasets_than_a_row_can_name(ada: User) -> None:
+    kinds = [named(letter * 60) for letter in "abcde"]
+    with ExitStack() as held:
+        for kind in kinds:
+            held.enter_context(registered(kind))
+        with pytest.raises(UnknownDataset, match="more datasets than one export can name"):
+            ask(ada, "zip", dataset=[kind.key for kind in kinds])
+        assert nothing_recorded()
+        assert ask(ada, "zip", dataset=[kind.key for kind in kinds[1:]]).datasets[0] == kinds[1].key
+    assert Export._meta.get_field("dataset").max_length == MOST_LETTERS
 
 
 @pytest.mark.parametrize(

@@ -464,3 +464,10 @@ def test_times_are_in_the_users_zone(page: Client, ada: User, settings: Any) -> 
 
 def tokyo(user: User) -> str:
     return "Asia/Tokyo"
+
+
+def test_a_row_tells_the_size_of_all_files(page: Client, ada: User) -> None:
+    export = in_state(ada, State.READY, format="zip", inside=["csv"], size=1_048_576)
+    Volume.objects.create(export=export, index=2, filename="2.zip", size=2 * 1_048_576, sha256="ab" * 32)
+    for path in ("/exports/", f"/exports/rows/?open={export.uuid}"):
+        assert "3.0 MB" in text(page.get(path)).replace("\xa0", " ")

@@ -20,8 +20,7 @@ def _csv(data: bytes) -> Table:
 
 
 def _json(data: bytes) -> Table:
-    found = json.loads(data, parse_float=Decimal, parse_constant=_no_json)
-    return found if isinstance(found, list) else found["rows"]
+    return list(json.loads(data, parse_float=Decimal, parse_constant=_no_json))
 
 
 def _jsonl(data: bytes) -> Table:

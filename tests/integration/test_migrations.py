@@ -1,0 +1,72 @@
+"""What migrations do to rows that are there already."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from durable.lease import LeaseLost
+from exports.models import Export, Part
+from exports.requests import retry_export
+from exports.states import PartState, State
+from tests.support.exports import (
+    Errands,
+    ask,
+    committed,
+    content_of,
+    errands,
+    export_in,
+    part_in,
+    registered,
+    step,
+    sweep_now,
+    work,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+
+
+def plan_again() -> None:
+    import_module("exports.migrations.0003_plan_again").plan_again(apps, None)
+
+
+def test_what_was_under_way_is_done_anew(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    errands(25)
+    with registered(Errands):
+        export = ask(ada)
+        step("plan_export", export.pk)
+        held = Part.objects.claim(export.parts.order_by("index")[0].pk)
+        plan_again()
+        assert held is not None
+        with pytest.raises(LeaseLost):
+            held.save(rows_done=10)
+        sweep_now()
+        work(export)
+    assert (export.state, export.rows, export.failures) == (State.READY, 25, 1)
+    assert content_of(export).count(b"Number") == 1
+
+
+@pytest.mark.parametrize("state", [State.RENDERING, State.ASSEMBLING, State.QUEUED, State.FAILED, State.CANCELLED])
+def test_no_part_of_before_is_joined_with_one_of_after(ada: User, state: State) -> None:
+    export = export_in(state, ada, rows=1)
+    part_in(PartState.DONE, export)
+    plan_again()
+    if state in (State.FAILED, State.CANCELLED):
+        with committed():
+            retry_export(export)
+    export.refresh_from_db()
+    assert (export.state, export.parts.count(), Export.objects.due().count()) == (State.QUEUED, 0, 1)
+
+
+@pytest.mark.parametrize("state", [State.READY, State.EXPIRED])
+def test_what_is_finished_is_left_alone(ada: User, state: State) -> None:
+    export = export_in(state, ada)
+    part_in(PartState.JOINED, export)
+    before = Export.objects.values().get()
+    plan_again()
+    assert (Export.objects.values().get(), Part.objects.count()) == (before, 1)

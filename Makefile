@@ -33,7 +33,7 @@ QUICK := tests/unit tests/contracts tests/integration
 test: setup-dev check  ## run the checks and all the tests, those of the database on PostgreSQL too
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest tests/acceptance tests/browser
-	@log=$$(mktemp); CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest $(QUICK) >$$log 2>&1 & other=$$!; \
+	@log=$$(mktemp); CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest --ignore-glob='*_pdf*' $(QUICK) >$$log 2>&1 & other=$$!; \
 	$(BIN)/python -m coverage run -m pytest $(QUICK); here=$$?; \
 	echo 'On PostgreSQL, at the same time:'; wait $$other; there=$$?; cat $$log; rm -f $$log; test $$here$$there = 00
 	@$(BIN)/python -m coverage combine --quiet

@@ -1,0 +1,83 @@
+"""A dataset of anything, exported in any format, and its files read back by libraries that are not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from operator import attrgetter
+from typing import Any, ClassVar
+from zipfile import ZipFile
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import QuerySet
+
+from exports.datasets import Column, ColumnType, Dataset
+from exports.formats import Format, formats, writers
+from exports.models import Export
+from exports.states import State
+from tests.support.exports import PLACED, content_of, registered, run
+from tests.support.tables import READERS, Table
+from tests.work.models import Specimen
+
+FIELDS = {
+    "name": ColumnType.TEXT,
+    "text": ColumnType.TEXT,
+    "whole": ColumnType.INTEGER,
+    "number": ColumnType.DECIMAL,
+    "truth": ColumnType.BOOLEAN,
+    "day": ColumnType.DATE,
+    "moment": ColumnType.DATETIME,
+}
+STORED = tuple(Column(name, name, kind) for name, kind in FIELDS.items())
+"""What the database gives as it is."""
+COMPUTED = tuple(Column(name, name, kind, function=attrgetter(name)) for name, kind in FIELDS.items())
+"""The same by way of Python."""
+
+
+class Specimens(Dataset):
+    """All specimens, to everyone."""
+
+    key = "specimens"
+    label = "Specimens"
+    date_field = "made_at"
+    columns: ClassVar[Sequence[Column]] = STORED
+
+    def queryset(self, user: AbstractBaseUser) -> QuerySet[Specimen]:
+        return Specimen.objects.all()
+
+
+def home_of(user: AbstractBaseUser) -> str:
+    """Where a user lives, for the setting USER_TIME_ZONE."""
+    return "Europe/Berlin"
+
+
+def collect(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Specimens with these names and values."""
+    Specimen.objects.bulk_create(Specimen(name=name, made_at=PLACED, **values) for name, values in rows.items())
+
+
+def exported(owner: AbstractBaseUser, key: str, columns: Sequence[Column] = STORED, **more: Any) -> Export:
+    """The specimens' export in a format (in all of them, in a bundle), as workers leave it; `more` is the dataset's."""
+    inside = [] if isinstance(formats.get(key), Format) else [kind.key for kind in writers()]
+    with registered(type("Specimens", (Specimens,), {"columns": columns, **more})):
+        return run(owner, key, dataset="specimens", inside=inside)
+
+
+def files_of(export: Export) -> dict[str, bytes]:
+    """What was exported, by name: one file, or those in the archive."""
+    assert export.state == State.READY, export.error_message
+    content = content_of(export)
+    if not export.filename.endswith(".zip"):
+        return {export.filename: content}
+    with ZipFile(BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def tables(export: Export) -> dict[str, Table]:
+    """The rows of each file of rows, but for PDF."""
+    found = {name: (name.rpartition(".")[2], data) for name, data in files_of(export).items()}
+    return {name: READERS[kind](data) for name, (kind, data) in found.items() if kind in READERS and name != MANIFEST}
+
+
+MANIFEST = "manifest.json"

@@ -79,6 +79,17 @@ DARING = {
     "rows of a height": "tbody tr { height: 12mm }",
     "cells of a height": "td { height: 12mm }",
     "cells out of place": "td:nth-child(2) { position: relative; left: 3mm }",
+    "cells of some height": "td { min-height: 12mm }",
+    "clamped cells": "td { line-clamp: 2 }",
+    "a turned table": "table { transform: rotate(1deg) }",
+    "a table with margins": "table { margin: 10mm 5mm 20mm 15mm; width: auto }",
+    "outlined rows": "tr { outline: 1pt solid red }",
+    "rows that stay together": "tbody tr { break-after: avoid }",
+    "new colours": "tr { background: oklch(95% .03 100) } td { color: lab(50% 40 59.5) }",
+    "collapsed and tinted": "table { border-collapse: collapse }",
+    "crop marks": "@page { marks: crop; bleed: 3mm }",
+    "every other number": "@page { counter-increment: page 2 }",
+    "a running title": "h1 { position: running(t) } @page { @top-right { content: element(t) } }",
     "big first letters": "td::first-letter { font-size: 14pt }",
     "two columns": "body { columns: 2 }",
     "an end": "body::after { content: 'The end.' }",
@@ -112,6 +123,8 @@ MARKUP = {
     "words beside": ROW.replace("{{ cell }}", "€ {{ cell }}"),
     "links": ROW.replace("{{ cell }}", "<a href='https://example.com/'>{{ cell }}</a>"),
     "capitals": ROW.replace("{{ cell }}", "{{ cell|upper }}"),
+    "small letters": ROW.replace("{{ cell }}", "{{ cell|lower }}"),
+    "space around": ROW.replace("{{ cell }}", "\n    {{ cell }}\n  "),
     "cut short": ROW.replace("{{ cell }}", "{{ cell|truncatechars:12 }}"),
     "a dash for nothing": ROW.replace("{{ cell }}", "{{ cell|default:'—' }}"),
     "red when negative": ROW.replace("<td>", "<td{% if cell|slice:':1' == '-' %} style='color: red'{% endif %}>"),
@@ -122,6 +135,24 @@ MARKUP = {
     "cells reversed": ROW.replace("in row", "in row reversed"),
     "numbered": "<td>{{ forloop.counter }}</td>" + ROW,
 }
+
+
+AROUND = {
+    "a frame": "<div style='border: 2pt solid red; padding: 3mm'>{}</div>",
+    "a frame on each page": "<div style='border: 2pt solid red; box-decoration-break: clone'>{}</div>",
+    "a tint": "<div style='background: #eef'>{}</div>",
+    "boxes that stretch": "<div style='display: flex'>{}</div>",
+    "the first row": "<p>{{{{ rows.0.0.0 }}}} is the first of {{{{ rows|length }}}}</p>{}",
+    "words after": "{}<p>The end.</p>",
+    "another table": "{}<table><tr><td>More</td></tr></table>",
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+def test_what_stands_around_the_table_is_honoured_or_refused(around: str) -> None:
+    table = '{% include "table.html" %}'
+    with suppress(ExportError):
+        same(design(drawn_up(LEDGER.replace(table, around.format(table)))), mixed_rows(35))
 
 
 @pytest.mark.parametrize("row", MARKUP.values(), ids=MARKUP)

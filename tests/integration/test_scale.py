@@ -23,7 +23,7 @@ PAST = 60_000
 BACKLOG, OWNERS = 20_000, 100
 PAGES = 100
 """Pages of 8 KB that one statement may read. The exports alone fill about 1,600."""
-OPERATORS_PAGES = 6 * PAGES
+OPERATORS_PAGES = 10 * PAGES
 """A list of a hundred rows looks up an owner for each, too."""
 TABLES = {model._meta.db_table for model in (Export, Part, Download)}
 OPEN_WORK = {"export_due", "export_rendering", "part_open", "part_published", "part_last_attempt", "part_file"}

@@ -38,7 +38,7 @@ def sample(columns: int, rows: int = SAMPLE_ROWS) -> list[list[str]]:
     """What is in the cells of a sample, column after column."""
     texts = ODDITIES if rows == SAMPLE_ROWS else {}
     return [
-        [texts.get(place, f"x{column}" if place == 6 else "x") for place in range(rows)] for column in range(columns)
+        [texts.get(place, f"xX{column}" if place == 6 else "x") for place in range(rows)] for column in range(columns)
     ]
 
 
@@ -94,7 +94,8 @@ def laid_out(html: str, columns: int, rows: int = SAMPLE_ROWS) -> Sheet:
     Raises FormatFailed where rows cannot be written with it.
     """
     sheet = Sheet(html, (rows - 2, rows - 1))
-    check(html, _first(sheet.tables), sheet.rows, sample(columns, rows))
+    page, table = next(pair for pair in zip(sheet.pages, sheet.tables, strict=True) if pair[1])
+    check(html, page, table, sheet.rows, sample(columns, rows))
     check_end(sheet.pages[-1], sheet.tables)
     return sheet
 

@@ -85,14 +85,18 @@ class Pdf(Format):
 
     def _sample(self, context: RenderContext, rows: int, count: int = 0, **about: Any) -> str:
         """The template with so many rows of a letter each."""
-        from exports.pdf.internals import sample
+        from exports.pdf.internals import sample, unfit
 
         numeric = [column.type.numeric for column in context.columns]
         if not context.layout:
             context = replace(context, layout=self.prepare([], context))
         lines = list(page.cells(sample(len(numeric), rows), numeric, rows))
         lines[0].section = page.section(0, count)
-        return page.render(self.template, context, lines, **({"count": count, "totals": [], "notes": []} | about))
+        shown = page.Sample(lines)
+        html = page.render(self.template, context, shown, **({"count": count, "totals": [], "notes": []} | about))
+        if not shown.shown:
+            raise unfit("rows that it uses for anything but one loop")
+        return html
 
     def html(self, rows: Iterable[Row], context: RenderContext, notes: Sequence[str] = ()) -> str:
         """All rows in the template, for plain WeasyPrint."""

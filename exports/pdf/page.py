@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.template.loader import render_to_string
@@ -25,6 +25,32 @@ class Cells(tuple[tuple[str, bool], ...]):
 
     section = ""
     """What the bookmark at this row says, if it begins a section."""
+
+
+class Sample(list[Cells]):
+    """Rows that only show how rows look: a template may go through them, and nothing else."""
+
+    lengths = loops = 0
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        self.lengths += 1
+        return super().__len__()
+
+    def __iter__(self) -> Iterator[Cells]:
+        self.loops += 1
+        return super().__iter__()
+
+    def __getitem__(self, place: Any) -> Any:
+        self.lengths += 1
+        return super().__getitem__(place)
+
+    @property
+    def shown(self) -> bool:
+        """One loop has been made, which asks for the length itself, and that is all."""
+        return (self.lengths, self.loops) == (1, 1)
 
 
 def layout(columns: Sequence[Column], texts: Sequence[Sequence[str]], paper: str) -> dict[str, Any]:
@@ -56,7 +82,7 @@ def render(template: str, context: RenderContext, lines: Iterable[Cells], **more
         "paper": context.layout["paper"],
         "landscape": context.layout["landscape"],
         "columns": columns,
-        "rows": list(lines),
+        "rows": lines if isinstance(lines, Sample) else list(lines),
         **more,
     }
     return str(render_to_string(template, values))

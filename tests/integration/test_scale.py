@@ -24,7 +24,7 @@ BACKLOG, OWNERS = 20_000, 100
 PAGES = 100
 """Pages of 8 KB that one statement may read. The exports alone fill about 1,600."""
 OPERATORS_PAGES = 10 * PAGES
-"""A list of a hundred rows looks up an owner for each, too."""
+"""A list of a hundred rows looks up an owner and an export for each, too."""
 TABLES = {model._meta.db_table for model in (Export, Part, Download)}
 OPEN_WORK = {"export_due", "export_rendering", "part_open", "part_published", "part_last_attempt", "part_file"}
 """Indexes that hold open work alone: to read one from end to end is not to read the past."""

@@ -175,7 +175,7 @@ def _rows(rows: Sequence[Any], texts: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _cell(cell: Any, usual: Any, text: str) -> Iterator[str]:
     found = [box for line in cell.children for box in getattr(line, "children", [line])]
-    if "".join(getattr(box, "text", "\0") for box in found) != text:
+    if "".join(getattr(box, "text", "\0") for box in found) != text or (len(text) == 1 < len(cell.children)):
         yield "cells whose words are not the field's alone"
         return
     yield from _unlike("cells", cell.style, CELL)

@@ -30,12 +30,14 @@ run: setup  ## start everything and stay up; PORT=8001 moves it, ONCE=1 drives o
 
 QUICK := tests/unit tests/contracts tests/integration
 LAYOUT := tests/contracts/test_pdf_layout.py tests/contracts/test_pdf_designs.py
+LANES := tests/contracts/test_lanes.py tests/integration/test_xlsx_lanes.py
 
 test: setup-dev check  ## run the checks and all the tests, those of the database on PostgreSQL too
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest tests/acceptance tests/browser
 	@log=$$(mktemp); { $(BIN)/python -m pytest $(LAYOUT) && \
-	CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest --ignore-glob='*_pdf*' $(QUICK); } >$$log 2>&1 & other=$$!; \
+	CARRYALL_TEST_DB=postgresql $(BIN)/python -m coverage run -m pytest $(LANES) && \
+	CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest --ignore-glob='*_pdf*' $(LANES:%=--ignore=%) $(QUICK); } >$$log 2>&1 & other=$$!; \
 	$(BIN)/python -m coverage run -m pytest $(LAYOUT:%=--ignore=%) $(QUICK); here=$$?; \
 	echo 'At the same time, the layout of PDF, and on PostgreSQL:'; wait $$other; there=$$?; cat $$log; rm -f $$log; test $$here$$there = 00
 	@$(BIN)/python -m coverage combine --quiet

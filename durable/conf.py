@@ -18,6 +18,8 @@ class DurableSettings:
     backoff_first: float = 60.0
     backoff_jitter: float = 0.2
     """Share of the wait by which it may be longer, so that rows that failed together do not return together."""
+    machine: str = ""
+    """Tells machines apart that look alike: whoever differs here does not judge whether the other's processes live."""
     send_hint: str | None = None
     """Dotted path of `send(task_name, primary_keys)`; None sends nothing, and the sweep of another process must."""
 

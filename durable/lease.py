@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from types import TracebackType
@@ -25,11 +23,6 @@ W = TypeVar("W", bound="Work")
 
 class LeaseLost(Exception):
     """Somebody else holds the row now, or it was closed. Stop quietly: this is no error."""
-
-
-def worker_name() -> str:
-    """Who holds a lease, for people who look: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Lease(Generic[W]):

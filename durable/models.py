@@ -10,6 +10,7 @@ clock. Why it is so: docs/decisions/0002-leased-work.md.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -19,7 +20,8 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from durable.conf import durable_settings
-from durable.lease import Lease, worker_name
+from durable.holders import holder, is_dead, scope
+from durable.lease import Lease
 
 W = TypeVar("W", bound="Work")
 
@@ -66,12 +68,54 @@ class WorkQuerySet(models.QuerySet[W]):
                 .update(
                     attempt=F("attempt") + 1,
                     lease_until=self.model.lease_end(),
-                    leased_by=worker_name(),
+                    leased_by=holder(),
                     claimed_at=Now(),
                     **fields,
                 )
             )
             return Lease(self.get(pk=pk)) if taken else None
+
+    def held(self) -> Self:
+        """Somebody has a lease on them that has not run out."""
+        return self.open().filter(lease_until__gt=Now())
+
+    def free_the_dead(self) -> int:
+        """End the leases of processes of this machine that have ended, so that nobody waits for them; how many."""
+        mine = self.held().filter(leased_by__startswith=f"{scope()}:").order_by()
+        held = {name for name in mine.values_list("leased_by", flat=True) if is_dead(name)}
+        return self.held().filter(leased_by__in=held).update(lease_until=Now(), published_at=None) if held else 0
+
+    def give_back(self, holders: Iterable[str]) -> int:
+        """Open what these processes hold to anybody, at once; how many.
+
+        The attempt does not count, and what they still write is refused. For a worker that must end before its work.
+        """
+        return (
+            self.held()
+            .filter(leased_by__in=list(holders))
+            .update(
+                lease_until=None,
+                leased_by="",
+                next_attempt_at=Now(),
+                published_at=None,
+                attempt_limit=F("attempt_limit") + 1,
+            )
+        )
+
+    def reopen(self, attempts: int, **fields: Any) -> int:
+        """Open closed rows again with so many new attempts; how many. Whoever held one before is fenced off.
+
+        The caller tells the workers, or says `published_at=None` and leaves it to the sweep.
+        """
+        fresh: dict[str, Any] = {
+            "next_attempt_at": Now(),
+            "published_at": Now(),
+            "lease_until": None,
+            "leased_by": "",
+            "attempt": F("attempt") + 1,
+            "attempt_limit": F("attempt") + 1 + attempts,
+        }
+        return self.filter(next_attempt_at__isnull=True).update(**(fresh | fields))
 
     def mark_published(self, limit: int) -> list[W]:
         """Choose up to `limit` due rows that need a hint and note it on them; the caller sends it after commit."""

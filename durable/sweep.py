@@ -1,4 +1,5 @@
-"""The one sweep: it sends lost hints again, parks what has used its attempts, and runs the apps' own chores.
+"""The one sweep: it frees what dead processes of this machine held, parks what has used its attempts, sends lost hints
+again, and runs the apps' own chores.
 
 It is safe to run at any time and any number of times at once. Every worker runs it every few seconds in a thread of
 its main process, Beat schedules it as well, so that one of them is enough.
@@ -9,7 +10,7 @@ import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from django.db import connections
 
 from durable.conf import durable_settings
-from durable.models import Work
+from durable.models import Work, WorkQuerySet
 from durable.publish import publish
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def sweep() -> dict[str, int]:
     done: Counter[str] = Counter()
     for swept in _swept.values():
         name = swept.model._meta.model_name or ""
+        done[f"{name}: freed"] += _safely(f"free {name}", partial(_free, swept.model))
         done[f"{name}: parked"] += _safely(f"park {name}", partial(_park, swept))
         if swept.publishes:
             done[f"{name}: published"] += _safely(f"publish {name}", partial(_publish, swept.model))
@@ -72,8 +74,25 @@ def _safely(name: str, step: Callable[[], int]) -> int:
         return 0
 
 
+def give_back(holders: Iterable[str]) -> int:
+    """Open all that these processes hold to anybody, at once; how many rows. For a worker that ends before its work.
+
+    Nobody is told: the rows wait for the next sweep of those that are left. Raises what the database raises.
+    """
+    names = list(holders)
+    return sum(_rows(swept.model).give_back(names) for swept in _swept.values())
+
+
+def _rows(model: type[Work]) -> WorkQuerySet[Any]:
+    return model._default_manager.all()  # type: ignore[return-value]
+
+
+def _free(model: type[Work]) -> int:
+    return _rows(model).free_the_dead()
+
+
 def _park(swept: Swept) -> int:
-    rows: list[Work] = list(swept.model._default_manager.all().exhausted()[:BATCH])  # type: ignore[attr-defined]
+    rows: list[Work] = list(_rows(swept.model).exhausted()[:BATCH])
     return sum(_safely(f"park {row}", partial(_park_one, swept, row)) for row in rows)
 
 
@@ -83,7 +102,7 @@ def _park_one(swept: Swept, row: Work) -> int:
 
 
 def _publish(model: type[Work]) -> int:
-    rows: list[Work] = model._default_manager.all().mark_published(BATCH)  # type: ignore[attr-defined]
+    rows: list[Work] = _rows(model).mark_published(BATCH)
     publish(rows)
     return len(rows)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_permission_codename
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from durable.models import Work
+from durable.models import Work, WorkQuerySet
 from durable.publish import publish_on_commit
 from exports.conf import export_settings
 from exports.datasets import datasets
@@ -183,17 +183,11 @@ class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
     actions = ("run_again",)
 
     @admin.action(description=_("Run again"), permissions=["operate"])
-    def run_again(self, request: HttpRequest, queryset: QuerySet[Slot]) -> None:
+    def run_again(self, request: HttpRequest, queryset: WorkQuerySet[Slot]) -> None:
         """Open closed slots again; their work is safe to do twice."""
         closed = queryset.exclude(state=Slot.State.WAITING)
         pks = list(closed.values_list("pk", flat=True))
-        closed.update(
-            state=Slot.State.WAITING,
-            finished_at=None,
-            next_attempt_at=Now(),
-            published_at=Now(),
-            attempt_limit=F("attempt") + Slot.max_attempts,
-        )
+        closed.reopen(Slot.max_attempts, state=Slot.State.WAITING, finished_at=None)
         publish_on_commit(Slot.objects.filter(pk__in=pks))
         self.message_user(request, ngettext("%d slot runs again.", "%d slots run again.", len(pks)) % len(pks))
 

@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import get_language
@@ -36,7 +35,7 @@ from exports.errors import (
 from exports.expiry import expire
 from exports.models import Export, Part
 from exports.periods import PeriodChoice, resolve
-from exports.states import PartState, State
+from exports.states import PartState, State, sources
 
 
 @dataclass(frozen=True)
@@ -168,23 +167,16 @@ def retry_export(export: Export) -> None:
 
 
 def _reopen(export: Export) -> None:
-    fresh = {
-        "next_attempt_at": Now(),
-        "published_at": Now(),
-        "lease_until": None,
-        "attempt": F("attempt") + 1,  # whoever held it before the stop is fenced off
-        "attempt_limit": F("attempt") + 1 + export_settings().max_attempts,
-        "error_code": "",
-        "error_message": "",
-    }
-    if not Export.objects.filter(pk=export.pk).move(State.QUEUED, finished_at=None, **fresh):
+    attempts = export_settings().max_attempts
+    unsaid = {"error_code": "", "error_message": ""}
+    ended = Export.objects.filter(pk=export.pk, state__in=sources(State.QUEUED))
+    if not ended.reopen(attempts, state=State.QUEUED, finished_at=None, **unsaid):
         raise WrongState
-    fresh["published_at"] = None
     again = [PartState.FAILED, PartState.CANCELLED]
     if export.error_code in (Mismatch.code, StorageFailed.code):
         again.append(PartState.DONE)  # a finished part's file may be what was broken
-    Part.objects.filter(export=export, state__in=again).update(
-        state=PartState.WAITING, rows_done=0, artifact="", **fresh
+    Part.objects.filter(export=export, state__in=again).reopen(
+        attempts, published_at=None, state=PartState.WAITING, rows_done=0, artifact="", **unsaid
     )
     publish_on_commit([Export.objects.get(pk=export.pk)])
 

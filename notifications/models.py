@@ -11,7 +11,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.template import TemplateDoesNotExist
 from django.urls import reverse
@@ -115,6 +115,7 @@ class Delivery(Work):
         verbose_name_plural = _("deliveries")
         indexes: ClassVar = [
             models.Index(fields=["next_attempt_at"], name="delivery_due", condition=Q(next_attempt_at__isnull=False)),
+            models.Index(fields=["lease_until"], name="delivery_held", condition=Q(lease_until__isnull=False)),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["notification", "channel"], name="delivery_once_a_channel"),
@@ -148,17 +149,7 @@ class Delivery(Work):
     def reopen(cls, pk: int) -> bool:
         """Give a delivery that failed or was skipped new attempts. False when it is in another state."""
         ended = cls.objects.filter(pk=pk, state__in=[cls.State.FAILED, cls.State.SKIPPED])
-        return bool(
-            ended.update(
-                state=cls.State.PENDING,
-                next_attempt_at=Now(),
-                published_at=Now(),
-                lease_until=None,
-                attempt_limit=F("attempt") + cls.max_attempts,
-                error_code="",
-                error_message="",
-            )
-        )
+        return bool(ended.reopen(cls.max_attempts, state=cls.State.PENDING, error_code="", error_message=""))
 
 
 class Preference(models.Model):

@@ -17,7 +17,7 @@ class Download(models.Model):
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="downloads", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    volume = models.PositiveIntegerField(default=1, help_text=_("Which of the export's files."))
+    volume = models.PositiveIntegerField(default=1, db_default=1, help_text=_("Which of the export's files."))
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -78,12 +78,18 @@ class Export(Work):
     dataset = models.CharField(max_length=255, help_text=_("Its key; a bundle's, with commas between."))
     format = models.CharField(max_length=20)
     fields = models.JSONField(default=list, blank=True, help_text=_("Column names in order; empty means all of them."))
-    options = models.JSONField(default=dict, blank=True, help_text=_("What was chosen of the format's options."))
-    inside = models.JSONField(default=list, blank=True, help_text=_("The formats of the files in a bundle."))
-    layout = models.JSONField(
-        default=list, blank=True, editable=False, help_text=_("For each file, what its parts agree on.")
+    options = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text=_("What was chosen of the format's options.")
     )
-    language = models.CharField(max_length=35, blank=True, default="", help_text=_("The owner's, at the click."))
+    inside = models.JSONField(
+        default=list, db_default=[], blank=True, help_text=_("The formats of the files in a bundle.")
+    )
+    layout = models.JSONField(
+        default=list, db_default=[], blank=True, editable=False, help_text=_("For each file, what its parts agree on.")
+    )
+    language = models.CharField(
+        max_length=35, blank=True, default="", db_default="", help_text=_("The owner's, at the click.")
+    )
     period_choice = models.CharField(max_length=20, choices=PeriodChoice.choices)
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
@@ -113,6 +119,7 @@ class Export(Work):
         indexes: ClassVar = [
             models.Index(fields=["owner", "-requested_at", "-id"], name="export_of_owner"),
             models.Index(fields=["next_attempt_at"], name="export_due", condition=Q(next_attempt_at__isnull=False)),
+            models.Index(fields=["lease_until"], name="export_held", condition=Q(lease_until__isnull=False)),
             models.Index(fields=["id"], name="export_rendering", condition=Q(state=State.RENDERING)),
             models.Index(fields=["expires_at"], name="export_expiring", condition=Q(state=State.READY)),
             models.Index(fields=["artifact"], name="export_file", condition=Q(state=State.READY)),

@@ -44,13 +44,17 @@ class Part(Work):
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts", db_index=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     index = models.PositiveIntegerField()
-    content = models.PositiveSmallIntegerField(default=0, help_text=_("Which of the export's files it is a part of."))
+    content = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text=_("Which of the export's files it is a part of.")
+    )
     first_key = models.CharField(max_length=100, blank=True, default="")
     last_key = models.CharField(max_length=100, blank=True, default="")
     rows = models.PositiveBigIntegerField(default=0, help_text=_("Rows counted at planning."))
     rows_done = models.PositiveBigIntegerField(default=0)
     pages = models.PositiveIntegerField(null=True, blank=True)
-    meta = models.JSONField(default=dict, blank=True, editable=False, help_text=_("What joining the parts needs."))
+    meta = models.JSONField(
+        default=dict, db_default={}, blank=True, editable=False, help_text=_("What joining the parts needs.")
+    )
     state = models.CharField(max_length=12, choices=PartState.choices, default=PartState.WAITING)
     artifact = models.CharField(max_length=255, blank=True, default="")
     size = models.PositiveBigIntegerField(null=True, blank=True)
@@ -65,6 +69,7 @@ class Part(Work):
         ordering: ClassVar = ["export", "index"]
         indexes: ClassVar = [
             models.Index(fields=["export", "index"], name="part_open", condition=Q(next_attempt_at__isnull=False)),
+            models.Index(fields=["lease_until"], name="part_held", condition=Q(lease_until__isnull=False)),
             models.Index(fields=["published_at"], name="part_published", condition=Q(next_attempt_at__isnull=False)),
             models.Index(
                 fields=["export", "index"],

@@ -146,7 +146,7 @@ def _plan_content(export: Export, number: int, content: Content, parts: list[Par
         ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
         sample = dataset.sample(export.owner, export.period, columns, ranges)
     parts += [_part(export, len(parts) + place, number, keys) for place, keys in enumerate(ranges or [None])]
-    return kind.prepare(sample, context_of(export, number))
+    return {"columns": [column.name for column in columns], **kind.prepare(sample, context_of(export, number))}
 
 
 def _part(export: Export, index: int, content: int, keys: KeyRange | None) -> Part:

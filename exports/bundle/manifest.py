@@ -95,6 +95,7 @@ def manifest(bundle: Bundle) -> dict[str, Any]:
 
 def _datasets(bundle: Bundle) -> Iterable[dict[str, Any]]:
     places = folders(bundle.export.datasets)
+    fields = {content.dataset: content.fields for content in bundle.export.contents}
     for key in bundle.export.datasets:
         dataset = datasets.get(key)
         yield {
@@ -103,7 +104,7 @@ def _datasets(bundle: Bundle) -> Iterable[dict[str, Any]]:
             "description": str(dataset.description),
             "folder": places[key],
             "rows": bundle.rows(key),
-            "columns": [_column(column) for column in dataset.choose(bundle.export.fields)],
+            "columns": [_column(column) for column in dataset.choose(fields[key])],
             "files": [_file(file) for file in bundle.of(key)],
         }
 

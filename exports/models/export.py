@@ -182,8 +182,14 @@ class Export(Work):
     @property
     def contents(self) -> list[Content]:
         """The files to write: one, or for a bundle one for each dataset in each format."""
-        fields = tuple(self.fields)
-        return [Content(dataset, kind, fields) for dataset in self.datasets for kind in self.inside or [self.format]]
+        kinds = self.inside or [self.format]
+        files = [(dataset, kind) for dataset in self.datasets for kind in kinds]
+        return [Content(dataset, kind, self._fields_of(number)) for number, (dataset, kind) in enumerate(files)]
+
+    def _fields_of(self, number: int) -> tuple[str, ...]:
+        """The columns that were chosen; else, once planned, those that there were then: all parts have the same."""
+        planned = self.layout[number].get("columns", ()) if self.layout else ()
+        return tuple(self.fields or planned)
 
     @property
     def files(self) -> list[Export | Volume]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from exports import contexts
-from exports.datasets import Source
+from exports.datasets import Column, ColumnType, Source
 from exports.models import Export, Part
 from exports.states import PartState, State
 from tests.support import hints
@@ -171,6 +171,22 @@ def test_progress_is_written_while_a_part_is_rendered(ada: User, settings: Setti
     with registered(Watched):
         run(ada, "jsonl")
     assert sorted(set(seen)) == list(range(6))
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "pdf"])
+def test_a_release_that_adds_a_column_changes_nothing_under_way(ada: User, kind: str) -> None:
+    class Wider(Errands):
+        columns = (*Errands.columns, Column("attempt", "Attempt", ColumnType.INTEGER))
+
+    errands(15)
+    export = ask(ada, format=kind)
+    step("plan_export", export.pk)
+    step("render_part", export.parts.first().pk)
+    with registered(Wider):
+        work(export)
+    assert (export.state, export.rows) == (State.READY, 15), export.error_message
+    if kind == "csv":
+        assert {line.count(b",") for line in content_of(export).splitlines()} == {1}
 
 
 def test_an_assembling_that_finds_a_part_undone_is_not_ready(ada: User) -> None:

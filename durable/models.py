@@ -26,11 +26,14 @@ from durable.lease import Lease
 W = TypeVar("W", bound="Work")
 
 
-def backoff(failures: int) -> float:
-    """Seconds to wait after the `failures`-th failure in a row: about 60, 120, 240, a little longer by chance."""
+def backoff(failures: int, first: float | None = None) -> float:
+    """Seconds to wait after the `failures`-th failure in a row: about 60, 120, 240, a little longer by chance.
+
+    `first` stands in for the 60 where something is known to come back sooner.
+    """
     config = durable_settings()
     spread = 1 + random.random() * config.backoff_jitter  # noqa: S311 - jitter, not a secret
-    return config.backoff_first * float(2 ** (max(failures, 1) - 1)) * spread
+    return (config.backoff_first if first is None else first) * float(2 ** (max(failures, 1) - 1)) * spread
 
 
 class WorkQuerySet(models.QuerySet[W]):

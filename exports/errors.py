@@ -24,6 +24,8 @@ class ExportError(Exception):
 
     code = "error"
     retryable = False
+    first_wait: float | None = None
+    """Seconds until the second attempt, twice as many until the third; None for as many as other work waits."""
     default: Text = _("The export failed.")
 
     def __init__(self, message: Text | None = None) -> None:
@@ -98,10 +100,13 @@ class TooMany(ExportError):
 
 
 class NotRecorded(ExportError):
-    """The database would not take the request."""
+    """The database would not take the request, or died before it said that it had: the same request again is safe."""
 
     code = "not_recorded"
-    default = _("The export could not be recorded just now. Nothing was started; please try again in a minute.")
+    default = _(
+        "The export could not be recorded just now. Please try again in a minute: "
+        "a request that did arrive is recognised and not doubled."
+    )
 
 
 class WrongState(ExportError):
@@ -164,6 +169,7 @@ class StorageFailed(ExportError):
 class DatabaseAway(ExportError):
     code = "database_away"
     retryable = True
+    first_wait = 5  # it answers again, or this could not be written down
     default = _("The database was away for too long. Please try again later.")
 
 

@@ -109,7 +109,7 @@ def _surprise(known: ExportError, error: Exception) -> bool:
 
 def _end_badly(lease: Lease[W], error: ExportError) -> None:
     if error.retryable and not lease.last_attempt:
-        lease.retry(backoff(lease.work.failures), **_told(lease.work, error))
+        lease.retry(backoff(lease.work.failures, error.first_wait), **_told(lease.work, error))
     else:
         fail(lease, error)
 

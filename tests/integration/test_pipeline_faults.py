@@ -18,6 +18,7 @@ from django.utils import timezone
 from psycopg.pq import TransactionStatus
 from pytest_django import Settings
 
+from durable.clock import database_now
 from exports import pipeline
 from exports.datasets import Source
 from exports.endings import park
@@ -268,7 +269,10 @@ def test_a_database_that_is_away_is_waited_for(ada: User) -> None:
 
     with registered(disturbed_by(away)):
         export = run(ada)
-        assert export.parts.filter(state=PartState.WAITING).get().error_code == "database_away"
+        part = export.parts.filter(state=PartState.WAITING).get()
+        assert part.error_code == "database_away"
+        assert part.next_attempt_at is not None
+        assert (part.next_attempt_at - database_now()).total_seconds() < 10, "it is back sooner than a full disk"
         make_due(*export.parts.all())
         sweep_now()
         work(export)

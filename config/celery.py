@@ -6,6 +6,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, setup_logging, worker_ready, worker_shutting_down
 
+from config.shutdown import shutdown
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("carryall")
@@ -27,14 +29,14 @@ def _be_patient_with_redis(**_: Any) -> None:
 
 
 @worker_ready.connect
-def _start_sweeper(**_: Any) -> None:
+def _stand_by(**_: Any) -> None:
     from durable.sweep import sweeper  # models: only once Django's apps are ready
 
     sweeper.start()
+    shutdown.stand_by()
 
 
 @worker_shutting_down.connect
-def _stop_sweeper(**_: Any) -> None:
-    from durable.sweep import sweeper
-
-    sweeper.stop()
+def _end(**_: Any) -> None:
+    """Called inside a signal handler."""
+    shutdown.ask()

@@ -6,6 +6,7 @@ Celery reads this module when it first needs a setting, which is after Django ha
 
 from django.conf import settings
 
+from config import redis_url, transport
 from config.queues import BULK, HIGH
 
 SOFT_LIMIT, HARD_LIMIT = 240, 300
@@ -15,12 +16,13 @@ VISIBILITY_TIMEOUT = 900
 """Seconds until Redis gives an unacknowledged message to another; a system check holds it above 2 x HARD_LIMIT."""
 
 
-def as_broker_url(redis_url: str) -> str:
-    """Redis's URL as kombu spells it: `unix:///path` is `redis+socket:///path` there."""
-    return redis_url.replace("unix://", "redis+socket://", 1) if redis_url.startswith("unix://") else redis_url
+CLICK_SECONDS = 0.4
+"""The click waits for Redis so long, for each answer; workers and Beat wait longer (celery.py)."""
 
-
-broker_url = as_broker_url(settings.REDIS_URL)
+transport.register()
+_broker = redis_url.broker(settings.REDIS_URL, CLICK_SECONDS)
+broker_url = _broker.url
+broker_use_ssl = _broker.use_ssl
 timezone = settings.TIME_ZONE
 enable_utc = True
 # -- messages: primary keys only, so JSON is enough; gzip as the mission asks, worth it where a window is a group.
@@ -44,6 +46,7 @@ result_backend = "django-db"
 task_ignore_result = True
 result_extended = True
 result_expires = None  # our own clean-up deletes in batches; Celery's is one unbounded DELETE
+worker_consumer = "config.messages:Consumer"  # refuses what it cannot read, and goes on
 # -- workers: take one message at a time, so that the fair choice in the database stays fair.
 worker_prefetch_multiplier = 1
 worker_disable_prefetch = True
@@ -55,17 +58,18 @@ worker_hijack_root_logger = False
 # -- the connection: for ever on the worker's side, briefly on the publisher's.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
-task_publish_retry_policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
+task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}  # once more, at once; then the sweep sends it
 broker_transport_options = {
     "visibility_timeout": VISIBILITY_TIMEOUT,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
-    "socket_timeout": 0.4,  # the click waits for this; workers and Beat get a longer one in celery.py
-    "socket_connect_timeout": 0.4,
+    "socket_timeout": CLICK_SECONDS,
+    "socket_connect_timeout": CLICK_SECONDS,
     "socket_keepalive": True,
-    "health_check_interval": 25,
+    "health_check_interval": 10,  # a Redis whose machine is gone is noticed in 21 s; with kombu's 25 in 51
     "queue_order_strategy": "priority",
     "global_keyprefix": "carryall:",
+    **_broker.options,
 }
 # -- Beat: schedules live in the database, edits show within five seconds, and a run is written down at once.
 beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"

@@ -10,7 +10,13 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 
+from config.redis_url import connected, why
+from exports.doctor import forgetfulness
+
 logger = logging.getLogger(__name__)
+
+REDIS_SECONDS = 1.0
+"""How long Redis, and each of its sentinels, may take to answer."""
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -19,9 +25,15 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when the database and Redis answer, else 503 with one sentence a fault."""
-    faults = [fault for fault in (_database_fault(), _redis_fault()) if fault]
-    return HttpResponse("\n".join(faults) or "ready", status=503 if faults else 200, content_type="text/plain")
+    """200 when the database and Redis answer, else 503 with one sentence a fault.
+
+    A Redis that may forget messages is ready, with a line that says so: what it forgets is sent again, and taking
+    every web process out of service would be the greater harm.
+    """
+    worries: list[str] = []
+    faults = [fault for fault in (_database_fault(), _redis_fault(worries)) if fault]
+    answer = "\n".join(faults or ["ready", *worries])
+    return HttpResponse(answer, status=503 if faults else 200, content_type="text/plain")
 
 
 def _database_fault() -> str:
@@ -34,13 +46,13 @@ def _database_fault() -> str:
     return ""
 
 
-def _redis_fault() -> str:
-    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+def _redis_fault(worries: list[str]) -> str:
+    """Why Redis cannot be used; what else is to say of it is added to `worries`."""
     try:
-        client.ping()
+        with connected(settings.REDIS_URL, REDIS_SECONDS) as client:
+            client.ping()
+            worries += [f"Redis: {worry}" for worry in [forgetfulness(client)] if worry]
     except (redis.RedisError, OSError) as error:
-        logger.error("Redis does not answer: %s", error)
+        logger.error("Redis does not answer: %s", why(error))
         return "Redis does not answer."
-    finally:
-        client.close()
     return ""

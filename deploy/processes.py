@@ -14,12 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.queues import BULK, CONCURRENCY
+from config.shutdown import ENDS_WITHIN
 from deploy.redis_server import RedisServer
 from deploy.steps import ROOT
 
 LOOPBACK = "127.0.0.1"
 NICE = {BULK: ["nice", "-n", "5"]}
 """Queue -> what stands before its worker's command: rendering takes what clicks and small exports leave."""
+
+STOP = round(ENDS_WITHIN) + 2
+"""Seconds until a worker that was told to end is killed."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,7 @@ def web(port: int, bind: str = LOOPBACK) -> Program:
 
 
 def worker(queue: str, var_dir: Path, port: int) -> Program:
-    """The worker of one queue.
-
-    SIGTERM is a warm shutdown: it ends as soon as its running tasks have. What has not ended after
-    `stop_seconds` is killed, which loses nothing: the row is taken up again when its lease lapses. (Celery's
-    soft shutdown sleeps its whole timeout even when the tasks end at once. And a worker whose last task ends
-    during the shutdown sometimes waits 30 s more for nothing: billiard's _ensure_messages_consumed.)
-    """
+    """The worker of one queue. SIGTERM gives its tasks a grace and the rest back (config/shutdown.py)."""
     # Two stacks on one Redis must not answer to one name: it names the folder (short) and the port.
     digest = hashlib.sha256(str(var_dir).encode()).hexdigest()[:6]
     options = ["-Q", queue, "-n", f"{queue}-{digest}-{port}@%h", "-c", str(CONCURRENCY[queue])]
@@ -71,7 +69,7 @@ def worker(queue: str, var_dir: Path, port: int) -> Program:
         "--without-gossip",
         "--without-mingle",
     ]  # events for the dashboard, no talk between the two workers
-    return Program(f"worker-{queue}", [*NICE.get(queue, []), *_celery("worker"), *options, *quiet], stop_seconds=15)
+    return Program(f"worker-{queue}", [*NICE.get(queue, []), *_celery("worker"), *options, *quiet], stop_seconds=STOP)
 
 
 def beat() -> Program:

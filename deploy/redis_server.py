@@ -19,6 +19,7 @@ from pathlib import Path
 
 import redis
 
+from config.redis_url import connected
 from deploy.steps import TETHERED, Fault, first_line
 
 START_SECONDS = 20
@@ -115,13 +116,10 @@ def find_redis_binary() -> Path:
 def answers(url: str, seconds: float = 2) -> str:
     """Why the Redis at `url` does not answer; empty when it does."""
     try:
-        client = redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds)
-        try:
+        with connected(url, seconds) as client:
             client.ping()
-        finally:
-            client.close()
     except (redis.RedisError, OSError, ValueError) as error:
-        return first_line(error)
+        return first_line(error).partition(" : ")[0]  # redis-py adds all of each client
     return ""
 
 

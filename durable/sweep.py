@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 
 from durable.conf import durable_settings
 from durable.models import Work, WorkQuerySet
@@ -69,6 +69,9 @@ def sweep() -> dict[str, int]:
 def _safely(name: str, step: Callable[[], int]) -> int:
     try:
         return step()
+    except (InterfaceError, OperationalError) as error:  # a traceback for each step and second says no more
+        logger.warning("The sweep's step %r failed (%s); the next sweep tries again.", name, error)
+        return 0
     except Exception:  # one broken step must not keep the sweep from the others
         logger.exception("The sweep's step %r failed; the next sweep tries again.", name)
         return 0
@@ -132,12 +135,13 @@ class Sweeper:
         self._stop.set()
 
     def _run(self) -> None:
-        while not self._stop.wait(durable_settings().sweep_every * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
+        while not self._stop.is_set():  # at once: whoever starts may find what the one before has given back
             with self._pass:
                 done = sweep()
                 connections.close_all()
             if done:
                 logger.info("Swept: %s", ", ".join(f"{name} {count}" for name, count in done.items()))
+            self._stop.wait(durable_settings().sweep_every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
 
 sweeper = Sweeper()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connections
 from django.db.models import F, Field, QuerySet
 from django.db.models.expressions import Col
 
 from exports.datasets.columns import Column, flat
-from exports.errors import DatasetFailed, ExportError, blaming
+from exports.errors import DatasetFailed, ExportError, blaming, from_exception
 
 if TYPE_CHECKING:
     from exports.datasets.base import KeyRange
@@ -131,10 +132,12 @@ def _computed(column: Column, instance: Any) -> Any:
     assert column.function is not None
     try:
         return column.function(instance)
-    except ExportError:
+    except (ExportError, SoftTimeLimitExceeded):
         raise
     except Exception as error:
-        raise DatasetFailed.at(instance.pk, column.label) from error
+        known = from_exception(error, DatasetFailed)
+        its_fault = type(known) is DatasetFailed  # and not that of the database, or of the memory
+        raise (DatasetFailed.at(instance.pk, column.label) if its_fault else known) from error
 
 
 def _nobody(count: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 import pytest
 
@@ -53,24 +52,6 @@ def test_killed_worker_in_the_middle_of_an_export(start: Start, database: str) -
     assert told(stack, "export_ready") == 1
 
 
-@BOTH
-def test_emptied_redis_while_exports_wait(start: Start, database: str) -> None:
-    stack = start("worker-high", "web", database=database)
-    person = stack.signed_in("enterprise@example.com")
-    waiting = [person.export(format=kind) for kind in ("csv", "jsonl")]
-    for export in waiting:
-        await_rendering(person, export)
-    with stack.redis_client() as redis:
-        assert redis.dbsize() > 0
-        redis.flushall()
-
-    stack.start("worker-bulk")
-
-    for export in waiting:
-        assert_whole(person, export, ORDERS)
-    assert told(stack, "export_ready") == 2
-
-
 def test_a_small_export_needs_nobody_who_renders_big_ones(start: Start) -> None:
     stack = start("worker-high", "web")
     big, small = stack.signed_in("enterprise@example.com"), stack.signed_in("small@example.com")
@@ -78,25 +59,6 @@ def test_a_small_export_needs_nobody_who_renders_big_ones(start: Start) -> None:
     await_rendering(big, waiting)
     assert_whole(small, small.export(format="csv"), 50)
     assert big.look(waiting)["rows_done"] == 0
-
-
-def test_redis_down_at_the_click(start: Start) -> None:
-    stack = start("worker-high", "worker-bulk", "web")
-    person = stack.signed_in("small@example.com")
-    stack.kill("redis")
-
-    began = time.monotonic()
-    export = person.export(format="csv")
-    assert time.monotonic() - began < 5, (
-        "the click hung"
-    )  # a bound against hanging; about a second is measured elsewhere
-    assert person.look(export)["state"] == "queued"
-
-    stack.start("redis")
-    for name in ("worker-high", "worker-bulk"):  # what the process manager does with one that ended
-        if stack.processes[name].poll() is not None:
-            stack.start(name)
-    assert_whole(person, export, 50)
 
 
 def test_a_notification_is_not_held_up_by_running_exports(start: Start) -> None:

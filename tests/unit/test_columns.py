@@ -7,13 +7,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Concat
 
 from exports.datasets import Column, ColumnType, Dataset, Source, flat
 from exports.demo.models import Order, Status
-from exports.errors import DatasetFailed, ExportError, NoPermission
+from exports.errors import DatabaseAway, DatasetFailed, ExportError, NoMemory, NoPermission
 from exports.periods import Period
 from tests.support.shop import orders
 
@@ -123,6 +125,23 @@ def test_a_function_may_raise_an_error_of_its_own(ada: User) -> None:
 
     with pytest.raises(NoPermission):
         list(source(ada, computed(forbidden)))
+
+
+@pytest.mark.parametrize(
+    ("raised", "known"),
+    [
+        (SoftTimeLimitExceeded(), SoftTimeLimitExceeded),
+        (MemoryError(), NoMemory),
+        (OperationalError("the connection is closed"), DatabaseAway),
+    ],
+    ids=repr,
+)
+def test_a_function_is_not_blamed_for_what_happens_to_it(ada: User, raised: Exception, known: type[Exception]) -> None:
+    def unlucky(row: Order) -> None:
+        raise raised
+
+    with pytest.raises(known):
+        list(source(ada, computed(unlucky)))
 
 
 def test_a_query_that_raises_is_the_datasets_fault(ada: User) -> None:

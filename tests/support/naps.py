@@ -1,0 +1,16 @@
+"""A task that takes as long as it is asked to, for workers that are started with `-I tests.support.naps`."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from celery import shared_task
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="tests.nap")
+def nap(seconds: float) -> None:
+    logger.info("Nap of %.0f s.", seconds)
+    time.sleep(seconds)

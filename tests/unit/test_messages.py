@@ -1,0 +1,91 @@
+"""Which message is refused, and which fault is the connection's. Real ones: tests/acceptance/test_deploys.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+import pytest
+from celery.worker import consumer
+
+from config.messages import Consumer, Reading
+
+LOST = (ConnectionError, KeyError)
+"""kombu counts KeyError among the errors of a Redis connection."""
+
+
+class Message:
+    """As much of kombu's as is asked for."""
+
+    headers = "of any kind"
+
+    def __init__(self, acknowledged: bool = False) -> None:
+        self.acknowledged, self.rejected = acknowledged, 0
+
+    def reject_log_error(self, *_: Any) -> None:
+        self.rejected += 1
+
+
+def raising(error: Exception | None) -> Callable[..., Any]:
+    def fail(*_: Any) -> None:
+        if error is not None:
+            raise error
+
+    return fail
+
+
+def handle(message: Any, error: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer.Consumer, "create_task_handler", lambda _: raising(error))
+    ours = Consumer.__new__(Consumer)
+    ours.connection_errors = LOST
+    ours.create_task_handler()(message)
+
+
+@pytest.mark.parametrize("error", [ValueError("too few"), TypeError("no list"), KeyError("id")], ids=repr)
+def test_an_unreadable_message_is_refused_once(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    message, settled = Message(), Message(acknowledged=True)
+    handle(message, error, monkeypatch)
+    handle(settled, error, monkeypatch)
+    assert (message.rejected, settled.rejected) == (1, 0)
+
+
+def test_a_lost_connection_is_no_fault_of_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = Message()
+    with pytest.raises(ConnectionResetError):
+        handle(message, ConnectionResetError(), monkeypatch)
+    assert not message.rejected
+
+
+def test_a_message_that_can_be_read_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = Message()
+    handle(message, None, monkeypatch)
+    assert not message.rejected
+
+
+@pytest.mark.parametrize("refuse", ["on_unknown_task", "on_decode_error"])
+def test_what_celery_finds_itself_is_refused_without_a_result(refuse: str) -> None:
+    message = Message()
+    ours = Consumer.__new__(Consumer)
+    ours.connection_errors = LOST
+    arguments = (None, message) if refuse == "on_unknown_task" else (message,)
+    getattr(ours, refuse)(*arguments, KeyError("exports.tasks.of_tomorrow"))
+    assert message.rejected == 1
+
+
+def read(error: Exception) -> Any:
+    class Channel(Reading, type("Base", (), {"_brpop_read": raising(error)})):  # type: ignore[misc]
+        connection_errors = LOST
+
+    return Channel()._brpop_read()
+
+
+@pytest.mark.parametrize("error", [ValueError("no JSON"), KeyError("properties"), TypeError("a list")], ids=repr)
+def test_what_is_no_message_is_thrown_away(error: Exception) -> None:
+    assert read(error) is True
+
+
+@pytest.mark.parametrize("error", [Empty(), ConnectionResetError()], ids=repr)
+def test_nothing_and_nobody_to_read_from_are_no_messages(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        read(error)

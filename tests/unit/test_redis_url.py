@@ -1,0 +1,124 @@
+"""REDIS_URL: each form as redis-py and as kombu understand it, and one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import kombu
+import pytest
+from kombu.transport.redis import SentinelManagedSSLConnection
+
+from config import redis_url, transport
+from config.redis_url import Watched
+
+SENTINEL = "sentinel://app:p%40ss@one:26379,two,[::1]:26381/main/3?sentinel_username=s&sentinel_password=o%2Fwn"
+
+
+def test_a_master_behind_sentinels_is_understood() -> None:
+    assert redis_url.watched(SENTINEL) == Watched(
+        sentinels=(("one", 26379), ("two", 26379), ("::1", 26381)),
+        master="main",
+        database=3,
+        username="app",
+        password="p@ss",
+        own={"username": "s", "password": "o/wn"},
+    )
+
+
+def test_passwords_do_not_show() -> None:
+    shown = repr(redis_url.watched(SENTINEL))
+    assert "p@ss" not in shown
+    assert "o/wn" not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host",
+        "redis://user:p%40ss@host:6379/0",
+        "rediss://:p@host:6380/1?ssl_ca_certs=/ca.pem",
+        "redis://[::1]:6379/0",
+        "unix:///var/run/redis.sock",
+        "sentinel://host/main",
+        "sentinel://:p@a:1,b:2,c:3/main/0",
+        "sentinels://a:1,b:2/main?ssl_ca_certs=/ca.pem",
+        SENTINEL,
+    ],
+)
+def test_nothing_is_wrong_with_these(url: str) -> None:
+    assert redis_url.fault(url) == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "is no Redis's URL"),
+        ("host:6379", "is no Redis's URL"),
+        ("http://host", "is no Redis's URL"),
+        ("redis://[secret", "is no Redis's URL"),
+        ("redis://:secret@host:port/0", "has a port that is no number from 1 to 65535"),
+        ("redis://:secret@host:0/0", "has a port that is no number from 1 to 65535"),
+        ("redis://:secret@host:70000/0", "has a port that is no number from 1 to 65535"),
+        ("redis://:secret@host/main", "has a database that is no number"),
+        ("sentinel://:secret@host:26379", "names no master after the sentinels' addresses"),
+        ("sentinel://:secret@host:26379/", "names no master after the sentinels' addresses"),
+        ("sentinel://:secret@host/main/none", "has a database that is no number"),
+        ("sentinel://:secret@host:port/main", "has a sentinel that is no host:port"),
+        ("sentinel://:secret@host:0/main", "has a sentinel that is no host:port"),
+        ("sentinel://:secret@host:99999/main", "has a sentinel that is no host:port"),
+        ("sentinel://:secret@one,,two/main", "has a sentinel that is no host:port"),
+        ("sentinel:///main", "has a sentinel that is no host:port"),
+        ("sentinel://:secret@host/main?master=x", "has an option that is not known: master"),
+        ("sentinel://:secret@host/main?ssl_ca_certs=x", "has an option that is not known: ssl_ca_certs"),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_password(url: str, words: str) -> None:
+    assert redis_url.fault(url) == words
+
+
+def connection(url: str) -> kombu.Connection:
+    """kombu's, as Celery makes it."""
+    transport.register()
+    found = redis_url.broker(url, 0.5)
+    return kombu.Connection(found.url, transport_options=found.options, ssl=found.use_ssl or False)
+
+
+def test_kombu_asks_every_sentinel() -> None:
+    made = connection(SENTINEL)
+    assert isinstance(made.transport, transport.SentinelTransport)
+    assert [made.hostname, made.port, made.virtual_host] == ["one", 26379, "3"]
+    assert [made.userid, made.password] == ["app", "p@ss"]
+    assert (made.transport_options or {})["master_name"] == "main"
+    assert len(made.alt) == 3
+    made.switch(made.alt[2])
+    assert [made.hostname, made.port, made.password] == ["::1", 26381, "p@ss"]
+    assert isinstance(made.transport, transport.SentinelTransport)
+
+
+def test_a_sentinel_is_asked_once_and_briefly() -> None:
+    """redis-py alone tries each four times with pauses, and the click waits for it."""
+    options = redis_url.broker(SENTINEL, 0.5).options["sentinel_kwargs"]
+    expected: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": None}
+    assert options == expected | {"username": "s", "password": "o/wn"}
+
+
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///x/redis.sock"])
+def test_one_server_goes_through_our_transport(url: str) -> None:
+    assert type(connection(url).transport) is transport.Transport
+
+
+def test_a_certificate_is_checked_unless_the_url_says_otherwise() -> None:
+    """kombu's own default is to trust anybody."""
+    assert connection("rediss://h").ssl == {"ssl_cert_reqs": "required"}
+    assert connection("rediss://h?ssl_cert_reqs=none").ssl == {"ssl_cert_reqs": ssl.CERT_NONE}
+    assert connection("rediss://h?ssl_ca_certs=/ca").ssl == {"ssl_ca_certs": "/ca"}
+    assert not connection("redis://h").ssl
+
+
+def test_tls_is_for_the_sentinels_as_well() -> None:
+    found = redis_url.broker("sentinels://a,b/main?ssl_ca_certs=/ca", 1)
+    tls = {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca"}
+    assert found.use_ssl == tls
+    assert found.options["sentinel_kwargs"].items() >= ({"ssl": True} | tls).items()
+    assert transport.SentinelChannel.connection_class_ssl is SentinelManagedSSLConnection

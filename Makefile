@@ -56,6 +56,7 @@ check: setup-dev  ## lint, format, types, layers, migrations
 lock: setup-dev  ## write requirements/*.txt anew from requirements/*.in
 	@cd requirements && ../$(COMPILE) base.in -o base.txt
 	@cd requirements && ../$(COMPILE) parquet.in -o parquet.txt
+	@cd requirements && ../$(COMPILE) s3.in -o s3.txt
 	@cd requirements && ../$(COMPILE) base.in dev.in -o dev.txt
 	@cd requirements && ../$(COMPILE) --no-deps flights.in -o flights.txt
 

@@ -14,6 +14,8 @@ import dj_email_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
+from config import redis_url
+from config.artifacts import store
 from config.private import redis_socket, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -33,6 +35,7 @@ class Environment:
     var_dir: Path
     database: dict[str, Any]
     redis_url: str
+    artifacts: dict[str, Any]
     allowed_hosts: list[str]
     csrf_trusted_origins: list[str]
     email: dict[str, Any]
@@ -73,6 +76,7 @@ def _demo(env: Env, var_dir: Path) -> Environment:
         var_dir=var_dir,
         database=_database(env, f"sqlite:///{var_dir}/db.sqlite3"),
         redis_url=_redis(env, f"unix://{redis_socket(var_dir)}"),
+        artifacts=store(env.str("STORAGE_URL", ""), var_dir),
         allowed_hosts=env.list("ALLOWED_HOSTS", []) or ["127.0.0.1", "localhost", "[::1]"],
         csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
         email=_email(env, f"file://{var_dir}/mail"),
@@ -95,6 +99,7 @@ def _production(env: Env, var_dir: Path) -> Environment:
         var_dir=var_dir,
         database=_database(env, ""),
         redis_url=_redis(env, ""),
+        artifacts=store(env.str("STORAGE_URL", ""), var_dir),
         allowed_hosts=env.list("ALLOWED_HOSTS"),
         csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
         email=_email(env, ""),
@@ -108,7 +113,8 @@ def _production(env: Env, var_dir: Path) -> Environment:
 
 _REQUIRED = {
     "DATABASE_URL": "set it to the database, as postgresql://user:password@host/name.",
-    "REDIS_URL": "set it to the broker, as rediss://user:password@host:6379/0.",
+    "REDIS_URL": "set it to the broker, as rediss://user:password@host:6379/0 "
+    "or sentinel://user:password@host:26379,host2:26379/master.",
     "EMAIL_URL": "set it to the mail server, as submission://user:password@host:587.",
     "DEFAULT_FROM_EMAIL": "set it to the address that mails come from.",
     "SITE_URL": "set it to the site's public address, as https://example.com; links in mails start with it.",
@@ -147,8 +153,8 @@ def _database(env: Env, default: str) -> dict[str, Any]:
 
 def _redis(env: Env, default: str) -> str:
     url = env.str("REDIS_URL", "") or default
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ImproperlyConfigured(f"REDIS_URL is no Redis's URL: {_REQUIRED['REDIS_URL']}")
+    if fault := redis_url.fault(url):
+        raise ImproperlyConfigured(f"REDIS_URL {fault}: {_REQUIRED['REDIS_URL']}")
     return url
 
 

@@ -117,7 +117,7 @@ class Drive:
 
     def _stream(self, part: Path) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
-        with self.browser.open(self.last["download_url"]) as answer, part.open("wb") as file:
+        with self.browser.fetch(self.last["download_url"]) as answer, part.open("wb") as file:
             status: int = getattr(answer, "status", 0)
             if status != 200:
                 raise Fault(f"The download was answered with status {status}.")

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from deploy.steps import Fault, first_line
 
@@ -153,6 +153,15 @@ class Browser:
         except (OSError, http.client.HTTPException) as error:
             raise Fault(f"{url} cannot be reached: {first_line(error)}.") from error
 
+    def fetch(self, path: str) -> IO[bytes]:
+        """The open answer to a download, which another server may give out: it is sent neither cookies nor headers."""
+        answer: Any = self.open(path)
+        there = str(answer.headers.get("Location", ""))
+        if answer.status != 302 or not _elsewhere(there, self.base_url):
+            return cast("IO[bytes]", answer)
+        answer.close()
+        return Browser(there, seconds=self.seconds).open(there)
+
     def request(self, path: str, data: Sent | None = None) -> Answer:
         """The whole answer. Raises Fault when it breaks off."""
         with self.open(path, data) as answer:
@@ -167,3 +176,9 @@ class Browser:
 
     def post(self, path: str, data: Sent) -> Answer:
         return self.request(path, data)
+
+
+def _elsewhere(url: str, site: str) -> bool:
+    """Does this address belong to another server?"""
+    netloc = urllib.parse.urlsplit(url).netloc
+    return bool(netloc) and netloc != urllib.parse.urlsplit(site).netloc

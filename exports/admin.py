@@ -20,11 +20,13 @@ from durable.models import Work, WorkQuerySet
 from durable.publish import publish_on_commit
 from exports.conf import export_settings
 from exports.datasets import datasets
+from exports.downloads import inspect
 from exports.errors import ExportError
 from exports.formats import formats
 from exports.lists import Bounded, error_codes, known, search
 from exports.models import Download, Export, Part, Slot, UsageReport
 from exports.requests import cancel_export, expire_export, retry_export
+from exports.states import State
 
 
 class ReadOnly:
@@ -99,6 +101,7 @@ class ExportAdmin(ReadOnly, WorkColumns, Bounded):
     search_fields = ("uuid", "owner")
     search_help_text = gettext_lazy("The beginning of an export's id, or a part of its owner's name or address")
     list_select_related = ("owner",)
+    readonly_fields = ("stored",)
     inlines = (PartInline,)
     actions = ("retry", "cancel", "expire_now")
 
@@ -110,6 +113,11 @@ class ExportAdmin(ReadOnly, WorkColumns, Bounded):
     @admin.display(description=_("size"), ordering="size")
     def bytes(self, obj: Export) -> str:
         return filesizeformat(obj.size) if obj.size is not None else ""
+
+    @admin.display(description=_("in the storage"))
+    def stored(self, obj: Export) -> str:
+        """Looked up when the page is shown: a file may have been removed by hand."""
+        return (inspect(obj) or _("as recorded")) if obj.state == State.READY else ""
 
     @admin.action(description=_("Try again (failed or cancelled)"), permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:

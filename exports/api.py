@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from exports.answers import files_of, own_export, page_of_exports, signed_in_user, status_of
-from exports.downloads import Gone
+from exports.downloads import Gone, Unreachable, download
 from exports.errors import BadPeriod, BadRequest, ExportError, NotRecorded, TooMany
 from exports.estimates import estimate_request
 from exports.forms import LISTS, NAMES, OPTION, ExportForm
@@ -30,7 +30,7 @@ from exports.states import State
 
 View = Callable[..., HttpResponseBase]
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-RETRY_AFTER = {TooMany: 60, NotRecorded: 60}
+RETRY_AFTER = {TooMany: 60, NotRecorded: 60, Unreachable: 60}
 """Seconds that a program should wait before it asks again."""
 
 
@@ -143,6 +143,12 @@ def export_estimate(request: HttpRequest) -> HttpResponse:
 def export_item(request: HttpRequest, uuid: UUID) -> HttpResponse:
     export = own_export(request, uuid)
     return JsonResponse(as_json(export, progress_of(export)))
+
+
+@endpoint("GET", "HEAD")
+def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpResponseBase:
+    """The same file as the page's; why there is none is said in JSON."""
+    return download(own_export(request, uuid), signed_in_user(request), number, body=request.method == "GET")
 
 
 @endpoint("POST")

@@ -4,10 +4,13 @@ import re
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.files.storage import storages
 
 from exports.conf import export_settings
 from exports.datasets import datasets
+from exports.stores import Store
 
 
 @register(Tags.compatibility)
@@ -30,11 +33,27 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         "max_open_per_user",
         "max_per_hour",
         "max_attempts",
+        "link_seconds",
     )
     return [
         Error(f"EXPORTS[{name.upper()!r}] must be above zero.", hint="Remove it to get the default.", id="exports.E002")
         for name in positive
         if getattr(config, name) <= 0
+    ]
+
+
+@register(Tags.compatibility)
+def check_store(**_: Any) -> list[CheckMessage]:
+    """The storage of artifacts is there, and can do what is asked of it."""
+    alias = export_settings().storage_alias
+    if alias in settings.STORAGES and isinstance(storages[alias], Store):
+        return []
+    return [
+        Error(
+            f"STORAGES[{alias!r}], where artifacts lie, is missing, or is no exports.stores.Store.",
+            hint="Derive its class from exports.stores.Store and from the storage, in this order.",
+            id="exports.E006",
+        )
     ]
 
 

@@ -18,6 +18,8 @@ class ExportSettings:
     scratch_dir: Path = Path("var/scratch")
     """Where a worker writes before a file goes to the storage; on a disk of its own machine."""
     storage_alias: str = "exports"
+    link_seconds: int = 60
+    """For how long the link to a file is good where the storage gives files out itself (S3)."""
     site_url: str = ""
     user_time_zone: str | None = None
     """Dotted path of `time_zone(user) -> str`, an IANA name; None takes settings.TIME_ZONE."""

@@ -7,19 +7,20 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import redis
 from celery import current_app
-from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django_celery_beat.models import PeriodicTask
+from kombu.exceptions import OperationalError
 
 from exports import schedules, storage
-from exports.conf import export_settings
 from exports.datasets import datasets
 
 WORKER_ANSWER = 2.0
@@ -83,17 +84,30 @@ def _database() -> str:
 
 
 def _redis() -> str:
-    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+    """As Celery itself reaches it, with Sentinel, TLS and all."""
+    broker: Any = current_app.connection_for_write()
     try:
-        policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
-        saved = client.config_get("appendonly").get("appendonly")
-    except (redis.RedisError, OSError) as error:
-        return f"does not answer ({error}): check REDIS_URL, or start everything with `make run`."
-    finally:
-        client.close()
+        with broker:
+            broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            return forgetfulness(broker.default_channel.client)
+    except (OperationalError, *broker.connection_errors) as error:
+        reason = str(error).partition(" : ")[0]  # redis-py adds all of each client where no sentinel knows a master
+        return f"does not answer ({reason}): check REDIS_URL, or start everything with `make run`."
+
+
+def forgetfulness(client: redis.Redis) -> str:
+    """What makes this server drop messages, with the mend; empty where there is nothing, or where it does not say.
+
+    It is asked with INFO: CONFIG is often forbidden where somebody else runs the server.
+    """
+    try:
+        policy = client.info("memory").get("maxmemory_policy", "noeviction")
+        saved = client.info("persistence").get("aof_enabled", 1)
+    except redis.ResponseError:
+        return ""
     if policy != "noeviction":
         return f"maxmemory-policy is {policy}, so it may drop messages: set it to noeviction."
-    return "" if saved == "yes" else "appendonly is off, so a restart forgets messages: set appendonly yes."
+    return "" if saved else "appendonly is off, so a restart forgets messages: set appendonly yes."
 
 
 def _workers() -> str:
@@ -117,20 +131,23 @@ def _storage() -> str:
     key = storage.storage().save("doctor/probe", ContentFile(b"probe"))
     try:
         with storage.open_artifact(key) as file:
-            return "" if file.read() == b"probe" else "gives back other bytes than it was given: do not use it."
+            if file.read() != b"probe":
+                return "gives back other bytes than it was given: do not use it."
+        if storage.storage().is_public(key):
+            return "gives files to anybody who knows their key: take the bucket's public policy away."
+        return ""
     finally:
         storage.delete([key])
 
 
 def _room() -> str:
-    folder = export_settings().scratch_dir
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    return (
-        ""
-        if free > FREE_BYTES
-        else f"only {free >> 20} MiB are free in {folder}: make room, or set VAR_DIR to another disk."
-    )
+    store = storage.storage()
+    folders = [storage.scratch_dir(), *([Path(store.path("."))] if store.here else [])]
+    for folder in folders:
+        free = shutil.disk_usage(folder).free if folder.exists() else FREE_BYTES
+        if free < FREE_BYTES:
+            return f"only {free >> 20} MiB are free in {folder}: make room, or set VAR_DIR to another disk."
+    return ""
 
 
 def _pdf() -> str:

@@ -1,4 +1,9 @@
-"""The download: checked at the moment it is asked for, streamed in blocks, counted only when all of it went out."""
+"""The download: checked at the moment it is asked for, and counted only when all of it went out.
+
+A file on this machine is streamed in blocks. One in a bucket is fetched from there by the browser itself, with a link
+that is signed after all the checks, good for a minute, and kept nowhere. Nobody tells us how that ends, so such a
+download counts as whole when its link was given out.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from typing import BinaryIO
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models.functions import Now
-from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_lazy as _
 
@@ -39,6 +44,13 @@ class FileMissing(Gone):
     default = _("The file of this export is no longer there, which is our fault. Please make a new one.")
 
 
+class Unreachable(ExportError):
+    """The storage does not answer, or not with this file; that says nothing about the file."""
+
+    code = "unreachable"
+    default = _("The file cannot be fetched just now. It is not lost: please try again in a few minutes.")
+
+
 class NotReady(ExportError):
     """There is no file yet, or there never will be one."""
 
@@ -47,9 +59,9 @@ class NotReady(ExportError):
 
 
 def download(export: Export, user: AbstractBaseUser, number: int = 1, *, body: bool = True) -> HttpResponseBase:
-    """Answer with the export's file of that number; with its headers alone unless `body`.
+    """Answer with the export's file of that number, or with a way to it; with its headers alone unless `body`.
 
-    Raises Gone, NotReady and NoPermission; Http404 when there are not so many files.
+    Raises Gone, NotReady, NoPermission and Unreachable; Http404 when there are not so many files.
     """
     check(export, user)
     found = _found(export, number)
@@ -57,8 +69,24 @@ def download(export: Export, user: AbstractBaseUser, number: int = 1, *, body: b
     if not body:
         file.close()
         return _described(HttpResponse(), found)
-    record = Download.objects.create(export=export, user_id=user.pk, volume=number)
+    record = Download(export=export, user_id=user.pk, volume=number)
+    if there := _link(found):
+        file.close()
+        record.finished_at = Now()
+        record.save()
+        return HttpResponseRedirect(there, headers={"Cache-Control": "private, no-store"})
+    record.save()
     return _described(StreamingHttpResponse(Transfer(found, file, record)), found)
+
+
+def inspect(export: Export) -> str:
+    """What is wrong with the stored files of a ready export, in a sentence; empty when they are as recorded."""
+    for found in export.files:
+        try:
+            _open(found).close()
+        except ExportError as error:
+            return f"{found.filename}: {error.message}"
+    return ""
 
 
 def _found(export: Export, number: int) -> Export | Volume:
@@ -89,16 +117,25 @@ def check(export: Export, user: AbstractBaseUser) -> None:
 def _open(found: Export | Volume) -> BinaryIO:
     try:
         file = storage.open_artifact(found.artifact)
-    except StorageFailed as error:
-        logger.error("%s: its file %s cannot be read: %s", found, found.artifact, error.__cause__)
+        size = file.seek(0, 2)
+    except (StorageFailed, OSError) as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise Unreachable from error
+        logger.error("%s: its file %s is not in the storage: %s", found, found.artifact, error.__cause__)
         raise FileMissing from error
-    size = file.seek(0, 2)
     if size != found.size:
         file.close()
         logger.error("%s: its file has %d bytes, not %s.", found, size, found.size)
         raise FileMissing
     file.seek(0)
     return file
+
+
+def _link(found: Export | Volume) -> str | None:
+    try:
+        return storage.link(found.artifact, found.filename, _content_type(found.filename))
+    except StorageFailed as error:
+        raise Unreachable from error
 
 
 def _content_type(filename: str) -> str:

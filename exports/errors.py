@@ -166,6 +166,12 @@ class StorageFailed(ExportError):
     default = _("The file could not be stored. Please try again later.")
 
 
+class NoMemory(ExportError):
+    code = "no_memory"
+    retryable = True
+    default = _("There was not enough memory for the file. We have been told; try again later, or a shorter period.")
+
+
 class DatabaseAway(ExportError):
     code = "database_away"
     retryable = True
@@ -194,6 +200,8 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
             return DatabaseAway()
         case OSError(errno=code) if code in NO_ROOM:
             return DiskFull()
+        case MemoryError():
+            return NoMemory()
         case OSError() if otherwise is not DatasetFailed:  # a dataset may well read from somewhere else
             return StorageFailed()
         case _:

@@ -26,11 +26,13 @@ BATCH = 500
 
 def purge() -> dict[str, Any]:
     """Expire what is past its date, drop the parts of what ended badly, remove orphaned files and very old rows."""
+    old = timezone.now() - export_settings().orphan_age
     return {
         "expired": expire_due(),
         "abandoned": drop_abandoned_parts(),
         "orphans": remove_orphans(),
-        "scratch": storage.clear_scratch(timezone.now() - export_settings().orphan_age),
+        "unfinished": storage.drop_unfinished(old),
+        "scratch": storage.clear_scratch(old),
         "forgotten": forget_old_exports(),
     }
 

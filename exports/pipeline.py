@@ -54,7 +54,7 @@ def plan(export_pk: int) -> None:
 
 def render(part_pk: int) -> None:
     """Write one part to the storage; after the export's last one, assembling is due."""
-    lease = Part.objects.claim(part_pk)
+    lease = Part.objects.filter(state=PartState.WAITING).claim(part_pk)
     _attempt(lease, _render, FormatFailed)
     if lease is not None:
         dispatch.finish_rendering(lease.work.export_id)
@@ -234,7 +234,7 @@ def _assemble(lease: Lease[Export]) -> None:
     except LeaseLost:
         storage.delete([stored.key for stored, _ in made.files])
         raise
-    storage.delete([part.artifact for part in parts])
+    storage.clear(str(export.uuid), keep={stored.key for stored, _ in made.files})  # what lost attempts left goes too
 
 
 def _finish(lease: Lease[Export], made: bundle.Made) -> None:

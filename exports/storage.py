@@ -11,19 +11,19 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from django.core.files import File
-from django.core.files.storage import FileSystemStorage, Storage, storages
-from django.utils import timezone
+from django.core.files.storage import storages
 
 from exports.conf import export_settings
-from exports.errors import Mismatch, StorageFailed
+from exports.errors import Mismatch, StorageFailed, from_exception
+from exports.stores import Store
 
 logger = logging.getLogger(__name__)
 BLOCK = 1 << 20
@@ -38,16 +38,21 @@ class Stored:
     sha256: str
 
 
-def storage() -> Storage:
-    return storages[export_settings().storage_alias]
+def storage() -> Store:
+    return cast("Store", storages[export_settings().storage_alias])
+
+
+def scratch_dir() -> Path:
+    """The scratch folder, which is there then."""
+    folder = export_settings().scratch_dir
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 @contextmanager
 def scratch(suffix: str) -> Iterator[BinaryIO]:
     """An open file in the scratch folder, for its owner's eyes only; gone at the end, whatever happens."""
-    folder = export_settings().scratch_dir
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=suffix, delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=scratch_dir(), suffix=suffix, delete=False) as file:
         try:
             yield cast("BinaryIO", file)
         finally:
@@ -57,9 +62,7 @@ def scratch(suffix: str) -> Iterator[BinaryIO]:
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A folder in the scratch folder, for its owner's eyes only; gone at the end with all that is in it."""
-    parent = export_settings().scratch_dir
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(dir=scratch_dir(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
@@ -77,20 +80,28 @@ def clear_scratch(before: datetime) -> int:
 
 
 def store(file: BinaryIO, key: str) -> Stored:
-    """Move a written scratch file into the storage and read it back. Raises Mismatch when it is another file then."""
-    file.flush()
-    os.fsync(file.fileno())
-    size, sha256 = digest(file)
-    file.seek(0)
-    saved = storage().save(key, _Movable(file))
+    """Move a written scratch file into the storage and read it back. What cannot be kept is not left there.
+
+    Raises Mismatch when it is another file then, DiskFull and StorageFailed.
+    """
+    with _refused():
+        file.flush()
+        os.fsync(file.fileno())
+        size, sha256 = digest(file)
+        file.seek(0)
+        saved = storage().save(key, _Movable(file))
     stored = Stored(saved, size, sha256)
-    verify(stored)
+    try:
+        verify(stored)
+    except Exception:
+        delete([saved])
+        raise
     return stored
 
 
 def verify(stored: Stored) -> None:
     """Raise Mismatch unless the storage gives back exactly these bytes."""
-    with open_artifact(stored.key) as file:
+    with _refused(), open_artifact(stored.key) as file:
         if digest(file) != (stored.size, stored.sha256):
             raise Mismatch
 
@@ -105,14 +116,48 @@ def digest(file: BinaryIO) -> tuple[int, str]:
 
 
 def open_artifact(key: str) -> BinaryIO:
-    """The stored file, for reading. Raises StorageFailed when it is not there or cannot be read."""
-    try:
+    """The stored file, for reading. Raises StorageFailed, whose cause is a FileNotFoundError when there is none."""
+    with _refused():
         return cast("BinaryIO", storage().open(key, "rb"))
+
+
+@contextmanager
+def checked(stored: Stored) -> Iterator[BinaryIO]:
+    """The stored file, for reading, at its start; what is read is what was compared. Raises Mismatch, StorageFailed.
+
+    From another machine it is fetched once, to scratch: a second look might be at other bytes.
+    """
+    with ExitStack() as held:
+        file = held.enter_context(open_artifact(stored.key))
+        if not storage().here:
+            copy = held.enter_context(scratch(".fetched"))
+            with _refused():
+                shutil.copyfileobj(file, copy, BLOCK)
+            file = copy
+        with _refused():
+            found = digest(file)
+        if found != (stored.size, stored.sha256):
+            raise Mismatch
+        file.seek(0)
+        yield file
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Inside, what a storage raises is an error of ours."""
+    try:
+        yield
     except (OSError, ValueError) as error:
-        raise StorageFailed from error
+        raise from_exception(error, StorageFailed) from error
 
 
-def delete(keys: Iterator[str] | list[str]) -> None:
+def link(key: str, filename: str, content_type: str) -> str | None:
+    """An address where a browser may fetch this file for a short time. None: we have to give it out ourselves."""
+    with _refused():
+        return storage().link(key, filename, content_type, export_settings().link_seconds)
+
+
+def delete(keys: Iterable[str]) -> None:
     """Remove stored files. One that cannot be removed is logged and left to the purge of orphans."""
     files = storage()
     for key in filter(None, keys):
@@ -120,34 +165,35 @@ def delete(keys: Iterator[str] | list[str]) -> None:
             files.delete(key)
         except OSError as error:
             logger.warning("The file %s was not removed (%s); the next purge tries again.", key, error)
-        folder = str(PurePosixPath(key).parent)
-        if folder != "." and isinstance(files, FileSystemStorage):
-            with suppress(OSError):  # others are still in it
-                files.delete(folder)
+
+
+def clear(folder: str, keep: Collection[str]) -> None:
+    """Remove all that lies in a folder but these keys. What cannot be looked at now is left to the purge of orphans."""
+    try:
+        found = [key for key, _ in stored_keys(folder)]
+    except OSError as error:
+        logger.warning("The folder %s was not cleared (%s); the next purge tries again.", folder, error)
+        return
+    delete(key for key in found if key not in keep)
 
 
 def stored_keys(folder: str = "") -> Iterator[tuple[str, datetime]]:
-    """Every key in the storage with the moment it was last changed (aware)."""
-    try:
-        folders, names = storage().listdir(folder or ".")
-    except FileNotFoundError:
-        return
-    prefix = f"{folder}/" if folder else ""
-    for name in names:
-        yield prefix + name, _changed(prefix + name)
-    for name in folders:
-        yield from stored_keys(prefix + name)
+    """Every key in the storage, or in one folder of it, with the moment it was last changed (aware)."""
+    return storage().listing(folder)
 
 
-def _changed(key: str) -> datetime:
+def drop_unfinished(before: datetime) -> int:
+    """Give up uploads begun before that moment that never ended. Returns how many; they are nobody's file, so none
+    is worth a purge that fails."""
     try:
-        return storage().get_modified_time(key)
-    except FileNotFoundError:  # removed between the listing and the look
-        return timezone.now()
+        return storage().drop_unfinished(before)
+    except OSError as error:
+        logger.warning("Unfinished uploads were not looked for: %s", error)
+        return 0
 
 
 class _Movable(File[bytes]):
-    """A scratch file that FileSystemStorage may move instead of copy; other storages read it as any file."""
+    """A scratch file that a store on this machine moves, and that one elsewhere sends straight from the disk."""
 
     def temporary_file_path(self) -> str:
         return str(self.name)

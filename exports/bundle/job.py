@@ -12,7 +12,6 @@ from typing import BinaryIO, NamedTuple
 from durable.lease import Lease
 from exports import storage
 from exports.archive import Zip
-from exports.errors import Mismatch
 from exports.formats import Format, Framed, OpenPart
 from exports.models import Export, Part
 
@@ -51,10 +50,7 @@ class Job:
         """
         for part in parts:
             self.lease.check()
-            with storage.open_artifact(part.artifact) as file:
-                if storage.digest(file) != (part.size, part.sha256):
-                    raise Mismatch
-                file.seek(0)
+            with storage.checked(storage.Stored(part.artifact, part.size or 0, part.sha256)) as file:
                 yield OpenPart(file, part.rows_done, part.meta)
 
     def blocks(self, file: BinaryIO) -> Iterator[bytes]:

@@ -274,11 +274,11 @@ def test_a_hundred_volumes_need_no_hundred_open_files(ada: User, monkeypatch: py
     opened: list[Path] = []
     usual = Path.open
 
-    def counted(path: Path, *args: Any) -> Any:
+    def counted(path: Path, *args: Any, **kwargs: Any) -> Any:
         opened.append(path)
         held = len([link for link in Path("/proc/self/fd").iterdir() if "volume-" in os.path.realpath(link)])
         assert held <= 2
-        return usual(path, *args)
+        return usual(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", counted)
     export = bundle(ada, ["noise"], ["csv", "jsonl", "plates", "json"], options={"volume": "50mb"})

@@ -166,3 +166,38 @@ def test_a_damaged_file_never_arrives_whole(ada: User, export: Export, artifacts
         sent.extend(Transfer(export, file, record))
     assert sum(map(len, sent)) < (export.size or 0)
     assert Download.objects.get().finished_at is None
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"x")], ids=["gone", "cut"])
+def test_a_missing_file_is_said_to_programs_and_operators_too(
+    page: Client, export: Export, artifacts: Path, damage: Any
+) -> None:
+    address, admin = f"/api/exports/{export.uuid}/download/", f"/admin/exports/export/{export.pk}/change/"
+    assert hashlib.sha256(cast("StreamingHttpResponse", page.get(address)).getvalue()).hexdigest() == export.sha256
+    page.force_login(User.objects.create_superuser("root"))
+    assert "as recorded" in text(page.get(admin))
+    damage(artifacts / export.artifact)
+    assert "The file of this export is no longer there" in text(page.get(admin))
+    page.force_login(export.owner)
+    answer = page.get(address)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (410, "file_missing")
+    assert "make a new one" in answer.json()["error"]["message"]
+
+
+def test_a_storage_that_is_away_is_not_a_file_that_is_gone(
+    page: Client, export: Export, artifacts: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifacts.rename(artifacts.with_name("not-mounted"))
+    answer = page.get(url(export))
+    assert (answer.status_code, "It is not lost" in text(answer)) == (503, True)
+    assert "Make a new one" not in text(answer)
+    told = page.get(f"/api/exports/{export.uuid}/download/")
+    assert (told.status_code, told.json()["error"]["code"], told["Retry-After"]) == (503, "unreachable", "60")
+    assert not Download.objects.exists()
+    artifacts.with_name("not-mounted").rename(artifacts)
+    assert len(page.get(url(export)).getvalue()) == export.size
+
+
+def test_the_api_has_no_file_before_there_is_one(page: Client, ada: User) -> None:
+    answer = page.get(f"/api/exports/{in_state(ada, State.RENDERING).uuid}/download/")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_ready")

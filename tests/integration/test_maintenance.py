@@ -36,7 +36,7 @@ from tests.support.exports import (
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
 DAY = timedelta(days=1)
-NOTHING = {"expired": 0, "abandoned": 0, "orphans": 0, "scratch": 0, "forgotten": 0}
+NOTHING = {"expired": 0, "abandoned": 0, "orphans": 0, "unfinished": 0, "scratch": 0, "forgotten": 0}
 
 
 @pytest.fixture(autouse=True)

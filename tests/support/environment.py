@@ -10,6 +10,9 @@ from pathlib import Path
 from tests.support.databases import postgresql
 
 DATABASES = ("sqlite", "postgresql")
+UNSET = (
+    "ENVIRONMENT", "DEBUG", "SECRET_KEY", "REDIS_URL", "EMAIL_URL", "SITE_URL", "TIME_ZONE", "PORT", "STORAGE_URL",
+)  # fmt: skip
 
 
 def prepare(ended: ExitStack) -> None:
@@ -23,7 +26,7 @@ def prepare(ended: ExitStack) -> None:
     var_dir = Path(
         ended.enter_context(tempfile.TemporaryDirectory(prefix="carryall-test-", ignore_cleanup_errors=True))
     )
-    for name in ("ENVIRONMENT", "DEBUG", "SECRET_KEY", "REDIS_URL", "EMAIL_URL", "SITE_URL", "TIME_ZONE", "PORT"):
+    for name in UNSET:
         os.environ.pop(name, None)
     (var_dir / "static").mkdir()  # WhiteNoise warns when it is not there
     os.environ["VAR_DIR"] = str(var_dir)

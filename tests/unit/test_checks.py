@@ -7,7 +7,7 @@ from celery import current_app
 from django.core.checks import run_checks
 from pytest_django import Settings
 
-from exports.checks import check_datasets, check_settings, check_visibility_timeout
+from exports.checks import check_datasets, check_settings, check_store, check_visibility_timeout
 from exports.conf import ExportSettings
 from exports.datasets import Column
 from tests.support.exports import Errands, registered
@@ -25,7 +25,7 @@ def test_a_misspelt_key_is_named(settings: Settings) -> None:
     assert "conf.py" in str(fault.hint)
 
 
-NUMBERS = ("KEEP_DAYS", "PART_SECONDS", "WINDOW", "MAX_OPEN_PER_USER", "MAX_PER_HOUR", "MAX_ATTEMPTS")
+NUMBERS = ("KEEP_DAYS", "PART_SECONDS", "WINDOW", "MAX_OPEN_PER_USER", "MAX_PER_HOUR", "MAX_ATTEMPTS", "LINK_SECONDS")
 
 
 @pytest.mark.parametrize("key", NUMBERS)
@@ -38,6 +38,13 @@ def test_a_number_that_would_stop_everything_is_named(key: str, value: int, sett
 
 def test_every_checked_number_exists() -> None:
     assert all(hasattr(ExportSettings, key.lower()) for key in NUMBERS)
+
+
+@pytest.mark.parametrize("alias", ["default", "nowhere"])
+def test_a_storage_that_is_no_store_is_named(alias: str, settings: Settings) -> None:
+    settings.EXPORTS = {"STORAGE_ALIAS": alias}
+    (fault,) = check_store()
+    assert (fault.id, repr(alias) in fault.msg) == ("exports.E006", True)
 
 
 @pytest.mark.parametrize(("visible", "well"), [(601, True), (600, False), (300, False)])

@@ -19,6 +19,7 @@ from exports.errors import (
     ExportError,
     FormatFailed,
     Mismatch,
+    NoMemory,
     NoPermission,
     StorageFailed,
     blaming,
@@ -53,7 +54,7 @@ def test_nothing_that_the_owner_did_is_retried() -> None:
 
 
 def test_what_may_pass_by_itself_is_retried() -> None:
-    assert {kind for kind in tree() if kind.retryable} == {Mismatch, DiskFull, StorageFailed, DatabaseAway}
+    assert {kind for kind in tree() if kind.retryable} == {Mismatch, DiskFull, StorageFailed, NoMemory, DatabaseAway}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,14 @@ def test_what_may_pass_by_itself_is_retried() -> None:
         (InterfaceError("closed"), DatabaseAway),
         (OSError(errno.ENOSPC, "No space left on device"), DiskFull),
         (OSError(errno.EDQUOT, "Quota exceeded"), DiskFull),
+        (OSError(errno.EFBIG, "File too large"), DiskFull),
         (OSError(errno.EIO, "Input/output error"), StorageFailed),
+        (OSError(errno.EROFS, "Read-only file system"), StorageFailed),
+        (PermissionError(errno.EACCES, "Permission denied"), StorageFailed),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), StorageFailed),
+        (OSError(errno.EMFILE, "Too many open files"), StorageFailed),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), StorageFailed),
+        (MemoryError(), NoMemory),
         (IntegrityError("no"), FormatFailed),
         (ValueError("no"), FormatFailed),
         (NoPermission(), NoPermission),

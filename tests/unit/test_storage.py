@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from contextlib import nullcontext
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any, BinaryIO
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.utils import timezone
 
 from exports import storage
 from exports.conf import export_settings
 from exports.errors import Mismatch, StorageFailed
+from exports.stores import Store, folder
+from exports.stores.folder import INCOMING
 
 pytestmark = pytest.mark.usefixtures("artifacts")
 BYTES = b"a,b\r\n1,2\r\n"
@@ -144,3 +147,155 @@ def test_the_last_file_takes_its_folder_along(artifacts: Path) -> None:
     storage.delete(["an-export/part-1"])
     assert not (artifacts / "an-export").exists()
     assert artifacts.is_dir()
+
+
+# --- the folder: whole and on the disk, or not there ------------------------------------------------------------------
+
+
+def test_the_file_is_synced_then_moved_then_its_folder_is_synced(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        steps.append(f"sync {Path(f'/proc/self/fd/{handle}').readlink().relative_to(artifacts.parent).parts[0:2]}")
+        fsync(handle)
+
+    def moved(path: Path, target: Path) -> Path:
+        steps.append(f"move to {target.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", moved)
+    stored("one/part-0-1.csv")
+    file, *rest = steps
+    assert file.startswith("sync ('scratch', ")
+    assert rest == [
+        "sync ()",  # the folder that the artifacts' folder was made in
+        "sync ('artifacts',)",
+        "move to part-0-1.csv",
+        "sync ('artifacts', 'one')",
+    ]
+
+
+def test_from_another_disk_it_is_copied_beside_its_place_and_synced(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(os, "fsync", noted)
+    kept = stored()
+    assert [name for name in synced if name.startswith(INCOMING)]
+    assert (artifacts / kept.key).stat().st_mode & 0o777 == 0o600
+    assert list(artifacts.rglob(f"{INCOMING}*")) == []
+    assert list(export_settings().scratch_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["rename", "chmod", "replace"])
+def test_what_breaks_on_the_way_leaves_nothing(artifacts: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, step, refuse)
+    with pytest.raises(StorageFailed):
+        stored()
+    assert [path for path in artifacts.rglob("*") if path.is_file()] == []
+
+
+def test_a_folder_that_cannot_be_synced_takes_no_file(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        if path.name == "one":
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(folder, "sync", refuse)
+    with pytest.raises(StorageFailed):
+        stored()
+    assert [path for path in artifacts.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(("code", "passed"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_file_system_that_has_no_such_sync_is_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, passed: bool
+) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with nullcontext() if passed else pytest.raises(OSError, match="no"):
+        folder.sync(tmp_path)
+
+
+def test_a_folder_that_is_taken_away_meanwhile_is_made_again(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+    taken: list[Path] = []
+
+    def take_away_once(path: Path, target: Path) -> Path:
+        if not taken:
+            taken.append(target.parent)
+            target.parent.rmdir()
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", take_away_once)
+    assert (artifacts / stored().key).read_bytes() == BYTES
+    assert taken
+
+
+def test_without_its_own_folder_the_storage_is_away_and_no_file_is_lost(artifacts: Path) -> None:
+    kept = stored()
+    with pytest.raises(StorageFailed) as caught:
+        storage.open_artifact("no/such/file")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    artifacts.rename(artifacts.with_name("elsewhere"))
+    with pytest.raises(StorageFailed) as caught:
+        storage.open_artifact(kept.key)
+    assert not isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_a_folder_is_cleared_of_all_but_what_is_kept() -> None:
+    keys = [stored(f"one/{number}").key for number in range(3)]
+    other = stored("two/0").key
+    storage.clear("one", keep={keys[1]})
+    assert {key for key, _ in storage.stored_keys()} == {keys[1], other}
+    storage.clear("three", keep=[])
+
+
+def test_a_folder_that_cannot_be_looked_at_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(self: FileSystemStorage, name: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(FileSystemStorage, "listdir", refuse)
+    storage.clear("one", keep=[])
+    assert "The folder one was not cleared" in caplog.text
+
+
+def test_a_file_is_read_from_the_place_that_was_compared(artifacts: Path) -> None:
+    kept = stored()
+    with storage.checked(kept) as file:
+        assert file.read() == BYTES
+    (artifacts / kept.key).write_bytes(BYTES[::-1])
+    with pytest.raises(Mismatch), storage.checked(kept):
+        pass
+
+
+def test_any_storage_of_djangos_can_be_a_store() -> None:
+    class Remembered(Store, InMemoryStorage):
+        here = False
+
+    kept: Any = Remembered()
+    kept.save("a/b/1", ContentFile(b"x"))
+    assert [key for key, _ in kept.listing()] == ["a/b/1"]
+    assert list(kept.listing("c")) == []
+    assert (kept.link("a/b/1", "1", "text/csv", 60), kept.is_public("a/b/1")) == (None, False)
+    assert kept.drop_unfinished(timezone.now()) == 0

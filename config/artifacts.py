@@ -1,0 +1,65 @@
+"""STORAGE_URL: where finished files lie. Unset, in a folder under VAR_DIR; else in a bucket of S3."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+MEND = "set it to a bucket, as s3://bucket/folder?region=eu-central-1, or unset it for a folder under VAR_DIR."
+EXTRA = "`.venv/bin/pip install -r requirements/s3.txt`"
+KEYS = ("endpoint", "public", "region", "addressing")
+
+
+def store(url: str, var_dir: Path) -> dict[str, Any]:
+    """The entry of STORAGES for artifacts. Raises ImproperlyConfigured with one sentence."""
+    if url:
+        return {"BACKEND": "exports.stores.bucket.ArtifactBucket", "OPTIONS": _bucket(url)}
+    private = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+    return {"BACKEND": "exports.stores.ArtifactFolder", "OPTIONS": {"location": var_dir / "artifacts"} | private}
+
+
+def _bucket(url: str) -> dict[str, str]:
+    try:
+        parts = urlsplit(url)
+        given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise _wrong("is no URL") from None
+    options = dict(given)
+    name = parts.netloc
+    if parts.scheme != "s3":
+        raise _wrong("is no bucket's URL")
+    if "@" in name:  # not repeated: it is a secret
+        raise _wrong("holds a key or a password: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
+        raise _wrong(f"names the bucket {name!r}, which no bucket can be called")
+    folder = unquote(parts.path).strip("/")
+    if not folder:
+        raise _wrong("names no folder, and the purge removes whatever else lies where artifacts do")
+    if len(options) < len(given) or parts.fragment:
+        raise _wrong("says something twice, or something after a #")
+    _check(options)
+    if find_spec("storages") is None or find_spec("boto3") is None:
+        raise ImproperlyConfigured(f"STORAGE_URL names a bucket, which needs more libraries: run {EXTRA}, or unset it.")
+    return {"bucket": name, "prefix": folder} | options
+
+
+def _check(options: dict[str, str]) -> None:
+    """What is said after the question mark."""
+    if unknown := set(options) - set(KEYS):
+        raise _wrong(f"says {unknown.pop()!r}, and knows {', '.join(KEYS)}")
+    for key in ("endpoint", "public"):
+        if key in options and not re.fullmatch(r"https?://[^/?#@]+/?", options[key]):
+            raise _wrong(f"says {key}=, and no server's address after it, as https://s3.example.com")
+    if options.get("addressing", "path") not in ("path", "virtual"):
+        raise _wrong("says another addressing than path or virtual")
+    if not re.fullmatch(r"[a-z0-9-]+", options.get("region", "none")):
+        raise _wrong(f"says region={options['region']}, which is no region, as eu-central-1")
+
+
+def _wrong(fault: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"STORAGE_URL {fault}: {MEND}")

@@ -1,0 +1,189 @@
+"""A storage that fails at any step, in a folder and in S3: the export comes through once it is well, and tidies up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from exports import maintenance, storage
+from exports.conf import export_settings
+from exports.models import Export, Part
+from exports.requests import retry_export
+from exports.states import PartState, State
+from tests.support.errands import make_due
+from tests.support.exports import (
+    Errands,
+    ask,
+    committed,
+    content_of,
+    errands,
+    files,
+    registered,
+    step,
+    sweep_now,
+    told,
+    work,
+)
+from tests.support.storages import arm, faulty, happened, heal, install
+
+pytestmark = pytest.mark.django_db
+ROWS = 25
+
+
+@pytest.fixture(autouse=True)
+def _errands(settings: Settings) -> Iterator[None]:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10, "MAX_ATTEMPTS": 3}
+    errands(ROWS)
+    with registered(Errands):
+        yield
+
+
+@pytest.fixture(params=["artifacts", "bucket"])
+def faults(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that says what fails, of a folder and of a bucket."""
+    request.getfixturevalue(request.param)
+    file = tmp_path / "faults.json"
+    monkeypatch.setenv("FAULTY_STORAGE", str(file))
+    settings.STORAGES = settings.STORAGES | {"exports": faulty(settings.STORAGES["exports"])}
+    install(monkeypatch.setattr)
+    return file
+
+
+def go_on(export: Export, turns: int = 8) -> None:
+    """Be the workers, and wait out whatever is waited for, until the end."""
+    for _ in range(turns):
+        work(export)
+        make_due(export, *export.parts.all())
+        sweep_now()
+        if not export.is_open:
+            return
+
+
+def purge(settings: Settings) -> dict[str, Any]:
+    """The nightly purge, when all that is there has grown old."""
+    settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(seconds=-2)}
+    with committed():
+        return maintenance.purge()
+
+
+def came_through(export: Export, settings: Settings, *messages: str) -> None:
+    """One artifact with the right bytes, told once; after the purge nothing else is left anywhere."""
+    export.refresh_from_db()
+    content = content_of(export)
+    assert (export.state, export.rows, len(content.splitlines())) == (State.READY, ROWS, ROWS + 1)
+    assert (export.size, export.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert told(export.owner) == list(messages or ["export_ready"])
+    assert scratch() == []
+    purge(settings)
+    assert files() == {export.artifact}
+    assert storage.storage().drop_unfinished(export.requested_at + timedelta(days=1)) == 0
+    assert content_of(export) == content
+
+
+def scratch() -> list[Path]:
+    folder = export_settings().scratch_dir
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+PART, WHOLE = "/part-", "/export-"
+WRITING: list[dict[str, Any]] = [
+    {"full": True},
+    {"fail_after": 7},
+    {"lost": True},
+    {"lie": True},
+    {"read": True},
+    {"scratch_full": True, "only": ""},
+]
+
+
+@pytest.mark.parametrize("fault", WRITING, ids=lambda fault: next(iter(fault)))
+@pytest.mark.parametrize("only", [PART, WHOLE], ids=["a part", "the whole"])
+def test_what_cannot_be_stored_is_tried_again(
+    ada: User, faults: Path, settings: Settings, fault: dict[str, Any], only: str
+) -> None:
+    export = ask(ada)
+    step("plan_export", export.pk)
+    if only == WHOLE:
+        for part in export.parts.all():
+            step("render_part", part.pk)
+    arm(faults, **({"only": only, "times": 2} | fault))
+    go_on(export)
+    assert happened(faults) == 2
+    came_through(export, settings)
+
+
+@pytest.mark.parametrize("kind", ["read", "scratch_full"])
+def test_parts_that_cannot_be_read_are_read_again(ada: User, faults: Path, settings: Settings, kind: str) -> None:
+    export = ask(ada)
+    step("plan_export", export.pk)
+    for part in export.parts.all():
+        step("render_part", part.pk)
+    arm(faults, **{kind: True, "times": 2})
+    go_on(export)
+    assert happened(faults) == 2
+    came_through(export, settings)
+
+
+def test_what_cannot_be_removed_goes_with_the_purge(ada: User, faults: Path, settings: Settings) -> None:
+    arm(faults, delete=True)
+    export = ask(ada)
+    go_on(export)
+    assert len(files()) == 4
+    heal(faults)
+    came_through(export, settings)
+
+
+def test_a_store_that_is_slow_is_waited_for(ada: User, faults: Path, settings: Settings) -> None:
+    arm(faults, slow=0.2, times=2)
+    export = ask(ada)
+    go_on(export)
+    came_through(export, settings)
+
+
+REASONS = {"full": "disk_full", "fail_after": "storage_failed", "lie": "mismatch", "read": "storage_failed"}
+
+
+@pytest.mark.parametrize(("kind", "code"), REASONS.items())
+@pytest.mark.parametrize("only", [PART, WHOLE], ids=["a part", "the whole"])
+def test_when_it_does_not_pass_the_owner_is_told_and_may_try_again(
+    ada: User, faults: Path, settings: Settings, kind: str, code: str, only: str
+) -> None:
+    arm(faults, **{kind: 7, "only": only})
+    export = ask(ada)
+    go_on(export)
+    assert (export.state, export.error_code, told(ada)) == (State.FAILED, code, ["export_failed"])
+    assert export.error_message.endswith(".")
+    assert scratch() == []
+    kept = set(Part.objects.filter(state=PartState.DONE).values_list("artifact", flat=True))
+    purge(settings)
+    assert files() == kept
+
+    heal(faults)
+    with committed():
+        retry_export(export)
+    go_on(export)
+    came_through(export, settings, "export_failed", "export_ready")
+
+
+def test_nothing_partial_stays_where_the_store_itself_is_well(ada: User, faults: Path) -> None:
+    """A file that was read back wrong is removed at once, not by the purge."""
+    arm(faults, lie=True, only=WHOLE, times=1)
+    export = ask(ada)
+    work(export)
+    assert export.state == State.ASSEMBLING
+    assert files() == set(export.parts.values_list("artifact", flat=True))
+
+
+def test_a_ready_export_has_its_own_files_alone(ada: User, faults: Path) -> None:
+    """What attempts that were lost had stored goes when the export becomes ready."""
+    arm(faults, lost=True, only=PART, times=2)
+    export = ask(ada)
+    go_on(export)
+    assert (export.state, files()) == (State.READY, {export.artifact})

@@ -1,0 +1,105 @@
+"""STORAGE_URL: a folder when there is none, a bucket when it names one, and one sentence when it is wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config import artifacts
+from config.artifacts import store
+from exports.stores.bucket import ArtifactBucket
+
+HERE = Path("/srv/var")
+
+
+def test_without_one_files_lie_in_a_folder_that_is_private() -> None:
+    assert store("", HERE) == {
+        "BACKEND": "exports.stores.ArtifactFolder",
+        "OPTIONS": {
+            "location": HERE / "artifacts",
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("s3://files/a", {"bucket": "files", "prefix": "a"}),
+        ("s3://my.files-1/of/carryall/", {"bucket": "my.files-1", "prefix": "of/carryall"}),
+        ("s3://files/a%20b?region=eu-central-1", {"bucket": "files", "prefix": "a b", "region": "eu-central-1"}),
+        (
+            "s3://files/a?endpoint=http://minio:9000&public=https://files.example.com&addressing=virtual",
+            {
+                "bucket": "files",
+                "prefix": "a",
+                "endpoint": "http://minio:9000",
+                "public": "https://files.example.com",
+                "addressing": "virtual",
+            },
+        ),
+    ],
+)
+def test_a_bucket_is_taken_from_its_url(url: str, options: dict[str, str]) -> None:
+    entry = store(url, HERE)
+    assert entry == {"BACKEND": "exports.stores.bucket.ArtifactBucket", "OPTIONS": options}
+    assert ArtifactBucket(**entry["OPTIONS"]).bucket_name == options["bucket"]
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("files", "is no bucket's URL"),
+        ("gs://files", "is no bucket's URL"),
+        ("s3://", "no bucket can be called"),
+        ("s3://files", "names no folder"),
+        ("s3://files//?region=a", "names no folder"),
+        ("s3://Files", "no bucket can be called"),
+        ("s3://files:9000", "no bucket can be called"),
+        ("s3://key:hush@files/a", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://files/a?endpoint=minio:9000", "no server's address"),
+        ("s3://files/a?public=ftp://minio", "no server's address"),
+        ("s3://files/a?endpoint=https://key:hush@minio", "no server's address"),
+        ("s3://files/a?region=Europe Central", "no region"),
+        ("s3://files/a?addressing=auto", "path or virtual"),
+        ("s3://files/a?zone=a", "says 'zone', and knows endpoint"),
+        ("s3://files/a?region=a&region=b", "twice"),
+        ("s3://files/a?region", "is no URL"),
+        ("s3://[files", "is no URL"),
+        ("s3://files/a#there", "#"),
+    ],
+)
+def test_a_wrong_one_is_refused_in_a_sentence_with_the_mend(url: str, fault: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        store(url, HERE)
+    words = str(caught.value)
+    assert words.startswith("STORAGE_URL ")
+    assert fault in words
+    assert "s3://bucket/folder?region=eu-central-1" in words
+    assert "hush" not in words
+
+
+@pytest.mark.parametrize("missing", ["storages", "boto3"])
+def test_a_library_that_is_missing_is_named_with_the_mend(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    def found(name: str) -> ModuleSpec | None:
+        return None if name == missing else importlib.util.find_spec(name)
+
+    monkeypatch.setattr(artifacts, "find_spec", found)
+    with pytest.raises(ImproperlyConfigured, match=r"requirements/s3\.txt"):
+        store("s3://files/a", HERE)
+    assert store("", HERE)
+
+
+def test_a_large_file_needs_more_than_one_piece_and_a_silent_server_is_given_up() -> None:
+    bucket: Any = ArtifactBucket(bucket="files")
+    config = bucket.client_config
+    assert (config.connect_timeout, config.read_timeout, config.retries["mode"]) == (3, 10, "standard")
+    assert bucket.transfer_config.multipart_threshold == 16 << 20
+    assert bucket.default_acl is None
+    assert not bucket.file_overwrite

@@ -79,19 +79,35 @@ TEMPLATES = [
 # --- Database: the truth. -------------------------------------------------------------------------------------------
 
 
-def _database(parsed: dict[str, Any]) -> dict[str, Any]:
-    """The database's entry: SQLite in WAL mode with immediate transactions, anything else as its URL says."""
-    if parsed["ENGINE"] != "django.db.backends.sqlite3":
-        return parsed | {"CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": 60}
+SQLITE: dict[str, Any] = {
     # Measured with four writers: deferred transactions end in "database is locked" 73 times of 100, immediate never.
-    return parsed | {
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
-        },
-        "CONN_MAX_AGE": 60,
-    }
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,  # a writer waits so long for another one; a click that waits longer is told 503
+    # FULL: what was answered 202 must outlive a failing machine. NORMAL may lose it; the flush costs 0.2 ms a commit.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;",
+}
+POSTGRESQL: dict[str, Any] = {
+    "connect_timeout": 5,  # libpq's own is none: a machine that is gone, or a server that is frozen, holds a click
+    # A machine that has vanished says no goodbye: Linux would notice after two hours while we wait for its answer,
+    # and after a quarter of an hour when we have sent. Both in 25 s, which is less than a lease.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+    # A lock that somebody else holds is waited for briefly: the click is told 503, a worker's row is taken up again.
+    # A process that stands still inside a transaction loses it, and its locks, after as long as a lease lasts.
+    "options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
+}
+"""What each database's connections are opened with; docs/decisions/0015-every-wait-ends.md has the reasons."""
+
+
+def _database(parsed: dict[str, Any]) -> dict[str, Any]:
+    """The database's entry. What its URL says of an option (?timeout=5) stands; another backend is left as it is."""
+    usual = {"django.db.backends.sqlite3": SQLITE, "django.db.backends.postgresql": POSTGRESQL}
+    options = usual.get(parsed["ENGINE"], {}) | parsed.get("OPTIONS", {})
+    # Asking whether a connection lives costs a query: a file does not go away.
+    checks = parsed["ENGINE"] != "django.db.backends.sqlite3"
+    return parsed | {"OPTIONS": options, "CONN_HEALTH_CHECKS": checks, "CONN_MAX_AGE": 60}
 
 
 DATABASES = {"default": _database(ENVIRONMENT.database)}
@@ -130,14 +146,7 @@ STORAGES = {
         if DEMO
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
-    "exports": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "location": VAR_DIR / "artifacts",
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
-    },
+    "exports": ENVIRONMENT.artifacts,
 }
 
 # --- Mail. ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from config.health import healthz, readyz
 
+handler500 = "config.errors.server_error"
 admin.site.site_header = admin.site.site_title = "Carryall"
 admin.site.index_title = "Exports, notifications, schedules"
 

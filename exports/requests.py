@@ -63,7 +63,8 @@ def request_export(
     A bundle takes several datasets, and the formats of the files `inside` it. `fields` are columns' names in their
     order, None for all of them. `options` are the format's own.
     The same request of the same user in flight is recognised and returned. Raises BadRequest and its kind for bad
-    input, NoPermission, TooMany, and NotRecorded when the database would not take it; then nothing was recorded.
+    input, NoPermission, TooMany, and NotRecorded when the database did not say that it has it;
+    the same request again is safe then.
     """
     choice = choose([dataset] if isinstance(dataset, str) else dataset, format, inside, fields, options or {})
     zone = export_settings().zone_of(user)

@@ -10,25 +10,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from durable.clock import database_now
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
 from durable.publish import publish_on_commit
 from exports.models import Slot
+from exports.turns import newest_slot, newest_turn
 
 logger = logging.getLogger(__name__)
-MINUTE = timedelta(minutes=1)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 GRACE = timedelta(seconds=20)
 """What a tick may take to arrive before the sweep takes its slot for missed."""
 SWEEP = "exports.tasks.sweep"
@@ -95,7 +93,7 @@ def _create(schedule: Schedule) -> None:
         name=schedule.name, task=schedule.task, crontab=crontab, description=schedule.description
     )
     # Slots before this moment were never meant to run.
-    now = timezone.now()
+    now = database_now()
     Slot.objects.get_or_create(
         schedule=schedule.task,
         slot=now.replace(second=0, microsecond=0),
@@ -110,24 +108,26 @@ def _create(schedule: Schedule) -> None:
 
 def tick(task: str) -> int:
     """Beat's message for a schedule: write its newest slot, unless it is there already. Returns how many are new."""
-    return sum(_open_newest_slot(row, timezone.now()) for row in _periodic_tasks().filter(task=task))
+    return sum(_open_newest_slot(row, database_now()) for row in _periodic_tasks().filter(task=task))
 
 
 def open_missed_slots() -> int:
     """The sweep's half: write the newest slot of each schedule whose tick never came. Returns how many."""
-    now = timezone.now() - GRACE
+    now = database_now() - GRACE
     return sum(_open_newest_slot(row, now) for row in _periodic_tasks().filter(task__in=_schedules))
 
 
 def _periodic_tasks() -> QuerySet[PeriodicTask]:
     timed = Q(crontab__isnull=False) | Q(interval__isnull=False)
-    tasks: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(timed, enabled=True)
+    begun = Q(start_time__isnull=True) | Q(start_time__lte=Now())
+    not_over = Q(expires__isnull=True) | Q(expires__gt=Now())
+    tasks: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(timed, begun, not_over, enabled=True)
     return tasks.select_related("crontab", "interval")
 
 
 def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
     deadline = get(row.task).deadline
-    moment = newest_slot(row.crontab, now, deadline) if row.crontab else _newest_turn(row.interval, now, deadline)
+    moment = newest_slot(row.crontab, now, deadline) if row.crontab else newest_turn(row.interval, now, deadline)
     if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment).exists():
         return 0
     with transaction.atomic():
@@ -173,32 +173,3 @@ def park(slot: Slot) -> None:
         finished_at=Now(),
         outcome={"error": "every attempt died without a word"},
     )
-
-
-def _newest_turn(interval: IntervalSchedule, now: datetime, horizon: timedelta) -> datetime | None:
-    """The last whole multiple of an interval, for an operator who chose one in place of the crontab."""
-    past = (now - EPOCH) % interval.schedule.run_every
-    return now - past if past <= horizon else None
-
-
-def newest_slot(crontab: CrontabSchedule, now: datetime, horizon: timedelta) -> datetime | None:
-    """The last moment at or before `now`, to the minute, that the crontab names; None when it lies beyond `horizon`.
-
-    Walks back in UTC, minute by minute, and looks at each on the crontab's own wall clock; so a night that has an hour
-    twice names the slot twice, and one that lacks the hour skips it.
-    """
-    zone = ZoneInfo(str(crontab.timezone))
-    plan = crontab.schedule
-    moment = now.replace(second=0, microsecond=0)
-    for _ in range(int(horizon / MINUTE) + 1):
-        local = moment.astimezone(zone)
-        if (
-            local.minute in plan.minute
-            and local.hour in plan.hour
-            and local.isoweekday() % 7 in plan.day_of_week
-            and local.day in plan.day_of_month
-            and local.month in plan.month_of_year
-        ):
-            return moment
-        moment -= MINUTE
-    return None

@@ -16,6 +16,8 @@ class NotificationSettings:
     """Alias of the storage that a notification's attachment lies in."""
     attachment_max_bytes: int = 10_000_000
     """Most mail servers refuse more; a larger attachment fails the mail with a reason."""
+    mail_patience: float = 30.0
+    """Seconds for each of a connected mail server's answers; a message that it takes later than that is sent twice."""
     in_bell: int = 5
     """How many of the latest notifications the bell shows."""
     per_page: int = 25

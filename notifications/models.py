@@ -17,6 +17,7 @@ from django.template import TemplateDoesNotExist
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from durable.lease import LeaseLost
 from durable.models import Work, WorkQuerySet
 from notifications import kinds
 from notifications.kinds import IN_APP
@@ -144,6 +145,14 @@ class Delivery(Work):
 
     def hint(self) -> str:
         return "notifications.tasks.deliver_notification"
+
+    def hold(self) -> None:
+        """Renew this attempt's lease at the last moment before it sends; raises LeaseLost when it is not ours any more.
+
+        A process that has stood still for longer than its lease must not send what another one has sent.
+        """
+        if not self.held_rows().filter(lease_until__isnull=False).update(lease_until=self.lease_end()):
+            raise LeaseLost
 
     @classmethod
     def reopen(cls, pk: int) -> bool:

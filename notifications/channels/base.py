@@ -34,7 +34,9 @@ class Channel(ABC):
     def deliver(self, delivery: Delivery) -> None:
         """Send it, once, and return; or raise DeliveryError, permanent when trying again cannot help.
 
-        `delivery.message_id` is the same in each attempt. Anything else raised counts as temporary.
+        Call `delivery.hold()` as late as you can before the request that sends it: it raises LeaseLost when another
+        attempt has begun in the meantime. `delivery.message_id` is the same in each attempt, for a server that can
+        recognise it. Anything else raised counts as temporary.
         """
 
 

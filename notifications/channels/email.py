@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.storage import storages
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
 from django.urls import reverse
 from django.utils.encoding import punycode
 from django.utils.translation import gettext_lazy as _
@@ -27,6 +27,9 @@ from notifications.rendering import one_line, render
 
 if TYPE_CHECKING:
     from notifications.models import Delivery, Notification
+
+GOODBYE = 1.0
+"""Seconds for the answer to QUIT: the mail is sent, and dying before that is written down would send it twice."""
 
 
 @channels.register
@@ -43,9 +46,25 @@ class Email(Channel):
     def deliver(self, delivery: Delivery) -> None:
         message = compose(delivery)
         try:
-            message.send()
+            with get_connection() as server:  # connected and signed in: what comes next is the mail itself
+                _allow(server, notification_settings().mail_patience)
+                delivery.hold()
+                message.connection = server
+                message.send()
+                _allow(server, GOODBYE)
         except (OSError, ValueError, MessageError) as error:
             raise explain(error) from error
+
+
+def _allow(server: Any, seconds: float) -> None:
+    """Let a mail server, where it is one, take so long for each answer.
+
+    Connecting has the short timeout of EMAIL_URL. But whoever gives up before the answer to the message itself will
+    send again what was taken all the same, for which RFC 5321 (4.5.3.2.6) asks for patience.
+    """
+    sock = getattr(getattr(server, "connection", None), "sock", None)
+    if sock is not None:
+        sock.settimeout(seconds)
 
 
 def address(user: AbstractBaseUser) -> str:

@@ -18,7 +18,7 @@ from durable.lease import Lease
 from durable.sweep import sweep
 from notifications import delivery as delivery_module
 from notifications.api import send_again
-from notifications.channels import Channel, channels
+from notifications.channels import Channel, channels, email
 from notifications.delivery import deliver
 from notifications.errors import DeliveryError
 from notifications.models import Delivery, Preference
@@ -131,8 +131,23 @@ def test_a_server_that_hangs_up_after_its_yes_has_the_mail(user: User, sink: Smt
     assert len(sink.accepted) == 1
 
 
-def test_a_slow_server_is_not_waited_for(user: User, sink: SmtpSink, settings: Any) -> None:
+def test_a_server_that_is_slow_to_say_yes_is_given_time(user: User, sink: SmtpSink, settings: Any) -> None:
+    """It has the message by then: whoever gives up sends it a second time."""
     settings.EMAIL_TIMEOUT, sink.slow = 0.2, 0.6
+    assert attempted(user).state == State.SENT
+    assert len(sink.accepted) == 1
+
+
+def test_a_slow_server_is_not_waited_for_without_end(user: User, sink: SmtpSink, settings: Any) -> None:
+    settings.NOTIFICATIONS = settings.NOTIFICATIONS | {"MAIL_PATIENCE": 0.2}
+    sink.slow = 0.6
+    delivery = attempted(user)
+    assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_server")
+    assert "timed out" in delivery.error_message
+
+
+def test_a_server_that_never_greets_is_not_waited_for(user: User, sink: SmtpSink, settings: Any) -> None:
+    settings.EMAIL_TIMEOUT, sink.silent = 0.2, True
     delivery = attempted(user)
     assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_server")
     assert "timed out" in delivery.error_message
@@ -242,6 +257,25 @@ def test_who_lost_the_lease_writes_nothing(user: User, pigeon: Any, monkeypatch:
     deliver(delivery.pk)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempt) == (State.PENDING, 7)
+
+
+def test_who_stood_still_for_longer_than_the_lease_sends_nothing(
+    user: User, sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the claim and the mail a second worker has taken the row over, and has sent it."""
+    delivery = mail_of(tell(user))
+    composed = email.compose
+
+    def stand_still(mine: Delivery) -> Any:
+        monkeypatch.setattr(email, "compose", composed)
+        Delivery.objects.filter(pk=delivery.pk).update(lease_until=Now())
+        deliver(delivery.pk)
+        return composed(mine)
+
+    monkeypatch.setattr(email, "compose", stand_still)
+    deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempt, len(sink.accepted)) == (State.SENT, 2, 1)
 
 
 def test_a_user_who_is_deleted_meanwhile_ends_it_quietly(user: User, sink: SmtpSink) -> None:

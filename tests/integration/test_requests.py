@@ -291,7 +291,7 @@ def test_a_database_that_does_not_take_it(ada: User, monkeypatch: pytest.MonkeyP
         raise error
 
     monkeypatch.setattr(requests, "_lock_owner", refuse)
-    with pytest.raises(NotRecorded, match="Nothing was started"):
+    with pytest.raises(NotRecorded, match="could not be recorded"):
         ask(ada)
     assert nothing_recorded()
 

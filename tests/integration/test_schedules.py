@@ -55,7 +55,8 @@ def plan(work: Any, **options: Any) -> None:
 
 
 def at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
-    monkeypatch.setattr(timezone, "now", lambda: moment)
+    """The database's clock says so; that of the machine says nothing that counts."""
+    monkeypatch.setattr(schedules, "database_now", lambda: moment)
 
 
 def tick() -> int:
@@ -143,6 +144,57 @@ def test_what_is_switched_off_does_not_run(monkeypatch: pytest.MonkeyPatch) -> N
     PeriodicTask.objects.filter(task=TASK).update(enabled=False)
     at(monkeypatch, MORNING + timedelta(minutes=5))
     assert [tick(), open_missed()] == [0, 0]
+
+
+def test_what_has_not_begun_or_is_over_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    at(monkeypatch, MORNING + timedelta(minutes=5))
+    PeriodicTask.objects.filter(task=TASK).update(start_time=now + timedelta(hours=1))
+    assert [tick(), open_missed()] == [0, 0]
+    PeriodicTask.objects.filter(task=TASK).update(start_time=None, expires=now - timedelta(hours=1))
+    assert [tick(), open_missed()] == [0, 0]
+    PeriodicTask.objects.filter(task=TASK).update(start_time=now - timedelta(hours=1), expires=None)
+    assert tick() == 1
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(hours=1)], ids=["an hour behind", "an hour ahead"])
+def test_a_machine_whose_clock_is_wrong_opens_no_slot_early_late_or_twice(
+    monkeypatch: pytest.MonkeyPatch, wrong: timedelta
+) -> None:
+    """Its Beat ticks at the wrong moment, and its workers' Python says the wrong time."""
+    for really in (MORNING - wrong, MORNING + schedules.GRACE, MORNING + timedelta(hours=2)):
+        at(monkeypatch, really)
+        monkeypatch.setattr(timezone, "now", lambda moment=really: moment + wrong)
+        tick()
+        open_missed()
+        assert opened() == ([MORNING] if really >= MORNING else [])
+
+
+@pytest.mark.parametrize(
+    ("installed", "moments", "slots"),
+    [
+        # Put back at 03:00 in Berlin: 02:30 comes twice, at 00:30 and at 01:30 UTC.
+        ("2026-10-24 12:00", ["2026-10-25 00:30", "2026-10-25 01:30", "2026-10-25 03:00"], ["2026-10-25 00:30"]),
+        # Put forward at 02:00: there is no 02:30, and 03:00 is 01:00 UTC.
+        ("2026-03-28 12:00", ["2026-03-29 00:59", "2026-03-29 01:00", "2026-03-29 01:30"], ["2026-03-29 01:00"]),
+    ],
+    ids=["twice", "never"],
+)
+def test_a_daily_slot_runs_once_in_a_night_whose_clock_is_changed(
+    monkeypatch: pytest.MonkeyPatch, installed: str, moments: list[str], slots: list[str]
+) -> None:
+    berlin = CrontabSchedule.objects.create(minute="30", hour="2", timezone="Europe/Berlin")
+    PeriodicTask.objects.filter(task=TASK).update(crontab=berlin)
+    Slot.objects.update(slot=utc(installed))
+    for moment in moments:
+        at(monkeypatch, utc(moment) + timedelta(seconds=1))
+        tick()
+        open_missed()
+    assert list(Slot.objects.filter(slot__gt=utc(installed)).values_list("slot", flat=True)) == [utc(*slots)]
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def test_an_edited_crontab_holds_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

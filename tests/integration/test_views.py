@@ -260,7 +260,7 @@ def test_a_database_that_takes_nothing_is_503(page: Client) -> None:
         answer = page.post("/exports/", GOOD, headers=HTMX)
     assert answer.status_code == 503
     assert answer["HX-Retarget"] == "#export-form"
-    assert "Nothing was started" in text(answer)
+    assert "could not be recorded" in text(answer)
 
 
 def test_a_form_without_its_token_is_refused_in_our_own_look(ada: User) -> None:

@@ -13,8 +13,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -28,23 +29,124 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", 
 """A test's data need not survive the machine. Nothing here changes what a transaction sees."""
 
 
+class PostgresServer:
+    """A server with one empty database at `url`. It can be stopped in good order or not, and started on the same data.
+
+    `folder` gets its log; the data lie elsewhere, because pytest's folders are closed to the unprivileged user that
+    the server needs under root. Further `options` are the server's own: max_connections="20",
+    synchronous_commit="on". (The last one is needed wherever it is killed: else it forgets what it has acknowledged.)
+    """
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder / "postgresql.log"
+        self.port = _free_port()
+        self.options = FAST | options
+        self._home = Path(tempfile.mkdtemp(prefix="carryall-pg-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        password = secrets.token_hex(8)
+        self._server_url = f"postgresql://postgres:{password}@127.0.0.1:{self.port}"
+        self.url = f"{self._server_url}/{DATABASE}"
+        try:
+            self._binaries = _binaries(self._home)
+            _initialise(self._binaries, self._home, password)
+            self.start()
+            with self.connect("postgres") as connection:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self, database: str = DATABASE) -> psycopg.Connection[Any]:
+        """A connection of the test's own, as superuser and without a transaction."""
+        return psycopg.connect(f"{self._server_url}/{database}", autocommit=True, connect_timeout=START_SECONDS)
+
+    def start(self) -> None:
+        """Start it and wait until it takes queries."""
+        listens = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
+        command = [str(self._binaries / "postgres"), "-D", str(self._home / "data")]
+        for name, value in (self.options | listens).items():
+            command += ["-c", f"{name}={value}"]
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self._home, user=_user(),
+                preexec_fn=lambda: end_with_parent(signal.SIGQUIT),
+            )  # fmt: skip
+        self._await(self._process)
+
+    def _await(self, process: subprocess.Popen[bytes]) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and process.poll() is None:
+            try:
+                self.connect("postgres").close()
+            except psycopg.OperationalError:  # not there yet, or "the database system is starting up"
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError(f"PostgreSQL did not start: {self.log.read_text(errors='replace')[-2000:]}")
+
+    def stop(self) -> None:
+        """A fast shutdown: it ends the clients and keeps the order."""
+        self._end(signal.SIGINT)
+
+    def stop_immediately(self) -> None:
+        """As if its machine had failed, but for the memory of the kernel: no goodbye, recovery at the next start."""
+        self._end(signal.SIGQUIT)
+
+    def restart_immediately(self, away: float = 0.0) -> None:
+        """Stop it so and start it again on the same data and port, `away` seconds later."""
+        self.stop_immediately()
+        time.sleep(away)
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are; the kernel goes on to answer for them."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for one in [pid, *map(int, children)]:
+            with suppress(ProcessLookupError):
+                os.kill(one, number)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)  # a frozen one would not hear it
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(10)
+
+    def close(self) -> None:
+        """End it and take its data away."""
+        self.stop()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+@contextmanager
+def postgres_server(folder: Path, **options: str) -> Iterator[PostgresServer]:
+    """A running server, ended at the end."""
+    server = PostgresServer(folder, **options)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
-    """A fresh server with one empty database; yields its DATABASE_URL. `folder` gets its log, the data lie elsewhere.
-
-    (Elsewhere, because pytest's folders are closed to the unprivileged user that the server needs under root.)
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as ended:
-        home = Path(tempfile.mkdtemp(prefix="carryall-pg-"))
-        ended.callback(shutil.rmtree, home, ignore_errors=True)
-        port, password = _free_port(), secrets.token_hex(8)
-        binaries = _binaries(home)
-        _initialise(binaries, home, password)
-        ended.enter_context(_served(binaries, home, port, folder / "postgresql.log"))
-        url = f"postgresql://postgres:{password}@127.0.0.1:{port}"
-        _create(url)
-        yield f"{url}/{DATABASE}"
+    """A fresh server with one empty database; yields its DATABASE_URL."""
+    with postgres_server(folder) as server:
+        yield server.url
 
 
 def _initialise(binaries: Path, home: Path, password: str) -> None:
@@ -57,54 +159,6 @@ def _initialise(binaries: Path, home: Path, password: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home, user=_user())
     if done.returncode:
         raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
-
-
-@contextmanager
-def _served(binaries: Path, home: Path, port: int, log: Path) -> Iterator[None]:
-    options = FAST | {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
-    command = [str(binaries / "postgres"), "-D", str(home / "data")]
-    for name, value in options.items():
-        command += ["-c", f"{name}={value}"]
-    with log.open("ab") as out:
-        server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=home, user=_user(),
-            preexec_fn=lambda: end_with_parent(signal.SIGQUIT),
-        )  # fmt: skip
-    try:
-        _await(server, port, log)
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)  # fast shutdown: ends the clients, keeps the order
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.send_signal(signal.SIGQUIT)
-            server.wait(10)
-
-
-def _await(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
-
-
-def _create(url: str) -> None:
-    end = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {DATABASE}")
-                return
-        except psycopg.OperationalError:  # "the database system is starting up"
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
 
 
 def _binaries(home: Path) -> Path:

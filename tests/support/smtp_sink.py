@@ -1,22 +1,33 @@
-"""A small SMTP server for tests: it speaks as much of RFC 5321 as smtplib asks for, and misbehaves on request."""
+"""A small SMTP server for tests: it speaks as much of RFC 5321 as smtplib asks for, and misbehaves on request.
+
+In a test's own process: `with smtp_sink() as sink: sink.slow = 3`. As a process that outlives whoever is killed:
+`python -m tests.support.smtp_sink --port 2525 --ledger FILE --control FILE`. Each accepted mail is a line of JSON in
+the ledger, there before the server says yes: {"at", "message_id", "to", "subject"}. The control file is a JSON object
+with some of the faults by name ({"slow": 3}; {} or no file means none), read ten times a second; "down": true closes
+the port. Replace it by renaming another over it.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
 
 
 @dataclass
-class SmtpSink:
-    """What the server does, and the ledger of what it accepted. Change the fields while it runs."""
+class Faults:
+    """How the server misbehaves."""
 
-    port: int = 0
     refuse_for_good: set[str] = field(default_factory=set)
     """Recipients answered with 550."""
     refuse_for_now: bool = False
@@ -27,8 +38,60 @@ class SmtpSink:
     """Drop the connection right after a message was accepted, in place of the answer to QUIT."""
     slow: float = 0.0
     """Seconds until a message is answered."""
+    silent: bool = False
+    """Take connections and say nothing, not even a greeting, as long as this holds."""
+
+
+@dataclass
+class SmtpSink(Faults):
+    """What the server does, and the ledger of what it accepted. Change the faults while it runs."""
+
+    port: int = 0
+    ledger: Path | None = None
+    """A file for the ledger as well."""
     accepted: list[EmailMessage] = field(default_factory=list)
     connections: int = 0
+    _server: _Server | None = None
+    _writing: threading.Lock = field(default_factory=threading.Lock)
+
+    def listen(self) -> None:
+        """Open the port: the one it had before, if it was open."""
+        if self._server is None:
+            self._server = _Server(self, self.port)
+            self.port = self._server.server_address[1]
+            threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self) -> None:
+        """Close the port: who connects is refused. Conversations that have begun go on."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def accept(self, message: EmailMessage) -> None:
+        with self._writing:
+            self.accepted.append(message)
+            if self.ledger is not None:
+                self._write_down(self.ledger, message)
+
+    @staticmethod
+    def _write_down(ledger: Path, message: EmailMessage) -> None:
+        said = {"message_id": message["Message-ID"], "to": message["To"], "subject": message["Subject"]}
+        with ledger.open("a") as file:
+            file.write(json.dumps({"at": time.time()} | {name: str(value) for name, value in said.items()}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def message_ids(self) -> list[str]:
+        """Of all accepted mails, in order."""
+        return [str(message["Message-ID"]) for message in self.accepted]
+
+    def misbehave(self, told: dict[str, Any]) -> None:
+        """Take over what a control file says; what it leaves out is as usual."""
+        usual = Faults()
+        for fault in fields(Faults):
+            setattr(self, fault.name, told.get(fault.name, getattr(usual, fault.name)))
+        self.close() if told.get("down") else self.listen()
 
 
 class _Session(socketserver.StreamRequestHandler):
@@ -38,6 +101,8 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.sink.connections += 1
+        while self.server.sink.silent:
+            time.sleep(0.05)
         self._say("220 sink ready")
         while line := self.rfile.readline():
             if not self._answer(line.decode(errors="replace").strip()):
@@ -76,7 +141,7 @@ class _Session(socketserver.StreamRequestHandler):
         time.sleep(sink.slow)
         if sink.refuse_message:
             return self._say("554 not this one")
-        sink.accepted.append(message_from_bytes(b"".join(lines), policy=policy.default))
+        sink.accept(message_from_bytes(b"".join(lines), policy=policy.default))
         return self._say("250 accepted")
 
     def _say(self, line: str) -> None:
@@ -90,21 +155,41 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, sink: SmtpSink) -> None:
+    def __init__(self, sink: SmtpSink, port: int) -> None:
         self.sink = sink
-        super().__init__(("127.0.0.1", 0), _Session)
+        super().__init__(("127.0.0.1", port), _Session)
 
 
 @contextmanager
 def smtp_sink() -> Iterator[SmtpSink]:
-    """A running sink on a free loopback port; stopped at the end."""
+    """A running sink on a free loopback port; closed at the end."""
     sink = SmtpSink()
-    with _Server(sink) as server:
-        sink.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield sink
-        finally:
-            server.shutdown()
-            thread.join()
+    sink.listen()
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description="An SMTP server that keeps a ledger and misbehaves on request.")
+    options.add_argument("--port", type=int, required=True)
+    options.add_argument("--ledger", type=Path, required=True)
+    options.add_argument("--control", type=Path, required=True)
+    given = options.parse_args()
+    sink = SmtpSink(port=given.port, ledger=given.ledger)
+    while True:
+        sink.misbehave(_told(given.control))
+        time.sleep(0.1)
+
+
+def _told(control: Path) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = json.loads(control.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return told
+
+
+if __name__ == "__main__":
+    main()

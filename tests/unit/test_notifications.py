@@ -163,7 +163,7 @@ def test_a_failed_delivery_gets_new_attempts_and_a_sent_one_does_not(user: User)
     Delivery.objects.filter(pk=delivery.pk).update(**failed)
     assert send_again(delivery)
     again = mail_of(delivery.notification)
-    assert (again.state, again.attempt, again.attempt_limit, again.error_message) == (State.PENDING, 8, 16, "")
+    assert (again.state, again.attempt, again.attempt_limit, again.error_message) == (State.PENDING, 9, 17, "")
     assert not send_again(delivery)
 
 

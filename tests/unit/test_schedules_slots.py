@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django_celery_beat.models import CrontabSchedule
 
-from exports.schedules import newest_slot
+from exports.turns import newest_slot
 
 DAY = timedelta(hours=24)
 
@@ -77,13 +77,51 @@ def test_the_clock_is_the_crontabs_own(now: str, zone: str, expected: str) -> No
     assert slot(now, zone, minute="0", hour="3") == expected
 
 
-def test_a_night_that_lacks_the_hour_skips_it() -> None:
-    """29 March 2026 in Berlin goes from 02:00 to 03:00, so that there is no 02:30."""
-    assert slot("2026-03-29 12:00", "Europe/Berlin", minute="30", hour="2") is None
-    assert slot("2026-03-29 12:00", "Europe/Berlin", DAY * 2, minute="30", hour="2") == "2026-03-28 01:30"
+def newest(now: str, zone: str, **crontab: str) -> list[str | None]:
+    """Every slot that comes to be within the six hours after `now`, in UTC, without the one before them."""
+    start = datetime.fromisoformat(now)
+    moments = [start + timedelta(minutes=minute) for minute in range(0, 6 * 60, 10)]
+    seen = [slot(moment.isoformat(" "), zone, timedelta(hours=6), **crontab) for moment in moments]
+    return [found for found in dict.fromkeys(seen) if found and found >= now]
 
 
-def test_a_night_that_has_the_hour_twice_names_it_twice() -> None:
-    """25 October 2026 in Berlin has 02:30 at 00:30 and at 01:30 UTC."""
-    assert slot("2026-10-25 01:00", "Europe/Berlin", minute="30", hour="2") == "2026-10-25 00:30"
-    assert slot("2026-10-25 12:00", "Europe/Berlin", minute="30", hour="2") == "2026-10-25 01:30"
+SPRING, AUTUMN = "2026-03-28 23:00", "2026-10-24 22:00"
+"""Midnight in Berlin, before the night in which 02:00 becomes 03:00, and the one in which 03:00 becomes 02:00."""
+
+
+@pytest.mark.parametrize(
+    ("crontab", "spring", "autumn"),
+    [
+        ({"minute": "30", "hour": "2"}, ["03-29 01:00"], ["10-25 00:30"]),
+        ({"minute": "0", "hour": "2"}, ["03-29 01:00"], ["10-25 00:00"]),
+        ({"minute": "0", "hour": "3"}, ["03-29 01:00"], ["10-25 02:00"]),
+        ({"minute": "0", "hour": "2,3"}, ["03-29 01:00"], ["10-25 00:00", "10-25 02:00"]),
+        ({"minute": "0,30", "hour": "1-2"}, ["03-29 00:00", "03-29 00:30", "03-29 01:00"], [
+            "10-24 23:00", "10-24 23:30", "10-25 00:00", "10-25 00:30"]),
+        ({"minute": "30", "hour": "*"}, ["03-28 23:30", *(f"03-29 0{hour}:30" for hour in range(5))], [
+            "10-24 22:30", "10-24 23:30", "10-25 00:30", "10-25 01:30", "10-25 02:30", "10-25 03:30"]),
+        ({"minute": "0", "hour": "*/2"}, ["03-28 23:00", "03-29 02:00", "03-29 04:00"], [
+            "10-24 22:00", "10-25 00:00", "10-25 01:00", "10-25 03:00"]),
+        ({"minute": "30", "hour": "2", "day_of_week": "0"}, ["03-29 01:00"], ["10-25 00:30"]),
+        ({"minute": "30", "hour": "2", "day_of_week": "1"}, [], []),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_in_a_night_whose_clock_is_changed_each_fixed_time_comes_once(
+    crontab: dict[str, str], spring: list[str], autumn: list[str]
+) -> None:
+    """As with cron. A crontab of every hour runs in each hour that really is."""
+    assert newest(SPRING, "Europe/Berlin", **crontab) == [f"2026-{text}" for text in spring]
+    assert newest(AUTUMN, "Europe/Berlin", **crontab) == [f"2026-{text}" for text in autumn]
+
+
+def test_a_midnight_that_is_left_out_comes_an_hour_later() -> None:
+    """24 April 2026 in Cairo begins at 01:00."""
+    assert slot("2026-04-23 22:30", "Africa/Cairo", minute="0", hour="0") == "2026-04-23 22:00"
+    assert slot("2026-04-23 21:59", "Africa/Cairo", minute="0", hour="0") == "2026-04-22 22:00"
+
+
+def test_a_clock_that_is_changed_by_half_an_hour() -> None:
+    """Lord Howe goes from 02:00 to 02:30 on 4 October 2026, and from 02:00 to 01:30 on 5 April."""
+    assert slot("2026-10-03 15:45", "Australia/Lord_Howe", minute="15", hour="2") == "2026-10-03 15:30"
+    assert slot("2026-04-04 20:00", "Australia/Lord_Howe", minute="45", hour="1") == "2026-04-04 14:45"

@@ -181,7 +181,7 @@ def test_a_release_that_adds_a_column_changes_nothing_under_way(ada: User, kind:
     errands(15)
     export = ask(ada, format=kind)
     step("plan_export", export.pk)
-    step("render_part", export.parts.first().pk)
+    step("render_part", export.parts.get(index=0).pk)
     with registered(Wider):
         work(export)
     assert (export.state, export.rows) == (State.READY, 15), export.error_message

@@ -25,10 +25,10 @@ def claim(row: Errand) -> Lease[Errand]:
     return lease
 
 
-def lapse(*rows: Work) -> None:
+def lapse(*rows: Work, seconds: float = 60) -> None:
     """The holders of these rows died a while ago: their leases have run out and their hints are old."""
     for row in rows:
-        past = Work.moment_in(-60)
+        past = Work.moment_in(-seconds)
         type(row)._default_manager.filter(pk=row.pk, lease_until__isnull=False).update(lease_until=past)
         type(row)._default_manager.filter(pk=row.pk, published_at__isnull=False).update(published_at=past)
 

@@ -205,9 +205,10 @@ class Person:
         return dict(wait_until(ended, seconds, what=f"the end of export {export}"))
 
     def download(self, export: str) -> bytes:
-        answer = self.browser.get(f"/exports/{export}/download/")
-        assert answer.status == 200, answer.status
-        return answer.body
+        with self.browser.fetch(f"/exports/{export}/download/") as answer:
+            status: int = getattr(answer, "status", 0)
+            assert status == 200, status
+            return answer.read()
 
 
 @contextmanager

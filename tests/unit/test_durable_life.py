@@ -1,4 +1,5 @@
-"""The life of one leased row under any order of claims, deaths, late writers, doubled messages and cancelling."""
+"""The life of one leased row under any order of claims, deaths, late writers, doubled messages, giving back, cancelling
+and opening again."""
 
 from __future__ import annotations
 
@@ -9,11 +10,20 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from hypothesis.strategies import booleans
 
+from durable import models
+from durable.holders import scope
 from durable.lease import Lease, LeaseLost
 from tests.support.errands import errand, lapse, make_due
 from tests.work.models import Errand
 
 STEPS = 25
+DEAD: set[str] = set()
+"""Names of the workers that their machine knows to have ended."""
+
+
+def name_of(lease: Lease[Errand]) -> str:
+    """Each attempt at each row is another process of this machine."""
+    return f"{scope()}:{lease.work.pk}:{lease.attempt}"
 
 
 class LeaseLife(RuleBasedStateMachine):
@@ -21,12 +31,16 @@ class LeaseLife(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        DEAD.clear()
         self.row = errand(attempt_limit=4)
         self.workers: list[Lease[Errand]] = []
         """Everyone who ever claimed it and has not ended; all but the newest are zombies."""
         self.attempt = 0
         self.finishes = 0
+        """Since it was opened."""
         self.closed = False
+        self.held = False
+        """The newest attempt has a lease; `lapsed` says whether it still counts."""
 
     @property
     def now(self) -> Errand:
@@ -43,7 +57,8 @@ class LeaseLife(RuleBasedStateMachine):
             assert not self.closed, "a closed row was claimed"
             assert lease.attempt == self.attempt + 1
             assert not held or self.lapsed, "a live lease was taken over"
-            self.attempt, self.lapsed = lease.attempt, False
+            Errand.objects.filter(pk=self.row.pk).update(leased_by=name_of(lease))
+            self.attempt, self.lapsed, self.held = lease.attempt, False, True
             self.workers.append(lease)
 
     lapsed = False
@@ -53,6 +68,30 @@ class LeaseLife(RuleBasedStateMachine):
     def the_holder_dies_or_sleeps(self) -> None:
         lapse(self.now)
         self.lapsed = True
+
+    @precondition(lambda self: self.workers)
+    @rule(newest=booleans())
+    def a_worker_dies_where_its_machine_sees_it(self, newest: bool) -> None:
+        dead = self.workers.pop(-1 if newest else 0)
+        DEAD.add(name_of(dead))
+        freed = Errand.objects.all().free_the_dead()
+        assert freed == self.is_newest(dead), "a lease of the living was ended, or one of the dead was not"
+        self.lapsed = self.lapsed or bool(freed)
+
+    @precondition(lambda self: self.workers)
+    @rule(newest=booleans())
+    def the_program_of_a_worker_ends(self, newest: bool) -> None:
+        """It gives back what it holds; what its worker still writes is refused."""
+        ending = self.workers[-1 if newest else 0]
+        limit = self.now.attempt_limit
+        given = Errand.objects.all().give_back([name_of(ending)])
+        assert given == self.is_newest(ending)
+        assert self.now.attempt_limit == limit + given, "it counted against the row"
+        self.held = self.held and not given
+
+    def is_newest(self, lease: Lease[Errand]) -> bool:
+        """Whether it has the row, and nobody may take it."""
+        return self.held and not self.lapsed and lease.attempt == self.attempt
 
     @precondition(lambda self: self.workers)
     @rule()
@@ -69,12 +108,13 @@ class LeaseLife(RuleBasedStateMachine):
     def a_worker_finishes(self, newest: bool) -> None:
         if self._as(newest, lambda lease: lease.finish(done_by=str(lease.attempt))):
             self.finishes += 1
-            self.closed = True
+            self.closed, self.held = True, False
 
     @precondition(lambda self: self.workers)
     @rule(newest=booleans(), released=booleans())
     def a_worker_gives_up(self, newest: bool, released: bool) -> None:
-        self._as(newest, lambda lease: lease.release() if released else lease.retry(1))
+        if self._as(newest, lambda lease: lease.release() if released else lease.retry(1)):
+            self.held = False
 
     @rule()
     def the_sweep_parks(self) -> None:
@@ -82,12 +122,21 @@ class LeaseLife(RuleBasedStateMachine):
         if row.dead_rows().update(next_attempt_at=None, lease_until=None):
             assert row.attempt >= row.attempt_limit
             assert row.lease_until is None or self.lapsed, "a live holder was parked"
-            self.closed = True
+            self.closed, self.held = True, False
 
     @rule()
     def the_owner_cancels(self) -> None:
         Errand.objects.filter(pk=self.row.pk).update(next_attempt_at=None, lease_until=None)
-        self.closed = True
+        self.closed, self.held = True, False
+
+    @rule()
+    def the_owner_opens_it_again(self) -> None:
+        opened = Errand.objects.filter(pk=self.row.pk).reopen(4)
+        assert opened == self.closed, "what is open was opened, or what is closed was not"
+        if opened:
+            assert Errand.objects.due().filter(pk=self.row.pk).exists()
+            self.attempt += 1  # the fence
+            self.finishes, self.closed = 0, False
 
     def _as(self, newest: bool, act: Any) -> bool:
         """One of the workers acts. True when it was allowed to; only the newest claimer of an open row may be."""
@@ -98,6 +147,7 @@ class LeaseLife(RuleBasedStateMachine):
             return False
         assert not self.closed, "a closed row was written"
         assert lease.attempt == self.attempt, "an older attempt wrote"
+        assert self.held, "who had given it up wrote"
         self.lapsed = False
         return True
 
@@ -122,5 +172,6 @@ class LeaseLife(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
-def test_the_life_of_a_lease() -> None:
+def test_the_life_of_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "is_dead", DEAD.__contains__)
     run_state_machine_as_test(LeaseLife, settings=settings(max_examples=40, stateful_step_count=STEPS))

@@ -1,0 +1,189 @@
+"""A worker is stopped past its lease, another does its work, and then it wakes up and goes on as if nothing were.
+
+Nothing proves that it is dead, so its lease must run out. What it then writes is refused, and its files are nobody's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.processes import worker
+from tests.support import points
+from tests.support.points import Fall
+from tests.support.smtp_sink import SmtpSink, smtp_sink
+from tests.support.stack import Person, Stack, running, wait_until
+
+WORKERS = ("worker-high", "worker-bulk")
+ELSEWHERE = "elsewhere"
+LEASE_SECONDS = 3
+QUICK = {
+    "LEASE_SECONDS": str(LEASE_SECONDS), "RENEW_EVERY": "1", "REPUBLISH_AFTER": "2",
+    "ROWS_PER_PART": "20", "SMALL_ROWS": "10",
+}  # fmt: skip
+ROWS = 50
+"""Of the small customer: three parts, and too many to count as a small export, so that both workers are in it."""
+
+
+class Scene:
+    """A site with two workers of each queue, as on two machines, and nobody to start again what ends."""
+
+    def __init__(self, stack: Stack, mails: SmtpSink) -> None:
+        self.stack, self.mails = stack, mails
+        self.points = Path(stack.extra["KILL_POINTS"])
+        self.person: Person = stack.signed_in("small@example.com")
+        self.undisturbed = self.whole(self.person.export(format="csv"))
+
+    def whole(self, export: str) -> bytes:
+        """The file of an export that has come to READY, with the bytes that were recorded."""
+        seen = self.person.await_end(export)
+        assert (seen["state"], seen["rows_total"]) == ("ready", ROWS), seen["error"]
+        body = self.person.download(export)
+        assert hashlib.sha256(body).hexdigest() == seen["sha256"]
+        return body
+
+    def asleep_at(self, point: str) -> tuple[str, Fall]:
+        """A new export, and who fell asleep over it."""
+        points.arm(self.points, point, asleep=True)
+        export = self.person.export(format="csv")
+        (fall,) = wait_until(lambda: points.fallen(self.points), what=f"somebody at {point}")
+        return export, fall
+
+    def log(self, program: str) -> str:
+        return (self.stack.folder / f"{program}.log").read_text(errors="replace")
+
+    def wake(self, sleeper: Fall, told: str) -> None:
+        """Let the sleeper go on, until it has found out and said so."""
+        before = self.log(sleeper.program).count(told)
+        points.wake(sleeper)
+        wait_until(lambda: self.log(sleeper.program).count(told) > before, what=f"'{told}' from {sleeper.program}")
+
+    def facts(self, purge: bool = False) -> dict[str, Any]:
+        return dict(json.loads(self.stack.shell(f"purge = {purge}\n{FACTS}")))
+
+
+FACTS = """
+import json
+from datetime import timedelta
+from django.conf import settings
+from exports import maintenance, storage
+settings.EXPORTS |= {"ORPHAN_AGE": timedelta(0)}
+if purge:
+    maintenance.remove_orphans()
+(export,) = Export.objects.all()
+print(json.dumps({
+    "artifact": export.artifact, "attempt": export.attempt,
+    "files": [key for key, _ in storage.stored_keys()],
+    "attempts": sorted(part.attempt for part in export.parts.all()),
+    "taken_over": max((part.claimed_at.timestamp() for part in export.parts.filter(attempt=2)), default=0),
+    "notices": Notification.objects.count(),
+    "mails": [[each.state, each.attempt, each.message_id.hex] for each in Delivery.objects.filter(channel="email")],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("zombies")
+    with ExitStack() as ended:
+        mails = ended.enter_context(smtp_sink())
+        environment: dict[str, Any] = QUICK | {
+            "KILL_POINTS": str(folder / "points"),
+            "EMAIL_URL": f"smtp://127.0.0.1:{mails.port}",
+        }
+        stack = ended.enter_context(running(folder, **environment))
+        start_elsewhere(stack)
+        yield Scene(stack, mails)
+
+
+def start_elsewhere(stack: Stack) -> None:
+    """A second worker of each queue, which takes itself for one on another machine."""
+    for name in WORKERS:
+        own = worker(name.removeprefix("worker-"), stack.var_dir, stack.port + 1)  # a name of its own in Redis
+        other = replace(own, name=f"{name}-{ELSEWHERE}", environment={"MACHINE": ELSEWHERE})
+        stack.programs[other.name] = other
+        stack.start(other.name)
+    for name in WORKERS:
+        log = stack.folder / f"{name}-{ELSEWHERE}.log"
+        wait_until(partial(says_ready, log), 40, what=f"{log.stem} ready")
+
+
+def says_ready(log: Path) -> bool:
+    return " ready" in log.read_text(errors="replace")
+
+
+@pytest.fixture(autouse=True)
+def _afresh(scene: Scene) -> None:
+    """Nothing is left of the test before."""
+    scene.stack.shell("Export.objects.all().delete(); Notification.objects.all().delete()")
+    scene.mails.accepted.clear()
+    (scene.points / points.LOG).unlink(missing_ok=True)
+
+
+def await_mail(scene: Scene) -> list[Any]:
+    """The one delivery by mail, once it is sent: its state, attempt and Message-ID."""
+
+    def sent() -> list[Any] | None:
+        (mail,) = scene.facts()["mails"]
+        return list(mail) if mail[0] == "sent" else None
+
+    return list(wait_until(sent, what="the mail"))
+
+
+def assert_once(scene: Scene, export: str, purge: bool = True) -> dict[str, Any]:
+    """The right bytes, one file, one notice and one mail."""
+    assert scene.whole(export) == scene.undisturbed
+    await_mail(scene)
+    facts = scene.facts(purge)
+    assert facts["files"] == [facts["artifact"]]
+    assert (facts["notices"], len(facts["mails"])) == (1, 1)
+    return facts
+
+
+def test_a_sleeper_in_the_middle_of_a_part_writes_nothing_more(scene: Scene) -> None:
+    export, sleeper = scene.asleep_at("part-stored")
+    assert scene.whole(export) == scene.undisturbed, "another worker did not take over"
+
+    scene.wake(sleeper, "somebody else holds it after attempt 1.")
+    assert assert_once(scene, export)["attempts"][-1] == 2
+    assert len(scene.mails.accepted) == 1
+
+
+def test_a_sleeper_in_the_middle_of_assembling_makes_nothing_twice(scene: Scene) -> None:
+    export, sleeper = scene.asleep_at("assembled-stored")
+    assert scene.whole(export) == scene.undisturbed, "another worker did not take over"
+
+    scene.wake(sleeper, "somebody else holds it after attempt")
+    facts = assert_once(scene, export, purge=False)  # it has removed its file itself
+    assert facts["attempt"] == 3  # one to plan, and two to join
+    assert len(scene.mails.accepted) == 1
+
+
+def test_a_sleeper_in_the_middle_of_a_mail_sends_one_more_copy_at_most(scene: Scene) -> None:
+    """The mail server had said yes, and nobody else can know: the mail goes out again, under the same Message-ID."""
+    export, sleeper = scene.asleep_at("mail-accepted")
+    assert await_mail(scene)[:2] == ["sent", 2], "another worker did not take over"
+
+    scene.wake(sleeper, "somebody else holds it after attempt 1.")
+    facts = assert_once(scene, export)
+    assert facts["mails"][0][:2] == ["sent", 2]
+    assert len(scene.mails.accepted) == 2
+    assert len({str(mail["Message-ID"]) for mail in scene.mails.accepted}) == 1
+
+
+def test_the_death_of_another_machine_waits_for_the_lease(scene: Scene) -> None:
+    """Nobody else can see that it has ended, so nothing is taken from it before its lease has run out."""
+    export, dead = scene.asleep_at("part-stored")
+    for name in WORKERS:
+        scene.stack.kill(f"{name}-{ELSEWHERE}" if ELSEWHERE in dead.program else name)
+    facts = assert_once(scene, export)
+    assert facts["attempts"][-1] == 2
+    assert facts["taken_over"] > dead.moment + LEASE_SECONDS - 0.5

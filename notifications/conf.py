@@ -18,6 +18,8 @@ class NotificationSettings:
     """Most mail servers refuse more; a larger attachment fails the mail with a reason."""
     mail_patience: float = 30.0
     """Seconds for each of a connected mail server's answers; a message that it takes later than that is sent twice."""
+    slow_after: float = 2.0
+    """Seconds after which an attempt under way counts as slow: the channel's others wait until it has ended."""
     in_bell: int = 5
     """How many of the latest notifications the bell shows."""
     per_page: int = 25

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 
 from django.db import Error as DatabaseError
 from django.db import connection
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
 from notifications.channels import channels
+from notifications.conf import notification_settings
 from notifications.errors import DeliveryError, UnknownChannel
 from notifications.models import Delivery
 
@@ -24,6 +27,8 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 def deliver(pk: int) -> None:
     """Claim the delivery and attempt it. Does nothing when it is not due or somebody else has it."""
+    if _stand_back(pk):
+        return
     lease = Delivery.objects.claim(pk)
     if lease is None:
         return
@@ -35,6 +40,16 @@ def deliver(pk: int) -> None:
     except DatabaseError as error:  # it cannot even be written down: the lease runs out and the sweep opens the row
         logger.warning("%s: the database is away (%s); the sweep will try again.", lease.work, error)
         connection.close()
+
+
+def _stand_back(pk: int) -> bool:
+    """Leave it to the sweep while another delivery of its channel is slow: one is enough to wait for a server.
+
+    Two would keep both processes from planning exports, which is what the people who click are waiting for.
+    """
+    began = Now() - timedelta(seconds=notification_settings().slow_after)
+    slow = Delivery.objects.held().filter(channel=OuterRef("channel"), claimed_at__lt=began)
+    return bool(Delivery.objects.due().filter(Exists(slow), pk=pk).update(published_at=None))
 
 
 def park(delivery: Delivery) -> None:

@@ -42,6 +42,20 @@ hypothesis_settings.load_profile("carryall")
 Committing = Callable[[], AbstractContextManager[Any]]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL, only what asks the database: the rest is the same test a second time."""
+    if connections["default"].vendor != "postgresql":
+        return
+    alone = [item for item in items if not _asks_the_database(item)]
+    config.hook.pytest_deselected(items=alone)
+    items[:] = [item for item in items if _asks_the_database(item)]
+
+
+def _asks_the_database(item: pytest.Item) -> bool:
+    asked = {"db", "transactional_db", "django_db_setup", "start", "shared_stack"}
+    return item.get_closest_marker("django_db") is not None or not asked.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """SQLite in a file, as the site runs it: an in-memory database has no WAL, and threads would share its locks."""

@@ -331,3 +331,25 @@ def test_the_sweep_parks_what_kills_its_worker(user: User) -> None:
     assert sweep()["delivery: parked"] == 1
     delivery.refresh_from_db()
     assert (delivery.state, delivery.error_code) == (State.FAILED, "worker_died")
+
+
+def test_while_one_mail_is_slow_the_others_leave_the_workers_free(user: User, sink: SmtpSink) -> None:
+    slow = mail_of(tell(user, key="slow"))
+    held = Delivery.objects.claim(slow.pk)
+    assert held is not None
+    other = mail_of(tell(user, key="other"))
+    Delivery.objects.filter(pk=slow.pk).update(claimed_at=Now() - timedelta(seconds=3))
+
+    deliver(other.pk)
+
+    other.refresh_from_db()
+    assert (other.attempt, other.published_at, len(sink.accepted)) == (0, None, 0), "the sweep asks again"
+    held.finish(state=State.SENT, sent_at=Now())
+    deliver(other.pk)
+    assert len(sink.accepted) == 1
+
+
+def test_a_mail_that_has_just_begun_holds_nobody_up(user: User, sink: SmtpSink) -> None:
+    assert Delivery.objects.claim(mail_of(tell(user, key="quick")).pk) is not None
+    attempted(user, key="other")
+    assert len(sink.accepted) == 1

@@ -14,7 +14,7 @@ $(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL,$(if $($(name)),$(e
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run test bench check lock flower doctor shell clean
+.PHONY: help setup setup-dev run test chaos bench check lock flower doctor shell clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -28,20 +28,15 @@ setup-dev:
 run: setup  ## start everything and stay up; PORT=8001 moves it, ONCE=1 drives one export and ends
 	@exec $(BIN)/python -m deploy.run
 
-QUICK := tests/unit tests/contracts tests/integration
-LAYOUT := tests/contracts/test_pdf_layout.py tests/contracts/test_pdf_designs.py
-LANES := tests/contracts/test_lanes.py tests/integration/test_xlsx_lanes.py
-
-test: setup-dev check  ## run the checks and all the tests, those of the database on PostgreSQL too
+test: setup-dev  ## run the checks and all the tests, those of the database on PostgreSQL too
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest tests/acceptance tests/browser
-	@log=$$(mktemp); { $(BIN)/python -m pytest $(LAYOUT) && \
-	CARRYALL_TEST_DB=postgresql $(BIN)/python -m coverage run -m pytest $(LANES) && \
-	CARRYALL_TEST_DB=postgresql $(BIN)/python -m pytest --ignore-glob='*_pdf*' $(LANES:%=--ignore=%) $(QUICK); } >$$log 2>&1 & other=$$!; \
-	$(BIN)/python -m coverage run -m pytest $(LAYOUT:%=--ignore=%) $(QUICK); here=$$?; \
-	echo 'At the same time, the layout of PDF, and on PostgreSQL:'; wait $$other; there=$$?; cat $$log; rm -f $$log; test $$here$$there = 00
+	@$(BIN)/python -m tests.lanes
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
+
+chaos: setup-dev  ## break everything while exports run, and count: N=3000 SEED=2 DB=sqlite BROKER=sentinel CONTROL=1
+	@$(BIN)/python -m tests.chaos $(if $(N),--number $(N)) $(if $(SEED),--seed $(SEED)) $(if $(DB),--database $(DB)) \
+	$(if $(BROKER),--broker $(BROKER)) $(if $(LOAD),--load $(LOAD)) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) $(if $(CONTROL),--control)
 
 bench: setup-dev  ## measure, and write docs/benchmarks.md with its plots (ONLY=csv-1m for one line of the table)
 	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))

@@ -12,6 +12,7 @@ from benchmarks.page import page, readme
 from benchmarks.plots import PLOTS
 from benchmarks.run import IMAGES, PAGE, RESULTS
 from config.environment import BASE_DIR
+from tests.chaos import table
 
 DOCUMENTS = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
 
@@ -41,6 +42,11 @@ def test_the_plots_show_the_measured_figures() -> None:
     for plot in PLOTS:
         if plot.data(results):
             assert plot.words(results) in (IMAGES / plot.file).read_text()
+
+
+def test_the_trials_are_those_that_were_run() -> None:
+    runs = json.loads(table.PUBLISHED.read_text())
+    assert f"{table.BEGIN}{table.tables(runs)}\n{table.END}" in table.PAGE.read_text()
 
 
 def test_every_file_that_is_named_exists() -> None:

@@ -1,0 +1,158 @@
+"""The broker of a run, which can be killed, frozen, emptied and cut off: one Redis, or a pair that Sentinels watch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from deploy.redis_server import RedisServer, free_port
+from tests.support.sentinel import Trio
+from tests.support.stack import wait_until
+
+SECONDS = 30
+
+
+class Broker(ABC):
+    """Started, killed and revived by the thread that lasts for the whole run."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def environment(self) -> dict[str, str]:
+        """What a site needs in order to use it."""
+
+    @abstractmethod
+    def start(self) -> None: ...
+
+    @abstractmethod
+    def kill(self) -> str:
+        """SIGKILL it; what was killed."""
+
+    @abstractmethod
+    def freeze(self) -> str:
+        """SIGSTOP it; what was stopped."""
+
+    @abstractmethod
+    def revive(self) -> None:
+        """Bring back what was killed or stopped."""
+
+    @abstractmethod
+    def client(self) -> redis.Redis:
+        """A client of the server that takes writes."""
+
+    @abstractmethod
+    def stop(self) -> None: ...
+
+    def flush(self) -> int:
+        """Empty it; how many keys it held."""
+        with self.client() as client:
+            keys: Any = client.dbsize()
+            client.flushall()
+            return int(keys)
+
+    def cut(self) -> int:
+        """Cut every connection of a client; how many."""
+        with self.client() as client:
+            cut: Any = client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            return int(cut)
+
+    def version(self) -> str:
+        with self.client() as client:
+            info: Any = client.info("server")
+            return str(info["redis_version"])
+
+
+class PlainRedis(Broker):
+    """One server with its data on the disk."""
+
+    name = "redis"
+
+    def __init__(self, folder: Path) -> None:
+        self._server = RedisServer(folder, port=free_port())
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"REDIS_URL": self._server.url}
+
+    def start(self) -> None:
+        self._child = self._server.start()
+
+    def kill(self) -> str:
+        self._signal(signal.SIGKILL)
+        if self._child is not None:
+            self._child.wait(10)
+            self._child = None
+        return "Redis"
+
+    def freeze(self) -> str:
+        self._signal(signal.SIGSTOP)
+        return "Redis"
+
+    def revive(self) -> None:
+        if self._child is None:
+            self.start()
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._child is not None and self._child.poll() is None:
+            os.kill(self._child.pid, number)
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self._server.url, socket_timeout=5, socket_connect_timeout=2)
+
+    def stop(self) -> None:
+        self._signal(signal.SIGCONT)
+        self.kill()
+
+
+class Watched(Broker):
+    """A master and a replica under three Sentinels: whoever kills or stops the master makes them choose another."""
+
+    name = "sentinel"
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._trio = Trio(folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self._trio.environment
+
+    def start(self) -> None:
+        self._trio.start()
+
+    def kill(self) -> str:
+        return f"master {self._trio.kill_master()}"
+
+    def freeze(self) -> str:
+        name = self._master()
+        os.killpg(self._trio.processes[name].pid, signal.SIGSTOP)
+        return f"master {name}"
+
+    def order(self) -> str:
+        """Have Sentinel change the roles in good order; the new master."""
+        return f"new master {self._trio.failover('order')}"
+
+    def revive(self) -> None:
+        self._trio.revive()
+
+    def _master(self) -> str:
+        return str(wait_until(lambda: self._trio.master, SECONDS, 0.1, "an agreement on the master"))
+
+    def client(self) -> redis.Redis:
+        port = self._trio.servers[self._master()]
+        return redis.Redis("127.0.0.1", port, socket_timeout=5, socket_connect_timeout=2)
+
+    def stop(self) -> None:
+        self._trio.stop()
+
+
+BROKERS: dict[str, type[PlainRedis] | type[Watched]] = {"redis": PlainRedis, "sentinel": Watched}

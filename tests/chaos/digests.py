@@ -1,0 +1,64 @@
+"""The content of a downloaded file as one hash: all of its rows, and nothing that two exports of them may differ in.
+
+Two exports of the same rows differ in the moment of the click, the period's first day (each request has its own), the
+export's id, and the time stamps inside of an archive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+
+OWN_DAYS = re.compile(rb"\d{4}-\d\d-\d\d-to-\d{4}-\d\d-\d\d")
+"""How a period stands in a file's name."""
+OWN_WORDS = re.compile(r"\d{1,2}[A-Z]\w+?\d{4}to31December2100|Requested\d\d/\d\d/\d{4}\d\d:\d\d")
+"""How the period and the moment of the click stand on a page, once the spaces are out."""
+
+
+def content(body: bytes, kind: str) -> str:
+    """SHA-256 of what a file of this format says; of nothing that can be read, the error's name."""
+    found = hashlib.sha256()
+    try:
+        for piece in _pieces(body, kind):
+            found.update(hashlib.sha256(piece).digest())
+    except Exception as error:  # noqa: BLE001 - whatever a reader says of a broken file, it is another content
+        return f"unreadable: {error!r}"
+    return found.hexdigest()
+
+
+def _pieces(body: bytes, kind: str) -> Iterator[bytes]:
+    match kind:
+        case "pdf":
+            yield from _pages(body)
+        case "xlsx":
+            yield from _members(body, lambda name: name.startswith(("xl/worksheets/", "xl/sharedStrings")))
+        case "zip":
+            yield from _members(body, lambda name: name.endswith((".csv", ".json")) and "manifest" not in name)
+        case _:
+            yield body
+
+
+def _members(body: bytes, wanted: object) -> Iterator[bytes]:
+    with zipfile.ZipFile(BytesIO(body)) as archive:
+        assert callable(wanted)
+        if archive.testzip() is not None:
+            raise ValueError("a member of the archive does not fit its checksum")
+        for name in sorted(filter(wanted, archive.namelist())):
+            yield OWN_DAYS.sub(b"", name.encode())
+            yield archive.read(name)
+
+
+def _pages(body: bytes) -> Iterator[bytes]:
+    from pypdf import PdfReader
+
+    for page in PdfReader(BytesIO(body)).pages:
+        yield OWN_WORDS.sub("", "".join(page.extract_text().replace("\0", "").split())).encode(errors="surrogatepass")
+
+
+def content_of(path: str, kind: str) -> str:
+    """`content` of a file, for a process of its own."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        return content(file.read(), kind)

@@ -1,0 +1,86 @@
+"""What the site stands on: its database, its mail server, its disks."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, ClassVar
+
+from tests.chaos import disks
+from tests.chaos.faults.base import Fault, Scene
+from tests.chaos.mail import behave
+from tests.chaos.plan import Strike, Weight
+from tests.chaos.site import MAIL
+
+
+class RestartPostgres(Fault):
+    """An immediate shutdown: no goodbye to anybody, and recovery from the log at the start."""
+
+    kind, weight, resource = "database-restart", Weight(4), "database"
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        assert scene.site.postgres is not None
+        scene.site.postgres.restart_immediately(away=1.0)
+        return "PostgreSQL"
+
+
+class LockSqlite(Fault):
+    """Another program holds SQLite's one lock for writing."""
+
+    kind, weight, resource = "database-lock", Weight(6, 8, 4), "database"
+    _holder: sqlite3.Connection | None = None
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        self._holder = sqlite3.connect(scene.site.var_dir / "db.sqlite3", timeout=30, isolation_level=None)
+        self._holder.execute("BEGIN IMMEDIATE")
+        return "SQLite"
+
+    def heal(self, scene: Scene, strike: Strike) -> None:
+        if self._holder is not None:
+            self._holder.execute("ROLLBACK")
+            self._holder.close()
+
+
+class MailDown(Fault):
+    """Its port is closed. A conversation that has begun goes on, so what it has accepted it has also said."""
+
+    kind, resource, weight = "mail-down", "mail", Weight(1, 60, 5)
+    behaviour: ClassVar[dict[str, Any]] = {"down": True}
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        behave(scene.site.folder, **self.behaviour)
+        return MAIL
+
+    def heal(self, scene: Scene, strike: Strike) -> None:
+        behave(scene.site.folder)
+
+
+class MailSlow(MailDown):
+    kind, weight, behaviour = "mail-slow", Weight(2, 15, 4), {"slow": 3.0}
+
+
+class MailRefuses(MailDown):
+    kind, weight, behaviour = "mail-refuses", Weight(2, 20, 4), {"refuse_for_now": True}
+
+
+class MailSilent(MailDown):
+    """It takes the connection and says nothing."""
+
+    kind, weight, behaviour = "mail-silent", Weight(1, 15, 3), {"silent": True}
+
+
+class FailStorage(Fault):
+    """Full, broken off in the middle, lying about what it stored, unreadable, or done without saying so."""
+
+    kind, resource, late, control = "storage", "storage", True, False
+    weight = Weight(10, 6, 3, names=("full", "lie", "fail_after", "read", "lost", "scratch_full"))
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        disks.arm(scene.site.storage_fault, **{strike.name: 100 if strike.name == "fail_after" else True})
+        return ""
+
+    def heal(self, scene: Scene, strike: Strike) -> None:
+        disks.heal(scene.site.storage_fault)
+
+    def hit(self, scene: Scene, strike: Strike) -> str:
+        times = disks.happened(scene.site.storage_fault)
+        return f"{times} times" if times else ""

@@ -1,0 +1,53 @@
+"""The broker that dies, stands still, forgets, hangs up or changes its place."""
+
+from __future__ import annotations
+
+from tests.chaos.broker import Watched
+from tests.chaos.faults.base import Fault, Scene
+from tests.chaos.plan import Strike, Weight
+
+
+class KillRedis(Fault):
+    """Under Sentinel, the master: a failover. Else the server comes back with what its log on the disk says."""
+
+    kind, weight, resource = "redis-kill", Weight(4, 3, 1), "redis"
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        return scene.site.broker.kill()
+
+    def heal(self, scene: Scene, strike: Strike) -> None:
+        scene.site.broker.revive()
+
+
+class FlushAll(Fault):
+    kind, weight, resource = "flushall", Weight(6), "redis"
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        return f"{scene.site.broker.flush()} keys"
+
+
+class CutConnections(Fault):
+    kind, weight, resource = "connections-cut", Weight(6), "redis"
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        cut = scene.site.broker.cut()
+        return f"{cut} connections" if cut else ""
+
+
+class FreezeRedis(KillRedis):
+    """It keeps its connections and says nothing."""
+
+    kind, weight = "redis-stop", Weight(3, 10, 4)
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        return scene.site.broker.freeze()
+
+
+class OrderFailover(Fault):
+    """The master becomes the replica in good order, as when its machine is to be looked after."""
+
+    kind, weight, resource = "failover", Weight(3), "redis"
+
+    def strike(self, scene: Scene, strike: Strike) -> str:
+        broker = scene.site.broker
+        return broker.order() if isinstance(broker, Watched) else ""

@@ -1,0 +1,25 @@
+"""A schedule of every minute whose runs are written down outside of the database."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import shared_task
+
+from exports import schedules
+from tests.chaos.lines import append
+from tests.chaos.people import SLOTS, TICK, home
+
+
+@shared_task
+def tick() -> None:
+    schedules.tick(tick.name)
+
+
+def _run() -> dict[str, Any]:
+    append(home() / SLOTS, {"pid": os.getpid()})
+    return {}
+
+
+SCHEDULE = schedules.Schedule(task=TICK, name="Chaos: each minute", description="Writes down that it ran.", run=_run)

@@ -1,0 +1,122 @@
+"""All that `make test` proves, several lanes at a time: whole sites mostly wait, and the rest keeps the cores busy.
+
+python -m tests.lanes
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parent.parent
+AT_ONCE = (os.cpu_count() or 2) + 1
+PAUSE = 0.2
+PYTEST = [sys.executable, "-m", "pytest", "-q"]
+COVERED = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q"]
+ON_POSTGRESQL = {"CARRYALL_TEST_DB": "postgresql"}
+QUICK = ["tests/unit", "tests/contracts", "tests/integration"]
+LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_designs.py"]
+TWO_WAYS = ["tests/contracts/test_lanes.py", "tests/integration/test_xlsx_lanes.py"]
+"""What PostgreSQL writes itself: its coverage counts too."""
+FAULTS = ["database_faults", "deploys", "kill_points", "poison", "redis_faults", "zombies"]
+"""Acceptance tests that break whole sites."""
+
+
+@dataclass
+class Lane:
+    """A command beside others; its words are kept until it has ended."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    process: subprocess.Popen[bytes] | None = None
+    began: float = 0.0
+
+    def start(self) -> None:
+        self.began = time.monotonic()
+        environment = {**os.environ, **self.environment}
+        self.process = subprocess.Popen(
+            self.command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def tell(self) -> bool:
+        """Print what it said, all of it when it failed. True when it passed."""
+        assert self.process is not None
+        passed = self.process.returncode == 0
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").strip().splitlines()
+        seconds = time.monotonic() - self.began
+        print(f"\n=== {self.name}: {'passed' if passed else 'FAILED'} after {seconds:.0f} s")
+        print("\n".join(lines[-1:] if passed else lines), flush=True)
+        return passed
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGINT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def lanes() -> list[Lane]:
+    """The longest first, so that nothing is left to wait for at the end."""
+    acceptance = sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests/acceptance").glob("test_*.py"))
+    calm = [name for name in acceptance if name not in FAULTS]
+    without = [f"--ignore={path}" for path in LAYOUT]
+    elsewhere = [*(f"--ignore={path}" for path in TWO_WAYS), "--ignore-glob=*_pdf*", "--ignore-glob=*_storage_*"]
+    return [
+        Lane("SQLite", [*COVERED, *without, *QUICK]),
+        Lane("whole sites under faults", [*PYTEST, *_files(FAULTS)]),
+        Lane("whole sites, and a browser", [*PYTEST, *_files(calm), "tests/browser"]),
+        Lane("PostgreSQL", [*PYTEST, *elsewhere, *QUICK], ON_POSTGRESQL),
+        Lane("the layout of PDF", [*PYTEST, *LAYOUT]),
+        Lane("the two ways of writing, on PostgreSQL", [*COVERED, *TWO_WAYS], ON_POSTGRESQL),
+        Lane("lint, types, layers, migrations", ["make", "--no-print-directory", "check"]),
+    ]
+
+
+def _files(names: Sequence[str]) -> Iterator[str]:
+    return (f"tests/acceptance/test_{name}.py" for name in names)
+
+
+def run(waiting: list[Lane], tell: Callable[[Lane], bool] = Lane.tell) -> bool:
+    """Run them all, some at once. True when all of them passed."""
+    running: list[Lane] = []
+    passed = True
+    try:
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                running.append(waiting.pop(0))
+                running[-1].start()
+            for lane in [lane for lane in running if lane.ended()]:
+                running.remove(lane)
+                passed &= tell(lane)
+            time.sleep(PAUSE)
+    finally:
+        for lane in running:
+            lane.kill()
+    return passed
+
+
+if __name__ == "__main__":
+    begin = time.monotonic()
+    good = run(lanes())
+    print(f"\n{'All lanes passed' if good else 'Not all lanes passed'} in {time.monotonic() - begin:.0f} s.")
+    sys.exit(not good)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
-AT_ONCE = (os.cpu_count() or 2) + 1
+AT_ONCE = (os.cpu_count() or 2) + 2
 PAUSE = 0.2
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
 COVERED = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q"]
-ON_POSTGRESQL = {"CARRYALL_TEST_DB": "postgresql"}
+ON_POSTGRESQL = {"CARRYALL_TEST_DB": "postgresql", "LIVES": "4"}
 QUICK = ["tests/unit", "tests/contracts", "tests/integration"]
 LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_designs.py"]
 TWO_WAYS = ["tests/contracts/test_lanes.py", "tests/integration/test_xlsx_lanes.py"]
@@ -41,6 +41,8 @@ class Lane:
     log: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
     process: subprocess.Popen[bytes] | None = None
     began: float = 0.0
+    seconds: float = 0.0
+    """Of the processors, its children's included."""
 
     def start(self) -> None:
         self.began = time.monotonic()
@@ -51,7 +53,14 @@ class Lane:
         )  # fmt: skip
 
     def ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
+        """Whether it has; the first time, also takes notice of what it took."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.seconds = usage.ru_utime + usage.ru_stime
+        return self.process.returncode is not None
 
     def tell(self) -> bool:
         """Print what it said, all of it when it failed. True when it passed."""
@@ -59,20 +68,19 @@ class Lane:
         passed = self.process.returncode == 0
         self.log.seek(0)
         lines = self.log.read().decode(errors="replace").strip().splitlines()
-        seconds = time.monotonic() - self.began
-        print(f"\n=== {self.name}: {'passed' if passed else 'FAILED'} after {seconds:.0f} s")
+        took = f"{time.monotonic() - self.began:.0f} s, {self.seconds:.0f} s of a processor"
+        print(f"\n=== {self.name}: {'passed' if passed else 'FAILED'} after {took}")
         print("\n".join(lines[-1:] if passed else lines), flush=True)
         return passed
 
     def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        assert self.process is not None
+        for number, seconds in ((signal.SIGINT, 20), (signal.SIGKILL, 5)):
             with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGINT)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+                os.killpg(self.process.pid, number)
+            end = time.monotonic() + seconds
+            while not self.ended() and time.monotonic() < end:
+                time.sleep(PAUSE)
 
 
 def lanes() -> list[Lane]:
@@ -82,9 +90,10 @@ def lanes() -> list[Lane]:
     without = [f"--ignore={path}" for path in LAYOUT]
     elsewhere = [*(f"--ignore={path}" for path in TWO_WAYS), "--ignore-glob=*_pdf*", "--ignore-glob=*_storage_*"]
     return [
-        Lane("SQLite", [*COVERED, *without, *QUICK]),
         Lane("whole sites under faults", [*PYTEST, *_files(FAULTS)]),
         Lane("whole sites, and a browser", [*PYTEST, *_files(calm), "tests/browser"]),
+        Lane("SQLite, step by step", [*COVERED, "tests/integration"]),
+        Lane("SQLite, piece by piece", [*COVERED, *without, "tests/unit", "tests/contracts"]),
         Lane("PostgreSQL", [*PYTEST, *elsewhere, *QUICK], ON_POSTGRESQL),
         Lane("the layout of PDF", [*PYTEST, *LAYOUT]),
         Lane("the two ways of writing, on PostgreSQL", [*COVERED, *TWO_WAYS], ON_POSTGRESQL),

@@ -7,6 +7,7 @@ import hashlib
 import pytest
 
 from tests.acceptance.conftest import Start
+from tests.support.sql import select
 from tests.support.stack import Person, Stack, wait_until
 
 BOTH = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
@@ -72,8 +73,11 @@ def test_a_notification_is_not_held_up_by_running_exports(start: Start) -> None:
         "small = User.objects.get(username='small@example.com'); "
         "notify(small, 'export_failed', dedupe_key='urgent', context={'reason': 'x'})"
     )
-    sent = "print(Delivery.objects.filter(notification__dedupe_key='urgent', channel='email', state='sent').count())"
-    wait_until(lambda: stack.shell(sent) == "1", what="the mail")
+    sent = (
+        "SELECT 1 FROM notifications_delivery AS delivery JOIN notifications_notification AS told "
+        "ON told.id = notification_id WHERE dedupe_key = 'urgent' AND channel = 'email' AND delivery.state = 'sent'"
+    )
+    wait_until(lambda: select(stack, sent), what="the mail")
 
     assert {person.look(export)["state"] for export in busy} == {"rendering"}
 

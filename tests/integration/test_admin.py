@@ -127,9 +127,10 @@ def test_slow_work_is_found_while_it_runs_and_afterwards(staff: Client, ada: Use
     export = export_in("rendering", ada)
     was_slow = part_in("done", export, 0, longest_seconds=31.0, seconds=40.0)
     part_in("done", export, 1, longest_seconds=29.0, seconds=90.0)
-    long_ago, soon = NOW - timedelta(seconds=60), NOW + timedelta(seconds=600)
+    now = timezone.now()  # not the module's: a long run of tests ago
+    long_ago, soon = now - timedelta(seconds=60), now + timedelta(seconds=600)
     is_slow = part_in("waiting", export, 2, claimed_at=long_ago, lease_until=soon)
-    part_in("waiting", export, 3, claimed_at=NOW + timedelta(seconds=60), lease_until=soon)
+    part_in("waiting", export, 3, claimed_at=now + timedelta(seconds=60), lease_until=soon)
     part_in("waiting", export, 4, claimed_at=long_ago, lease_until=long_ago)
     page = staff.get(url(Part, "changelist"), {"slow": "1"})
     assert set(page.context["cl"].queryset) == {was_slow, is_slow}

@@ -24,7 +24,7 @@ from tests.support import hints
 from tests.support.bundles import Noise, unpacked
 from tests.support.errands import lapse, make_due
 from tests.support.exports import Errands, ask, committed, errands, files, registered, step, told, work
-from tests.support.kills import killed_after, wait_and_work
+from tests.support.kills import killed_after, stride, wait_and_work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
 ROWS, PARTS = 200, 2
@@ -95,7 +95,7 @@ def test_a_kill_at_any_moment_of_assembling_is_healed(ada: User, monkeypatch: py
             step("assemble_export", export.pk)
         wait_and_work(export)
         is_ready(export)
-        moments += 1
+        moments += stride()
     assert moments > 15
 
 

@@ -37,7 +37,7 @@ from tests.support.exports import (
     told,
     work,
 )
-from tests.support.kills import killed_after, wait_and_work
+from tests.support.kills import killed_after, stride, wait_and_work
 from tests.support.notices import mail_of, tell
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
@@ -84,7 +84,7 @@ def test_a_kill_at_any_moment_of_a_step_is_healed(ada: User, task: str, monkeypa
         assert (export.state, export.rows, told(ada)) == (State.READY, ROWS, ["export_ready"]), moments
         assert len(content_of(export).splitlines()) == 1 + ROWS
         assert set(export.parts.values_list("state", flat=True)) == {PartState.JOINED}
-        moments += 1
+        moments += stride()
     assert moments > 5
 
 
@@ -107,7 +107,7 @@ def test_a_kill_at_any_moment_of_a_click_leaves_all_or_nothing(
                 retry_export(export)
         wait_and_work(export)
         assert (export.state, len(content_of(export).splitlines())) == (State.READY, 1 + ROWS)
-        moments += 1
+        moments += stride()
     assert moments > 5
 
 
@@ -277,5 +277,5 @@ def test_a_kill_at_any_moment_by_the_clock_is_healed(
             CLOCKED[row.hint()](row.pk)
         follow(row)
         assert (getattr(row, column), boss.notifications.count()) == (end, times), moments
-        moments += 1
+        moments += stride()
     assert moments > 4

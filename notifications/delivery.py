@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
+from durable.conf import durable_settings
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
 from notifications.channels import channels
@@ -45,10 +46,13 @@ def deliver(pk: int) -> None:
 def _stand_back(pk: int) -> bool:
     """Leave it to the sweep while another delivery of its channel is slow: one is enough to wait for a server.
 
-    Two would keep both processes from planning exports, which is what the people who click are waiting for.
+    Two would keep both processes from planning exports, which is what the people who click are waiting for. A lease
+    that was not renewed in time is a dead sender's, and nobody waits for that one.
     """
+    leases = durable_settings()
+    renewed = Delivery.moment_in(leases.lease_seconds - leases.renew_every - 1)
     began = Now() - timedelta(seconds=notification_settings().slow_after)
-    slow = Delivery.objects.held().filter(channel=OuterRef("channel"), claimed_at__lt=began)
+    slow = Delivery.objects.filter(channel=OuterRef("channel"), lease_until__gt=renewed, claimed_at__lt=began)
     return bool(Delivery.objects.due().filter(Exists(slow), pk=pk).update(published_at=None))
 
 

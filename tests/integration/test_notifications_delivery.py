@@ -349,6 +349,16 @@ def test_while_one_mail_is_slow_the_others_leave_the_workers_free(user: User, si
     assert len(sink.accepted) == 1
 
 
+def test_a_dead_sender_holds_nobody_up_though_its_lease_has_not_run_out(user: User, sink: SmtpSink) -> None:
+    dead = mail_of(tell(user, key="dead"))
+    assert Delivery.objects.claim(dead.pk) is not None
+    Delivery.objects.filter(pk=dead.pk).update(
+        claimed_at=Now() - timedelta(seconds=14), lease_until=Delivery.moment_in(16)
+    )
+    attempted(user, key="other")
+    assert len(sink.accepted) == 1
+
+
 def test_a_mail_that_has_just_begun_holds_nobody_up(user: User, sink: SmtpSink) -> None:
     assert Delivery.objects.claim(mail_of(tell(user, key="quick")).pk) is not None
     attempted(user, key="other")

@@ -1,6 +1,7 @@
-"""All that `make test` proves, several lanes at a time: whole sites mostly wait, and the rest keeps the cores busy.
+"""What `make test` and `make faults` prove, several lanes at a time: whole sites mostly wait, and others use the time.
 
 python -m tests.lanes
+python -m tests.lanes faults
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
-AT_ONCE = (os.cpu_count() or 2) + 2
+AT_ONCE = (os.cpu_count() or 2) + 1
 PAUSE = 0.2
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
 COVERED = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q"]
@@ -28,7 +29,7 @@ LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_design
 TWO_WAYS = ["tests/contracts/test_lanes.py", "tests/integration/test_xlsx_lanes.py"]
 """What PostgreSQL writes itself: its coverage counts too."""
 FAULTS = ["database_faults", "deploys", "kill_points", "poison", "redis_faults", "zombies"]
-"""Acceptance tests that break whole sites."""
+"""Acceptance tests that break whole sites, each in one way after the other; test_chaos has the short form of them."""
 
 
 @dataclass
@@ -83,14 +84,21 @@ class Lane:
                 time.sleep(PAUSE)
 
 
+def faults() -> list[Lane]:
+    """The long fault tests, in two halves."""
+    return [
+        Lane(f"whole sites under faults, {number}", [*PYTEST, *_files(names)])
+        for number, names in enumerate((FAULTS[::2], FAULTS[1::2]), start=1)
+    ]
+
+
 def lanes() -> list[Lane]:
-    """The longest first, so that nothing is left to wait for at the end."""
+    """All others. The longest first, so that nothing is left to wait for at the end."""
     acceptance = sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests/acceptance").glob("test_*.py"))
     calm = [name for name in acceptance if name not in FAULTS]
     without = [f"--ignore={path}" for path in LAYOUT]
     elsewhere = [*(f"--ignore={path}" for path in TWO_WAYS), "--ignore-glob=*_pdf*", "--ignore-glob=*_storage_*"]
     return [
-        Lane("whole sites under faults", [*PYTEST, *_files(FAULTS)]),
         Lane("whole sites, and a browser", [*PYTEST, *_files(calm), "tests/browser"]),
         Lane("SQLite, step by step", [*COVERED, "tests/integration"]),
         Lane("SQLite, piece by piece", [*COVERED, *without, "tests/unit", "tests/contracts"]),
@@ -126,6 +134,6 @@ def run(waiting: list[Lane], tell: Callable[[Lane], bool] = Lane.tell) -> bool:
 
 if __name__ == "__main__":
     begin = time.monotonic()
-    good = run(lanes())
+    good = run(faults() if sys.argv[1:] == ["faults"] else lanes())
     print(f"\n{'All lanes passed' if good else 'Not all lanes passed'} in {time.monotonic() - begin:.0f} s.")
     sys.exit(not good)

@@ -1,6 +1,6 @@
 """The mail server of a run, as a process: `python -m tests.chaos.mail PORT FOLDER`.
 
-It writes each message that it accepts to `mail.log` before it says yes, and reads from `mail.json` how to behave.
+It writes each message that it accepts to its ledger before it says yes, and reads from `mail.json` how to behave.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from tests.chaos.lines import append
 from tests.support.smtp_sink import SmtpSink
 
-LEDGER, CONTROL = "mail.log", "mail.json"
+LEDGER, CONTROL = "accepted-mail.log", "mail.json"
 EXPORT = re.compile(r"/exports/([0-9a-f]{8}-[0-9a-f-]{27})/")
 
 

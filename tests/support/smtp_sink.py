@@ -104,9 +104,12 @@ class _Session(socketserver.StreamRequestHandler):
         while self.server.sink.silent:
             time.sleep(0.05)
         self._say("220 sink ready")
-        while line := self.rfile.readline():
-            if not self._answer(line.decode(errors="replace").strip()):
-                return
+        try:
+            while line := self.rfile.readline():
+                if not self._answer(line.decode(errors="replace").strip()):
+                    return
+        except ConnectionError:  # whoever spoke to us was killed
+            return
 
     def _answer(self, line: str) -> bool:
         """Answer one command; False ends the connection."""
@@ -118,8 +121,7 @@ class _Session(socketserver.StreamRequestHandler):
                 self._say(self._recipient(line.partition("<")[2].partition(">")[0]))
             case "DATA":
                 self._say("354 go on")
-                self._take_message()
-                return not sink.hang_up_after_yes
+                return self._take_message() and not sink.hang_up_after_yes
             case "QUIT":
                 self._say("221 bye")
                 return False
@@ -133,16 +135,21 @@ class _Session(socketserver.StreamRequestHandler):
             return "550 no such user"
         return "451 try again later" if sink.refuse_for_now else "250 ok"
 
-    def _take_message(self) -> None:
+    def _take_message(self) -> bool:
+        """False when the connection ended before the message had: that is no mail."""
         sink = self.server.sink
         lines: list[bytes] = []
-        while (line := self.rfile.readline()) not in (b".\r\n", b""):
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                return False
             lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
         time.sleep(sink.slow)
         if sink.refuse_message:
-            return self._say("554 not this one")
-        sink.accept(message_from_bytes(b"".join(lines), policy=policy.default))
-        return self._say("250 accepted")
+            self._say("554 not this one")
+        else:
+            sink.accept(message_from_bytes(b"".join(lines), policy=policy.default))
+            self._say("250 accepted")
+        return True
 
     def _say(self, line: str) -> None:
         try:

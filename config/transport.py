@@ -1,4 +1,4 @@
-"""kombu's Redis transports, mended where a worker's main process ended with all that it was doing (kombu 5.7.0).
+"""kombu's Redis transports, mended where a worker's main process ended or stood still (kombu 5.7.0).
 
 Redis dies while a late-acknowledged task runs and a slot is free. Closing a channel asks Redis for three things that it
 can no longer give: the answer to a BRPOP under way, the removal of reply queues, and the return of unacknowledged
@@ -7,6 +7,9 @@ been taken away, and raises AttributeError ('NoneType' object has no attribute '
 
 A task ends just as the connection is lost, and is acknowledged on a channel that has been closed: the same error. What
 that held has been given back, or has gone with Redis, so there is nothing more to say of it.
+
+A message cannot be acknowledged. kombu goes on counting it as being worked at; when that happens to as many as a worker
+has processes, it takes no message any more, and never finds out why, for it asks Redis nothing.
 
 Redis answers, but refuses: it has become a replica (UNBLOCKED to who waits, READONLY to who writes), its disk or its
 memory is full. kombu calls that an error of the channel, and Celery ends over one of those. Here it is one of the
@@ -18,6 +21,8 @@ What is not given back to Redis is not lost: the row is the truth, and the sweep
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
@@ -53,11 +58,22 @@ class Leaving(_Base):
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         if not self.closed:
-            super().basic_ack(delivery_tag, multiple)
+            with self._letting_go(delivery_tag):
+                super().basic_ack(delivery_tag, multiple)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         if not self.closed:
-            super().basic_reject(delivery_tag, requeue)
+            with self._letting_go(delivery_tag):
+                super().basic_reject(delivery_tag, requeue)
+
+    @contextmanager
+    def _letting_go(self, delivery_tag: str) -> Iterator[None]:
+        """Whatever Redis says, the message is none that is worked at. Redis hands it out again, to no effect."""
+        try:
+            yield
+        except self.connection_errors:
+            cast("Any", self.qos)._quick_ack(delivery_tag)
+            raise
 
     def _forget(self) -> None:
         """Have nothing left that closing would ask Redis about."""

@@ -70,6 +70,26 @@ def test_a_connection_whose_redis_has_gone_can_be_closed(tmp_path: Path) -> None
     channel.basic_reject("another", requeue=True)
 
 
+@pytest.mark.parametrize("answer", ["ack", "reject"])
+def test_a_message_that_cannot_be_acknowledged_takes_up_no_place(server: RedisServer, answer: str) -> None:
+    """Else a worker whose tasks all end while Redis is a replica would take no message any more."""
+    transport.register()
+    taken: list[Any] = []
+    with kombu.Connection(server.url) as connection:
+        channel: Any = connection.default_channel
+        consumer = kombu.Consumer(channel, [kombu.Queue("work")], on_message=taken.append)
+        consumer.qos(prefetch_count=1)
+        consumer.consume()
+        connection.Producer().publish({}, routing_key="work")
+        connection.drain_events(timeout=5)
+        assert not channel.qos.can_consume()
+        ask(server, "REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(redis.ResponseError):
+            getattr(taken[0], answer)()
+        assert channel.qos.can_consume()
+        ask(server, "REPLICAOF", "NO", "ONE")
+
+
 def test_what_a_server_refuses_is_a_reason_to_connect_anew() -> None:
     for made in (transport.Transport, transport.SentinelTransport):
         assert {redis.ResponseError, redis.ConnectionError, redis.TimeoutError} <= set(made.connection_errors)

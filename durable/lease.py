@@ -98,8 +98,7 @@ class Lease(Generic[W]):
         self._ended.set()
 
     def _write(self, **fields: Any) -> None:
-        # A lease that has ended has no lease_until: a renewal that was on its way must not take the row again.
-        if not self.work.held_rows().filter(lease_until__isnull=False).update(**fields):
+        if not self.work.held_rows().update(**fields):
             self._lost.set()
             raise LeaseLost
 

@@ -165,8 +165,12 @@ class Work(models.Model):
         return cls.max_attempts
 
     def held_rows(self) -> models.QuerySet[Any]:
-        """This row, as long as it is open and this attempt is its newest: the WHERE of every fenced write."""
-        return type(self)._default_manager.filter(pk=self.pk, attempt=self.attempt, next_attempt_at__isnull=False)
+        """This row, as long as it is open, held, and this attempt is its newest: the WHERE of every fenced write.
+
+        A lease that has ended has no `lease_until`: a renewal that was on its way must not take the row again.
+        """
+        held = {"attempt": self.attempt, "next_attempt_at__isnull": False, "lease_until__isnull": False}
+        return type(self)._default_manager.filter(pk=self.pk, **held)
 
     def dead_rows(self) -> models.QuerySet[Any]:
         """This row, as long as its last attempt has died: the WHERE of parking it. A living holder is left alone."""

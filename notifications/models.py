@@ -151,7 +151,7 @@ class Delivery(Work):
 
         A process that has stood still for longer than its lease must not send what another one has sent.
         """
-        if not self.held_rows().filter(lease_until__isnull=False).update(lease_until=self.lease_end()):
+        if not self.held_rows().update(lease_until=self.lease_end()):
             raise LeaseLost
 
     @classmethod

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import sign_in
 from tests.support.s3 import Bucket, serving
 from tests.support.stack import Stack, running
-from tests.support.storages import arm, happened
+from tests.support.storage_faults import arm, happened
 
 pytestmark = pytest.mark.slow
 MS = 60_000

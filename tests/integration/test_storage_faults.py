@@ -31,7 +31,8 @@ from tests.support.exports import (
     told,
     work,
 )
-from tests.support.storages import arm, faulty, happened, heal, install
+from tests.support.storage_faults import arm, happened, heal
+from tests.support.storages import faulty, install
 
 pytestmark = pytest.mark.django_db
 ROWS = 25

@@ -26,29 +26,12 @@ from django.core.files import File
 from exports import storage
 from exports.stores import ArtifactFolder, Store
 from exports.stores.bucket import ArtifactBucket
+from tests.support.storage_faults import counter
 
 
 def faulty(entry: dict[str, Any]) -> dict[str, Any]:
     """The entry of STORAGES whose store fails when told to."""
     return entry | {"BACKEND": f"{__name__}.Faulty{entry['BACKEND'].rpartition('.Artifact')[2]}"}
-
-
-def arm(file: Path, **fault: Any) -> None:
-    """Make it happen from now on, in every process that reads this file."""
-    Path(f"{file}.count").unlink(missing_ok=True)
-    fresh = file.with_suffix(".fresh")
-    fresh.write_text(json.dumps(fault))
-    fresh.replace(file)
-
-
-def heal(file: Path) -> None:
-    file.unlink(missing_ok=True)
-
-
-def happened(file: Path) -> int:
-    """How often it has happened since it was armed."""
-    count = Path(f"{file}.count")
-    return count.stat().st_size if count.exists() else 0
 
 
 def armed(kind: str, key: str = "") -> Any:
@@ -60,7 +43,7 @@ def armed(kind: str, key: str = "") -> Any:
         return None
     if not fault.get(kind) or not re.search(fault.get("only", ""), key):
         return None
-    with Path(f"{file}.count").open("ab") as count:
+    with counter(file).open("ab") as count:
         fcntl.flock(count, fcntl.LOCK_EX)
         if os.fstat(count.fileno()).st_size >= fault.get("times", 1_000_000):
             return None

@@ -1,15 +1,15 @@
-"""What the site stands on: its database, its mail server, its disks."""
+"""What the site stands on: its database, its mail server, its storage_faults."""
 
 from __future__ import annotations
 
 import sqlite3
 from typing import Any, ClassVar
 
-from tests.chaos import disks
 from tests.chaos.faults.base import Fault, Scene
 from tests.chaos.mail import behave
 from tests.chaos.plan import Strike, Weight
 from tests.chaos.site import MAIL
+from tests.support import storage_faults
 
 
 class RestartPostgres(Fault):
@@ -75,12 +75,12 @@ class FailStorage(Fault):
     weight = Weight(10, 6, 3, names=("full", "lie", "fail_after", "read", "lost", "scratch_full"))
 
     def strike(self, scene: Scene, strike: Strike) -> str:
-        disks.arm(scene.site.storage_fault, **{strike.name: 100 if strike.name == "fail_after" else True})
+        storage_faults.arm(scene.site.storage_fault, **{strike.name: 100 if strike.name == "fail_after" else True})
         return ""
 
     def heal(self, scene: Scene, strike: Strike) -> None:
-        disks.heal(scene.site.storage_fault)
+        storage_faults.heal(scene.site.storage_fault)
 
     def hit(self, scene: Scene, strike: Strike) -> str:
-        times = disks.happened(scene.site.storage_fault)
+        times = storage_faults.happened(scene.site.storage_fault)
         return f"{times} times" if times else ""

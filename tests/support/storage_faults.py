@@ -1,4 +1,4 @@
-"""The switch of tests/support/storages.py, for a program without Django: the same files."""
+"""The switch of the stores in tests/support/storages.py. It needs no Django: chaos has none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 def arm(file: Path, **fault: Any) -> None:
     """Make it happen from now on, in every process that reads this file."""
-    _count(file).unlink(missing_ok=True)
+    counter(file).unlink(missing_ok=True)
     fresh = file.with_suffix(".fresh")
     fresh.write_text(json.dumps(fault))
     fresh.replace(file)
@@ -21,8 +21,9 @@ def heal(file: Path) -> None:
 
 def happened(file: Path) -> int:
     """How often it has happened since it was armed."""
-    return _count(file).stat().st_size if _count(file).exists() else 0
+    return counter(file).stat().st_size if counter(file).exists() else 0
 
 
-def _count(file: Path) -> Path:
+def counter(file: Path) -> Path:
+    """Where it is counted: a byte each time."""
     return Path(f"{file}.count")

@@ -26,6 +26,9 @@ from exports.datasets import datasets
 WORKER_ANSWER = 2.0
 """Seconds that workers may take to answer."""
 FREE_BYTES = 1 << 30
+SQLITE_FULL = 2
+"""What PRAGMA synchronous answers when each commit is synced to the disk (https://sqlite.org/pragma.html)."""
+FORGETS = "a power cut can take back what the database has accepted"
 SCRIPTS = {
     "Latin": "é",
     "Greek": "Ω",
@@ -81,6 +84,17 @@ def _database() -> str:
         if mode != "wal":
             return f"SQLite's journal mode is {mode}, so writers block readers: use a local disk that supports WAL."
     return ""
+
+
+def _durability() -> str:
+    """Whether a commit is on the disk when it returns; else a power cut takes back what was accepted."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            lax = cursor.execute("PRAGMA synchronous").fetchone()[0] < SQLITE_FULL
+            return f"{FORGETS}: set PRAGMA synchronous=FULL." if lax else ""
+        cursor.execute("SELECT current_setting('fsync'), current_setting('synchronous_commit')")
+        lax = "off" in cursor.fetchone()
+        return f"{FORGETS}: set fsync and synchronous_commit to on." if lax else ""
 
 
 def _redis() -> str:
@@ -181,6 +195,7 @@ def _datasets() -> str:
 PROBES: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "database": _database,
+    "durability": _durability,
     "redis": _redis,
     "workers": _workers,
     "schedules": _schedules,

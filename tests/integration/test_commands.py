@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
@@ -156,6 +157,25 @@ def test_the_command_fails_when_something_is_ill() -> None:
         call_command("doctor", stdout=out, no_color=True)
     assert "ILL  redis: does not answer" in out.getvalue()
     assert "ok   storage: well" in out.getvalue()
+
+
+LEVELS = {
+    "sqlite": ("PRAGMA synchronous=NORMAL", "PRAGMA synchronous=FULL"),
+    "postgresql": ("SET synchronous_commit=off", "RESET synchronous_commit"),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_doctor_finds_a_database_that_forgets() -> None:
+    """On PostgreSQL it is the tests' own server, whose `fsync` is off."""
+    lax, strict = LEVELS[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(lax)
+        try:
+            assert doctor.FORGETS in doctor.PROBES["durability"]()
+        finally:
+            cursor.execute(strict)
+    assert (doctor.PROBES["durability"]() == "") == (connection.vendor == "sqlite")
 
 
 def test_a_probe_that_raises_is_itself_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

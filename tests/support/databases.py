@@ -8,7 +8,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import psycopg
 
+from deploy.redis_server import free_port
 from deploy.tether import end_with_parent
 
 START_SECONDS = 30
@@ -40,7 +40,7 @@ class PostgresServer:
     def __init__(self, folder: Path, **options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "postgresql.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.options = FAST | options
         self._home = Path(tempfile.mkdtemp(prefix="carryall-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -184,9 +184,3 @@ def _reachable(install: Path, home: Path) -> Path:
 
 def _user() -> int | None:
     return pwd.getpwnam(UNPRIVILEGED).pw_uid if os.geteuid() == 0 else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -119,7 +119,7 @@ def _open(found: Export | Volume) -> BinaryIO:
         file = storage.open_artifact(found.artifact)
         size = file.seek(0, 2)
     except (StorageFailed, OSError) as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
+        if not storage.is_lost(error):
             raise Unreachable from error
         logger.error("%s: its file %s is not in the storage: %s", found, found.artifact, error.__cause__)
         raise FileMissing from error

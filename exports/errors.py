@@ -166,6 +166,21 @@ class StorageFailed(ExportError):
     default = _("The file could not be stored. Please try again later.")
 
 
+class SpoiltPart(ExportError):
+    """The file of a finished part is gone, or another than was written. `part` is its primary key."""
+
+    code = "spoilt_part"
+    retryable = True
+    default = _("A part of the file was damaged while it was stored, more than once. Please try again later.")
+    part = 0
+
+    @classmethod
+    def of(cls, part: int) -> SpoiltPart:
+        error = cls()
+        error.part = part
+        return error
+
+
 class NoMemory(ExportError):
     code = "no_memory"
     retryable = True

@@ -34,6 +34,7 @@ from exports.errors import (
     FormatFailed,
     Mismatch,
     NoPermission,
+    SpoiltPart,
     TooSlow,
     blaming,
     from_exception,
@@ -228,13 +229,35 @@ def _assemble(lease: Lease[Export]) -> None:
     parts = list(export.parts.order_by("index"))
     if not parts or any(part.state != PartState.DONE for part in parts):
         raise Mismatch
-    made = bundle.make(lease, parts)
+    try:
+        made = bundle.make(lease, parts)
+    except SpoiltPart as error:
+        if _render_again(lease, error.part):
+            return
+        raise
     try:
         _finish(lease, made)
     except LeaseLost:
         storage.delete([stored.key for stored, _ in made.files])
         raise
     storage.clear(str(export.uuid), keep={stored.key for stored, _ in made.files})  # what lost attempts left goes too
+
+
+def _render_again(lease: Lease[Export], part_pk: int) -> bool:
+    """Have one part written anew before joining, with the attempts that it has left. False: it has none."""
+    part = lease.work.parts.get(pk=part_pk)
+    left = part.attempt_limit - part.attempt - 1
+    if left < 1:
+        return False
+    logger.warning("%s: its file %s is spoilt, so it is written again.", part, part.artifact)
+    with transaction.atomic():
+        lease.finish(state=State.RENDERING)
+        Part.objects.filter(pk=part_pk).reopen(
+            left, published_at=None, state=PartState.WAITING, rows_done=0, artifact=""
+        )
+    storage.delete([part.artifact])
+    dispatch.fill_window()
+    return True
 
 
 def _finish(lease: Lease[Export], made: bundle.Made) -> None:

@@ -27,6 +27,7 @@ from exports.errors import (
     Mismatch,
     NoPermission,
     NotRecorded,
+    SpoiltPart,
     StorageFailed,
     TooMany,
     WrongState,
@@ -174,7 +175,7 @@ def _reopen(export: Export) -> None:
     if not ended.reopen(attempts, state=State.QUEUED, finished_at=None, **unsaid):
         raise WrongState
     again = [PartState.FAILED, PartState.CANCELLED]
-    if export.error_code in (Mismatch.code, StorageFailed.code):
+    if export.error_code in (SpoiltPart.code, Mismatch.code, StorageFailed.code):
         again.append(PartState.DONE)  # a finished part's file may be what was broken
     Part.objects.filter(export=export, state__in=again).reopen(
         attempts, published_at=None, state=PartState.WAITING, rows_done=0, artifact="", **unsaid

@@ -32,13 +32,14 @@ class PartState(models.TextChoices):
 MOVES: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RENDERING, State.FAILED, State.CANCELLED}),
     State.RENDERING: frozenset({State.ASSEMBLING, State.FAILED, State.CANCELLED}),
-    State.ASSEMBLING: frozenset({State.READY, State.FAILED, State.CANCELLED}),
+    State.ASSEMBLING: frozenset({State.RENDERING, State.READY, State.FAILED, State.CANCELLED}),
     State.READY: frozenset({State.EXPIRED}),
     State.FAILED: frozenset({State.QUEUED}),
     State.CANCELLED: frozenset({State.QUEUED}),
     State.EXPIRED: frozenset(),
 }
-"""From each state, the states it may move to. FAILED and CANCELLED go back to QUEUED when their owner tries again."""
+"""From each state, the states it may move to. FAILED and CANCELLED go back to QUEUED when their owner tries again,
+ASSEMBLING to RENDERING when a finished part's file turns out to be spoilt."""
 
 OPEN = frozenset({State.QUEUED, State.RENDERING, State.ASSEMBLING})
 """Somebody is still waiting for it."""

@@ -121,6 +121,11 @@ def open_artifact(key: str) -> BinaryIO:
         return cast("BinaryIO", storage().open(key, "rb"))
 
 
+def is_lost(error: Exception) -> bool:
+    """Of what opening a file here raised: is it gone or another one, and not just out of reach for now?"""
+    return isinstance(error, Mismatch) or isinstance(error.__cause__, FileNotFoundError)
+
+
 @contextmanager
 def checked(stored: Stored) -> Iterator[BinaryIO]:
     """The stored file, for reading, at its start; what is read is what was compared. Raises Mismatch, StorageFailed.

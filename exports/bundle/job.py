@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 from durable.lease import Lease
 from exports import storage
 from exports.archive import Zip
+from exports.errors import Mismatch, SpoiltPart, StorageFailed
 from exports.formats import Format, Framed, OpenPart
 from exports.models import Export, Part
 
@@ -46,11 +47,19 @@ class Job:
     def opened(self, parts: Sequence[Part]) -> Iterator[OpenPart]:
         """The parts' files, each open until the next one is asked for: a process may open only so many at a time.
 
-        Raises Mismatch when one is not what was written, and LeaseLost between two when this attempt is fenced off.
+        Raises SpoiltPart for one that is gone or not what was written, StorageFailed when the storage is away, and
+        LeaseLost between two when this attempt is fenced off.
         """
         for part in parts:
             self.lease.check()
-            with storage.checked(storage.Stored(part.artifact, part.size or 0, part.sha256)) as file:
+            with ExitStack() as held:
+                stored = storage.Stored(part.artifact, part.size or 0, part.sha256)
+                try:
+                    file = held.enter_context(storage.checked(stored))
+                except (Mismatch, StorageFailed) as error:
+                    if storage.is_lost(error):
+                        raise SpoiltPart.of(part.pk) from error
+                    raise
                 yield OpenPart(file, part.rows_done, part.meta)
 
     def blocks(self, file: BinaryIO) -> Iterator[bytes]:

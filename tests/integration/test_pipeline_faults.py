@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -305,9 +306,12 @@ def test_a_storage_that_loses_bytes_never_makes_a_file(
     failed_with(export, "mismatch")
 
 
+DAMAGES = pytest.mark.parametrize("damage", [_shorten, Path.unlink], ids=["shortened", "gone"])
+
+
+@DAMAGES
 @pytest.mark.parametrize("rows", [10, 100], ids=["three parts", "one part"])
-@pytest.mark.parametrize("damage", [_shorten, Path.unlink], ids=["shortened", "gone"])
-def test_a_part_that_is_damaged_later_never_makes_a_file(
+def test_a_part_that_is_damaged_later_is_written_again(
     ada: User, artifacts: Path, settings: Settings, rows: int, damage: Callable[[Path], None]
 ) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": rows}
@@ -315,10 +319,32 @@ def test_a_part_that_is_damaged_later_never_makes_a_file(
     for part in parts:
         step("render_part", part.pk)
     damage(artifacts / export.parts.order_by("index")[0].artifact)
-    for _ in range(5):
+    hints.sent.clear()
+    step("assemble_export", export.pk)
+    export.refresh_from_db()
+    assert (export.state, hints.pks_of("exports.tasks.render_small_part")) == (State.RENDERING, [parts[0].pk])
+    work(export)
+    assert (export.state, export.rows, len(content_of(export).splitlines())) == (State.READY, 25, 26)
+    assert [part.attempt for part in export.parts.order_by("index")] == [3, *[1] * (len(parts) - 1)]
+
+
+@DAMAGES
+def test_a_part_that_is_damaged_each_time_never_makes_a_file(
+    ada: User, artifacts: Path, settings: Settings, damage: Callable[[Path], None]
+) -> None:
+    """Its attempts are counted, so it ends; "Try again" writes all of them anew."""
+    export, parts = rendering(ada)
+    while export.state != State.FAILED:
+        for part in parts:
+            step("render_part", part.pk)
+        if first := export.parts.order_by("index")[0].artifact:
+            with suppress(FileNotFoundError):
+                damage(artifacts / first)
         step("assemble_export", export.pk)
+        export.refresh_from_db()
         make_due(export)
-    failed_with(export, "mismatch" if damage is _shorten else "storage_failed")
+    failed_with(export, "spoilt_part")
+    assert export.parts.order_by("index")[0].attempt <= 5
 
     with committed():
         retry_export(export)

@@ -21,6 +21,7 @@ from exports.errors import (
     Mismatch,
     NoMemory,
     NoPermission,
+    SpoiltPart,
     StorageFailed,
     blaming,
     from_exception,
@@ -54,7 +55,14 @@ def test_nothing_that_the_owner_did_is_retried() -> None:
 
 
 def test_what_may_pass_by_itself_is_retried() -> None:
-    assert {kind for kind in tree() if kind.retryable} == {Mismatch, DiskFull, StorageFailed, NoMemory, DatabaseAway}
+    assert {kind for kind in tree() if kind.retryable} == {
+        Mismatch,
+        DiskFull,
+        StorageFailed,
+        SpoiltPart,
+        NoMemory,
+        DatabaseAway,
+    }
 
 
 @pytest.mark.parametrize(

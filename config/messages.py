@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
-from celery.worker import consumer, state
+from celery.worker import consumer
+from kombu import Connection
 from kombu.message import Message
 from kombu.transport import redis as kombu_redis
-
-from config import shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +29,19 @@ else:
     _Channel = object
 
 
+PAUSES: dict[str, Any] = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
+"""Seconds between two tries to reach a lost Redis. Kombu's own grow to 30, and people wait for them when it is back."""
+
+
 class Consumer(consumer.Consumer):
     """Celery's consumer, which outlives each message."""
 
     connection_errors: tuple[type[Exception], ...]
 
-    def on_connection_error_after_connected(self, error: Exception) -> None:
-        """Redis is lost, and Celery cancels what runs: it is given back first, for nobody failed at it."""
-        if state.active_requests:
-            shutdown.give_back()
-        super().on_connection_error_after_connected(error)
+    def ensure_connected(self, conn: Connection) -> Connection:
+        conn.ensure_connection = partial(conn.ensure_connection, **PAUSES)  # type: ignore[method-assign]
+        connected: Connection = super().ensure_connected(conn)
+        return connected
 
     def create_task_handler(self, *args: Any) -> Callable[[Message], None]:
         handle = super().create_task_handler(*args)

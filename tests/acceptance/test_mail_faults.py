@@ -175,6 +175,24 @@ def test_a_slow_yes_is_waited_for_beyond_the_lease_but_not_for_ever(post: Post) 
     assert post.told_in_app("too slow") == 1
 
 
+def test_a_lost_redis_stops_no_mail(post: Post) -> None:
+    """A slow server has the mail in its hands when the connection to Redis is gone: it is not sent a second time."""
+    before, children = post.sink.connections, post.stack.children("worker-high")
+    post.sink.slow = LEASE - 2
+    post.tell("cut off")
+    wait_until(lambda: post.sink.connections == before + 1, what="the mail")
+    time.sleep(0.5)  # it is in the server's hands by then
+    post.stack.kill("redis")
+    time.sleep(1)
+    post.stack.start("redis")
+    post.sink.slow = 0
+    sent = post.await_end("cut off")
+    assert (sent.state, sent.attempt) == ("sent", 1)
+    post.tell("afterwards")
+    assert post.await_end("afterwards").state == "sent"
+    assert (post.copies("cut off"), post.stack.children("worker-high")) == (1, children)
+
+
 def test_death_between_the_servers_yes_and_our_commit_costs_one_copy_with_the_same_id(post: Post) -> None:
     points.arm(post.fatal, "mail-accepted")
     post.tell("killed")

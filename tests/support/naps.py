@@ -14,3 +14,4 @@ logger = logging.getLogger(__name__)
 def nap(seconds: float) -> None:
     logger.info("Nap of %.0f s.", seconds)
     time.sleep(seconds)
+    logger.info("Awake after %.0f s.", seconds)

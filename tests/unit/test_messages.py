@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from celery.worker import consumer
+from kombu import Connection
+from kombu.exceptions import OperationalError
+from kombu.utils import functional
 
+from config.celery import app
 from config.messages import Consumer, Reading
 
 LOST = (ConnectionError, KeyError)
@@ -61,6 +65,17 @@ def test_a_message_that_can_be_read_is_not_refused(monkeypatch: pytest.MonkeyPat
     message = Message()
     handle(message, None, monkeypatch)
     assert not message.rejected
+
+
+def test_a_lost_redis_is_looked_for_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(functional, "sleep", slept.append)
+    monkeypatch.setitem(app.conf, "broker_connection_max_retries", 7)
+    ours = Consumer.__new__(Consumer)
+    ours.app = app
+    with Connection("redis://127.0.0.1:1") as connection, pytest.raises(OperationalError):
+        ours.ensure_connected(connection)
+    assert sum(slept) == 1 + 2 + 3 + 4 + 5 + 5 + 5
 
 
 @pytest.mark.parametrize("refuse", ["on_unknown_task", "on_decode_error"])

@@ -57,7 +57,7 @@ def run(choice: Choice, var: Path) -> dict[str, Any]:
         found = _control(choice, folder, var, ended) if choice.control else _ours(choice, folder, ended)
     path = report.keep(found, var)
     report.say(report.table(found))
-    if all(found["gates"].values()) and not choice.keep:
+    if all(found["gates"].values()) and not found["counts"]["unexpected_exits"] and not choice.keep:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         report.say(f"Kept: {folder}")

@@ -78,6 +78,8 @@ def test_a_restart_without_goodbye_in_the_middle_of_exports(site: Site, server: 
     site.assert_whole(exports[0])
     assert site.big.person.await_end(exports[1])["state"] == "ready"
     assert site.told(exports[1]) == 1
+    assert "waits for the database" in site.stack.log
+    assert "raised unexpected" not in site.stack.log, "a message was used up"
 
 
 def test_beat_goes_on_after_a_restart(site: Site, server: PostgresServer) -> None:

@@ -10,7 +10,7 @@ from config.shutdown import shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("carryall", task_cls="config.patience:Patient")
+app = Celery("carryall", task_cls="config.patient:Patient")
 app.config_from_object("config.celeryconfig")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["config"], related_name="slow")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -23,6 +24,7 @@ from django.utils import translation
 
 from durable.lease import Lease, LeaseLost
 from durable.models import Work, backoff
+from durable.patience import patiently
 from exports import announce, bundle, dispatch, storage
 from exports.conf import export_settings
 from exports.contexts import context_of, keys_of
@@ -110,9 +112,10 @@ def _surprise(known: ExportError, error: Exception) -> bool:
 
 def _end_badly(lease: Lease[W], error: ExportError) -> None:
     if error.retryable and not lease.last_attempt:
-        lease.retry(backoff(lease.work.failures, error.first_wait), **_told(lease.work, error))
+        wait = backoff(lease.work.failures, error.first_wait)
+        patiently(partial(lease.retry, wait, **_told(lease.work, error)), lease.work)
     else:
-        fail(lease, error)
+        patiently(partial(fail, lease, error), lease.work)
 
 
 def _told(work: Work, error: ExportError) -> dict[str, str]:

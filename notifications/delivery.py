@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from datetime import timedelta
+from functools import partial
 
 from django.db import Error as DatabaseError
 from django.db import connection
@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from durable.conf import durable_settings
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
+from durable.patience import patiently
 from notifications.channels import channels
 from notifications.conf import notification_settings
 from notifications.errors import DeliveryError, UnknownChannel
@@ -21,9 +22,6 @@ from notifications.models import Delivery
 
 logger = logging.getLogger(__name__)
 State = Delivery.State
-
-PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds between tries to write down that it was sent: what is not written down is sent a second time."""
 
 
 def deliver(pk: int) -> None:
@@ -90,30 +88,16 @@ def _attempt(lease: Lease[Delivery]) -> None:
             lease,
             DeliveryError(f"The channel's code failed: {error!r}", permanent=False, code="channel_failed"),
         )
-    else:
-        _record_sent(lease)
-
-
-def _record_sent(lease: Lease[Delivery]) -> None:
-    for pause in PAUSES:
-        try:
-            return _finish(lease)
-        except DatabaseError as error:
-            logger.warning("%s was sent; writing that down failed (%s) and is tried again.", lease.work, error)
-            connection.close()
-            time.sleep(pause)
-    return _finish(lease)
-
-
-def _finish(lease: Lease[Delivery]) -> None:
-    lease.finish(state=State.SENT, sent_at=Now(), error_code="", error_message="")
+    else:  # what is not written down is sent a second time
+        sent = partial(lease.finish, state=State.SENT, sent_at=Now(), error_code="", error_message="")
+        patiently(sent, f"{delivery}, which was sent,")
 
 
 def _end_badly(lease: Lease[Delivery], error: DeliveryError) -> None:
     words = {"error_code": error.code, "error_message": error.message}
     if error.permanent or lease.last_attempt:
         logger.warning("%s: failed for good: %s", lease.work, error.message)
-        lease.park(state=State.FAILED, **words)
+        patiently(partial(lease.park, state=State.FAILED, **words), lease.work)
     else:
         logger.info("%s: attempt %d failed and is tried again: %s", lease.work, lease.attempt, error.message)
-        lease.retry(backoff(lease.work.failures), **words)
+        patiently(partial(lease.retry, backoff(lease.work.failures), **words), lease.work)

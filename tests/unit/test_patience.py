@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 
 import pytest
 from django.db import InterfaceError, OperationalError, transaction
 
 from config.celery import app
-from config.patience import PAUSES, Patient
+from config.patient import Patient
 from config.shutdown import GRACE
+from durable import patience
+from durable.patience import PAUSES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,7 +34,7 @@ class Away(Patient):
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=slept.append))
     return slept
 
 

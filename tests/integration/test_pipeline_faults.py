@@ -19,7 +19,9 @@ from django.utils import timezone
 from psycopg.pq import TransactionStatus
 from pytest_django import Settings
 
+from durable import patience
 from durable.clock import database_now
+from durable.lease import Lease
 from exports import pipeline
 from exports.datasets import Source
 from exports.endings import park
@@ -278,6 +280,33 @@ def test_a_database_that_is_away_is_waited_for(ada: User) -> None:
         sweep_now()
         work(export)
     assert export.state == State.READY
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("last", [False, True], ids=["tried again", "the last attempt"])
+def test_the_end_of_an_attempt_waits_for_the_database(
+    ada: User, settings: Settings, monkeypatch: pytest.MonkeyPatch, last: bool
+) -> None:
+    """Else a living process would hold the row until its lease ends."""
+    name = "park" if last else "retry"
+    end, tries = getattr(Lease, name), iter([OperationalError("away"), None])
+
+    def flaky(self: Lease[Part], *args: Any, **fields: Any) -> None:
+        if error := next(tries, None):
+            raise error
+        end(self, *args, **fields)
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    settings.EXPORTS = settings.EXPORTS | {"MAX_ATTEMPTS": 1 if last else 5}
+    monkeypatch.setattr(Lease, name, flaky)
+    monkeypatch.setattr(patience, "PAUSES", (0,))
+    with registered(disturbed_by(full)):
+        export = run(ada)
+    assert next(tries, "used") == "used"
+    assert (export.state == State.FAILED) == last
+    assert not export.parts.filter(lease_until__isnull=False).exists()
 
 
 # --- a storage that lies --------------------------------------------------------------------------------------------

@@ -11,11 +11,13 @@ What was refused is not lost: the row that it meant is still due, and the sweep 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from functools import partial
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer
 from kombu import Connection
 from kombu.message import Message
@@ -42,6 +44,11 @@ class Consumer(consumer.Consumer):
         conn.ensure_connection = partial(conn.ensure_connection, **PAUSES)  # type: ignore[method-assign]
         connected: Connection = super().ensure_connected(conn)
         return connected
+
+    def on_connection_error_after_connected(self, error: Exception) -> None:
+        with warnings.catch_warnings():  # that what runs could be cancelled: decision 0012 says why it is not
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(error)
 
     def create_task_handler(self, *args: Any) -> Callable[[Message], None]:
         handle = super().create_task_handler(*args)

@@ -220,6 +220,7 @@ def test_a_worker_outlives_its_redis_and_goes_on_with_what_runs(site: Site) -> N
         site.nap(0)
         wait_until(lambda: site.stack.log.count("Awake after 0 s") == len(WORKERS), what="a message to each")
         site.assert_whole(site.click())
+    assert "DeprecationWarning" not in site.stack.log
 
 
 # --- Sentinel -------------------------------------------------------------------------------------------------------

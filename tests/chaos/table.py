@@ -16,8 +16,8 @@ BEGIN, END = "<!-- runs: written by `python -m tests.chaos --publish` -->\n", "<
 NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 Run = Mapping[str, Any]
 HEAD = (
-    "run", "seed", "accepted", "lost", "wrong", "told twice in the app", "mails twice", "of them in the window",
-    "recovery p50 / p99 / max, s", "click p50 / p99, ms", "faults",
+    "run", "seed", "accepted", "lost", "wrong", "never mailed", "told twice in the app", "mails twice",
+    "of them in the window", "recovery p50 / p99 / max, s", "click p50 / p99, ms", "faults",
 )  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def _row(run: Run) -> tuple[object, ...]:
         f"{counts['accepted']:,}",
         _loud(counts["lost"]),
         _loud(counts["wrong"]),
+        _loud(counts["untold_by_mail"]),
         counts.get("double_in_app", "–"),
         counts["double_mail"],
         counts.get("double_mail_inside_window", "–"),

@@ -152,11 +152,17 @@ class Trio:
         gone: dict[str, Callable[[], Any]] = {
             "kill": partial(self.kill, old),
             "freeze": partial(self._signal, old, signal.SIGSTOP),
-            "order": partial(wait_until, self._order, SECONDS, 0.1, "an order that Sentinel obeys"),
+            "order": partial(wait_until, partial(self._order, old), SECONDS, 0.1, "an order that Sentinel obeys"),
         }
         gone[how]()
         meanwhile()
-        return str(wait_until(lambda: self.master not in ("", old) and self.master, SECONDS, 0.1, "a new master"))
+
+        def new() -> str:
+            if how == "order":  # Sentinel gives up when the replica does not answer in time: then once more
+                self._order(old)
+            return "" if self.master == old else self.master
+
+        return str(wait_until(new, SECONDS, 0.1, "a new master"))
 
     def kill_master(self) -> str:
         """SIGKILL the master and wait for nothing; its name."""
@@ -193,10 +199,12 @@ class Trio:
     def _signal(self, name: str, number: signal.Signals) -> None:
         os.killpg(self.processes[name].pid, number)
 
-    def _order(self) -> bool:
-        """False while no replica is known to be good enough (NOGOODSLAVE), or another failover is not over (INPROG)."""
-        with self.client("sentinel-1") as client, suppress(redis.ResponseError):
-            return bool(client.execute_command("SENTINEL", "FAILOVER", MASTER))
+    def _order(self, old: str) -> bool:
+        """False while no replica is known to be good enough (NOGOODSLAVE), or a failover is not over (INPROG)."""
+        first = "sentinel-1"
+        with self.client(first) as client, suppress(redis.ResponseError):
+            if self.seen(first).get("port") == self.servers[old]:
+                return bool(client.execute_command("SENTINEL", "FAILOVER", MASTER))
         return False
 
 

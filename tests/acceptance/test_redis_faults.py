@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ import pytest
 from config.celery import app
 from tests.acceptance.test_survival import assert_whole
 from tests.support.sentinel import How, Trio, watched
+from tests.support.sql import nobody_else_writes, select
 from tests.support.stack import ENTERPRISE, SMALL, Person, Stack, running, wait_until
 
 WORKERS = ("worker-high", "worker-bulk")
@@ -77,15 +77,11 @@ class Site:
 
     def _notices(self, export: str) -> int:
         query = "SELECT count(*) FROM notifications_notification WHERE kind = 'export_ready' AND link LIKE ?"
-        return int(self._rows(query, f"%{export}%")[0][0])
+        return int(select(self.stack, query, f"%{export}%")[0][0])
 
     def attempts(self) -> set[int]:
         """How often parts were claimed until they were done."""
-        return {attempt for (attempt,) in self._rows("SELECT DISTINCT attempt FROM exports_part")}
-
-    def _rows(self, query: str, *values: str) -> list[Any]:
-        with closing(sqlite3.connect(f"file:{self.stack.var_dir}/db.sqlite3?mode=ro", uri=True, timeout=20)) as rows:
-            return rows.execute(query, values).fetchall()
+        return {attempt for (attempt,) in select(self.stack, "SELECT DISTINCT attempt FROM exports_part")}
 
     @contextmanager
     def nobody_ends(self) -> Iterator[None]:
@@ -193,7 +189,8 @@ def test_exports_that_wait_outlive_an_emptied_redis(site: Site) -> None:
     """Their messages have been sent, and nobody has taken one."""
     bulk = site.stack.processes["worker-bulk"].pid
     with site.nobody_ends():
-        os.kill(bulk, signal.SIGSTOP)
+        with nobody_else_writes(site.stack):  # or it would stand still inside of a write, and nobody else could
+            os.kill(bulk, signal.SIGSTOP)
         try:
             waiting = site.big.export(format="csv", period="last-month")
             planned = wait_until(lambda: site.big.look(waiting)["rows_total"], what="its plan")

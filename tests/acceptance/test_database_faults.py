@@ -21,12 +21,12 @@ from tests.support.clicks import (
     another_web,
     assert_refused,
     identity,
-    sqlite_writer,
     take_all_places,
 )
 from tests.support.console import console
 from tests.support.cut_commits import commit_cutter
 from tests.support.databases import PostgresServer, postgres_server
+from tests.support.sql import nobody_else_writes
 from tests.support.stack import ENTERPRISE, SMALL, running, wait_until
 
 PARTS: dict[str, Any] = {
@@ -209,7 +209,7 @@ def sqlite_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def test_a_writer_who_does_not_end_is_not_waited_for_without_end(sqlite_site: Site) -> None:
     export, before = sqlite_site.begun(), sqlite_site.recorded()
-    with sqlite_writer(sqlite_site.stack):
+    with nobody_else_writes(sqlite_site.stack):
         began = time.monotonic()
         assert_refused(sqlite_site.small.click())
         page = sqlite_site.small.click("/exports/")

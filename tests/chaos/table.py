@@ -113,6 +113,7 @@ def _facts(runs: Sequence[Run]) -> Iterator[list[object]]:
     slots = (f"{counts['slots']['expected']} / {counts['slots']['missed']}" for counts in counted)
     yield line("slots expected / missed", *slots)
     yield line("exports a second, capacity", *(run["rate"] for run in runs))
+    yield line("LOAD, a share of it", *(run["options"]["load"] for run in runs))
     yield line("seconds", *(f"{run['seconds']:.0f}" for run in runs))
 
 

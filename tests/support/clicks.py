@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -134,15 +133,3 @@ def take_all_places(server: PostgresServer, places: int, taken: ExitStack) -> No
         with suppress(psycopg.OperationalError):  # too many, until those thrown out have gone
             taken.enter_context(psycopg.connect(own, autocommit=True))
             mine += 1
-
-
-@contextmanager
-def sqlite_writer(stack: Stack) -> Iterator[None]:
-    """Somebody else who has begun to write and does not go on."""
-    writer = sqlite3.connect(stack.var_dir / "db.sqlite3", timeout=20, isolation_level=None)
-    writer.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        writer.execute("ROLLBACK")
-        writer.close()

@@ -1,7 +1,7 @@
 """Redis fails in every way it can while exports run. Each comes out whole and is told once, and no worker ends.
 
-One site serves all: many small parts, and leases that last longer than these tests wait, so that what a lost
-connection cancelled must come back by itself (docs/decisions/0012-redis-goes-away.md).
+One site serves all: many small parts, and leases that last longer than these tests wait, so that no work can come back
+because its lease has run out (docs/decisions/0012-redis-goes-away.md).
 """
 
 from __future__ import annotations

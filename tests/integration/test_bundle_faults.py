@@ -83,20 +83,31 @@ def nothing_is_seen(export: Export) -> None:
     assert not list(export_settings().scratch_dir.iterdir())
 
 
+def spoil(export: Export, artifacts: Path) -> None:
+    """Write something else over the end of its second part."""
+    path = artifacts / export.parts.order_by("index")[1].artifact
+    path.write_bytes(path.read_bytes()[:-2] + b"??")
+
+
 @pytest.mark.slow
-def test_a_kill_at_any_moment_of_assembling_is_healed(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("spoilt", "fewest"), [(False, 15), (True, 5)], ids=["whole parts", "a spoilt part"])
+def test_a_kill_at_any_moment_of_assembling_is_healed(
+    ada: User, artifacts: Path, monkeypatch: pytest.MonkeyPatch, spoilt: bool, fewest: int
+) -> None:
     moments, countdown = 0, None
     while countdown is None or countdown.spent:
         with committed():
             Export.objects.all().delete()
         ada.notifications.all().delete()
         export = assembling(ada)
+        if spoilt:
+            spoil(export, artifacts)
         with killed_after(moments, monkeypatch) as countdown:
             step("assemble_export", export.pk)
         wait_and_work(export)
-        is_ready(export)
+        is_ready(export, attempts=(1, 3) if spoilt else (1, 1))
         moments += stride()
-    assert moments > 15
+    assert moments > fewest
 
 
 class Stores:
@@ -168,9 +179,7 @@ def test_whoever_lost_the_lease_leaves_everything_to_the_other(
 
 
 def test_a_damaged_part_makes_no_bundle_and_is_written_again(due: Export, artifacts: Path) -> None:
-    part = due.parts.all()[1]
-    path = artifacts / part.artifact
-    path.write_bytes(path.read_bytes()[:-2] + b"??")
+    spoil(due, artifacts)
     step("assemble_export", due.pk)
     due.refresh_from_db()
     assert (due.state, due.volumes.count(), told(due.owner)) == (State.RENDERING, 0, [])

@@ -25,16 +25,19 @@ class ColumnType(Enum):
     TEXT = "text"
     INTEGER = "integer"
     DECIMAL = "decimal"
+    FLOAT = "float"
     MONEY = "money"
     BOOLEAN = "boolean"
     CHOICE = "choice"
     DATE = "date"
     DATETIME = "datetime"
+    TIME = "time"
+    DURATION = "duration"
     NULL = "null"
 
     @property
     def numeric(self) -> bool:
-        return self in (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.MONEY)
+        return self in (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.FLOAT, ColumnType.MONEY)
 
 
 @dataclass(frozen=True)

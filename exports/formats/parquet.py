@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
 from types import NoneType
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from zoneinfo import ZoneInfo
 
 from django.db.models import DecimalField, Field, FloatField, IntegerField
+from django.utils.duration import duration_iso_string
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +22,7 @@ from exports.datasets import Column, ColumnType, Row, Source, flat
 from exports.errors import FormatFailed
 from exports.formats import register
 from exports.formats.base import Format, OpenPart, RenderContext, Written
-from exports.formats.values import Writers, batches, converters, encode, moment, truth
+from exports.formats.values import Writers, batches, converters, encode, float_text, moment, truth
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,6 +152,7 @@ def _kind(slot: Column, field: Field[Any, Any] | None) -> pa.DataType:
         return wide(field.max_digits, field.decimal_places)
     usual = {
         ColumnType.INTEGER: pa.int64(),
+        ColumnType.FLOAT: pa.float64(),
         ColumnType.BOOLEAN: pa.bool_(),
         ColumnType.DATE: pa.date32(),
         ColumnType.DATETIME: pa.timestamp("us", "UTC"),
@@ -217,7 +219,10 @@ def _texts(zone: ZoneInfo) -> Writers[str | None]:
         str: lambda text: encode(text).decode(),
         int: str,
         Decimal: "{:f}".format,
+        float: float_text,
         bool: {True: "true", False: "false"}.__getitem__,
         date: date.isoformat,
         datetime: moment(zone),
+        time: time.isoformat,
+        timedelta: duration_iso_string,
     }

@@ -1,7 +1,7 @@
 """From database values to what a format writes: a column of a batch at a time, so that a usual cell costs one call.
 
-A format says once, in a `Writers` table, how it writes each of six Python types; everything else a database may give is
-turned into one of the six first. So a column that yields values of another type than it says still comes out sensibly.
+A format says once, in a `Writers` table, how it writes each of nine Python types; everything else a database may give
+is turned into one of the nine first.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
+from math import isfinite
 from types import NoneType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
-
-from django.utils.duration import duration_iso_string
 
 from exports.datasets import Column, ColumnType, Row, Source
 from exports.datasets.copying import Copying
 
 T = TypeVar("T")
 Writers = Mapping[type, Callable[[Any], T]]
-"""How a format writes str, int, Decimal, bool, date and datetime."""
+"""How a format writes str, int, Decimal, float, bool, date, datetime, time and timedelta."""
 Convert = Callable[[Sequence[Any]], Sequence[T]]
 """A column's values of one batch to what is written."""
 
@@ -36,24 +35,27 @@ PYTHON: dict[ColumnType, type] = {
     ColumnType.TEXT: str,
     ColumnType.INTEGER: int,
     ColumnType.DECIMAL: Decimal,
+    ColumnType.FLOAT: float,
     ColumnType.BOOLEAN: bool,
     ColumnType.CHOICE: str,
     ColumnType.NULL: str,
     ColumnType.DATE: date,
     ColumnType.DATETIME: datetime,
+    ColumnType.TIME: time,
+    ColumnType.DURATION: timedelta,
 }
 
 EXACT = frozenset(PYTHON.values())
 PLAIN: Sequence[tuple[type | tuple[type, ...], Callable[[Any], Any]]] = (
     (Enum, lambda value: as_plain(value.value)),
     (int, int),
-    (float, lambda value: Decimal(repr(float(value)))),
+    (float, float),
     (Decimal, Decimal),
     (str, str.__str__),
     (datetime, lambda value: datetime.combine(value.date(), value.timetz())),
     (date, lambda value: date.fromordinal(value.toordinal())),
-    (time, lambda value: value.isoformat()),
-    (timedelta, duration_iso_string),
+    (time, lambda value: time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo)),
+    (timedelta, lambda value: timedelta(value.days, value.seconds, value.microseconds)),
     ((bytes, bytearray, memoryview), lambda value: bytes(value).hex()),
     ((dict, list, tuple), lambda value: json.dumps(value, ensure_ascii=False, default=str)),
     (object, str),
@@ -104,6 +106,8 @@ def _converter(kind: ColumnType, writers: Writers[T], none: T) -> Convert[T]:
 
     def any_type(value: Any) -> T:
         plain = truth(value) if expected is bool else as_plain(value)
+        if expected is Decimal and type(plain) is float:
+            plain = Decimal(repr(plain))
         return writers[type(plain)](plain)
 
     def column(values: Sequence[Any]) -> Sequence[T]:
@@ -142,10 +146,15 @@ def truth(value: Any) -> Any:
 
 
 def as_plain(value: Any) -> Any:
-    """`value` as exactly one of the six types that formats write; str when nothing else fits."""
+    """`value` as exactly one of the nine types that formats write; str when nothing else fits."""
     if type(value) in EXACT:
         return value
     return next(change for kind, change in PLAIN if isinstance(value, kind))(value)
+
+
+def float_text(value: float) -> str:
+    """The shortest digits that give back the same float; NaN, Infinity or -Infinity as Decimal writes them."""
+    return repr(value) if isfinite(value) else str(Decimal(value))
 
 
 def moment(zone: ZoneInfo) -> Callable[[datetime], str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import NoneType
 from typing import Any
+
+from django.utils.duration import duration_iso_string
 
 from exports.datasets import Column, ColumnType, Row
 from exports.formats.values import PYTHON, as_plain, batches, encode
@@ -29,6 +31,8 @@ class Valued:
             bool: lambda values: whole([TRUTHS[value] for value in values]),
             date: cells.dates,
             datetime: lambda values: cells.moments(values, desk.zone),
+            time: lambda values: cells.texts([value.isoformat().encode() for value in values], desk.long),
+            timedelta: lambda values: cells.texts([duration_iso_string(value).encode() for value in values], desk.long),
         }
 
     def lines(self, rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[Lines]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
 from exports.datasets import datasets
 from exports.errors import BadOption, NoField, NothingInside, UnknownDataset, UnknownField, UnknownFormat
 from exports.formats import Format, Kind, Option, formats, writer
+from exports.periods import Period, PeriodChoice, resolve
 
 USUALLY_INSIDE = ("csv", "pdf")
 """The files of a bundle when nobody says: one that programs read, and one for people."""
@@ -51,6 +54,32 @@ def choose(
         for each in kinds:
             each.refuse(columns)
     return Choice(chosen, kind.key, [each.key for each in kinds[1:]], names, _options(kinds, options))
+
+
+def choose_period(
+    keys: Sequence[str],
+    choice: str | None,
+    date_from: date | None,
+    date_to: date | None,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> tuple[str, Period]:
+    """The period's choice, and the period frozen at `now`, for the datasets of these keys. Raises BadPeriod.
+
+    None is from `date_from` to `date_to` when there are such days, else everything where one of the datasets has no
+    dates, else the year to date.
+    """
+    chosen = [datasets.get(key) for key in keys]
+    if choice is None:
+        choice = PeriodChoice.CUSTOM if date_from or date_to else PeriodChoice.YEAR_TO_DATE
+        if choice != PeriodChoice.CUSTOM and any(dataset.date_field is None for dataset in chosen):
+            choice = PeriodChoice.ALL
+    period = resolve(choice, date_from, date_to, zone=zone, now=now)
+    if not period.is_everything:
+        for dataset in chosen:
+            dataset.refuse_periods()
+    return str(choice), period
 
 
 def options_of(kinds: Iterable[Kind]) -> dict[str, Option]:

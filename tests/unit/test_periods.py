@@ -134,9 +134,8 @@ def test_no_choice_reaches_beyond_now(choice: str, now: datetime, zone: ZoneInfo
 @example(today=date(2029, 2, 28))
 def test_the_last_12_months_have_no_day_of_the_year_twice(today: date) -> None:
     """365 days, or 366 where one of them is a 29 February: today's date of a year before is not among them."""
-    period = resolve(
-        "last-12-months", None, None, zone=UTC_ZONE, now=datetime(today.year, today.month, today.day, 12, tzinfo=UTC)
-    )
+    now = datetime(today.year, today.month, today.day, 12, tzinfo=UTC)
+    period = resolve("last-12-months", None, None, zone=UTC_ZONE, now=now)
     assert period.last_day == today
     assert period.first_day is not None
     days = [period.first_day + timedelta(days=number) for number in range((today - period.first_day).days + 1)]

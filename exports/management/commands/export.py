@@ -51,7 +51,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--range",
             choices=PeriodChoice.values,
-            help="the period (default: ytd, all without dates, or custom with --from and --to)",
+            help="the period (default: ytd, or all for data without dates)",
         )
         parser.add_argument("--from", dest="date_from", type=_day, metavar="YYYY-MM-DD")
         parser.add_argument("--to", dest="date_to", type=_day, metavar="YYYY-MM-DD")

@@ -119,10 +119,13 @@ def _lock_owner(owner_pk: int) -> None:
 
 
 def _refuse(choice: Choice, user: AbstractBaseUser) -> None:
-    """What this user may not have at all."""
+    """Raise NoPermission for data that this user may not have, UnfitDataset for a dataset that would come out wrong."""
     with blaming(DatasetFailed):
-        if not all(datasets.get(key).permitted(user) for key in choice.datasets):
+        chosen = [datasets.get(key) for key in choice.datasets]
+        if not all(dataset.permitted(user) for dataset in chosen):
             raise NoPermission(_("You have no access to this data."))
+        for dataset in chosen:
+            dataset.require_fit(user, dataset.choose(choice.fields))
 
 
 def _refuse_too_many(owner_pk: int) -> None:
@@ -170,7 +173,7 @@ def retry_export(export: Export) -> None:
 
 def _reopen(export: Export) -> None:
     attempts = export_settings().max_attempts
-    unsaid = {"error_code": "", "error_message": ""}
+    unsaid = {"error_code": "", "error_message": "", "error_detail": ""}
     ended = Export.objects.filter(pk=export.pk, state__in=sources(State.QUEUED))
     if not ended.reopen(attempts, state=State.QUEUED, finished_at=None, **unsaid):
         raise WrongState

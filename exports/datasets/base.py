@@ -14,10 +14,11 @@ from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from exports.datasets import rules
 from exports.datasets.columns import Column
 from exports.datasets.estimate import Rows, estimate
 from exports.datasets.source import Row, Source
-from exports.errors import UnknownField
+from exports.errors import DatasetFailed, UnfitDataset, UnknownField
 from exports.periods import Period
 
 WHOLE = 1 << 62
@@ -83,9 +84,18 @@ class Dataset(ABC):
             raise UnknownField(_("The request names the field %s more than once. Leave the others out.") % twice)
         return [by_name[name] for name in names]
 
+    def faults(self, user: AbstractBaseUser, columns: Sequence[Column]) -> list[str]:
+        """Return one sentence for each reason why `columns` cannot be exported, with how to fix it."""
+        return rules.faults(self.queryset(user), columns)
+
+    def require_fit(self, user: AbstractBaseUser, columns: Sequence[Column]) -> None:
+        """Raise UnfitDataset, with the reasons, when the export of `columns` would be wrong or would fail."""
+        if found := self.faults(user, columns):
+            raise UnfitDataset.because(self.key, found)
+
     def selected(self, user: AbstractBaseUser, period: Period) -> QuerySet[Any]:
         """The user's rows of the period, in the order of their keys."""
-        rows = self.queryset(user).order_by("pk")
+        rows = rules.without_distinct(self.queryset(user)).order_by("pk")
         if period.asked_at is not None:
             rows = self.created_before(rows, period.asked_at)
         if period.start is not None:
@@ -113,6 +123,8 @@ class Dataset(ABC):
         """
         size = rows_per_part or WHOLE
         rows = self.selected(user, period)
+        if not rows.model._meta.managed:
+            _require_unique_keys(rows)
         if rows_per_part and isinstance(rows.model._meta.pk, IntegerField):  # PostgreSQL has no smallest UUID
             few = rows.order_by()[: size + 1].aggregate(first=Min("pk"), last=Max("pk"), rows=Count("pk"))
             if few["rows"] <= size:
@@ -136,6 +148,15 @@ class Dataset(ABC):
 
     def model(self, user: AbstractBaseUser) -> type[Model]:
         return self.queryset(user).model
+
+
+def _require_unique_keys(rows: QuerySet[Any]) -> None:
+    """Raise DatasetFailed when a key comes twice, as it may in a view that the database does not hold to its key."""
+    found = rows.order_by().aggregate(rows=Count("pk"), keys=Count("pk", distinct=True))
+    if found["rows"] != found["keys"]:
+        raise DatasetFailed from ValueError(
+            f"{rows.model.__name__} has {found['rows']} rows for {found['keys']} primary keys: choose a unique key."
+        )
 
 
 class _Place(Mod):

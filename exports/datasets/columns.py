@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from django.db.models import CharField, Choices, F, Value
+from django.db.models import CharField, Choices, F, QuerySet, Value
 from django.db.models.expressions import Combinable
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
@@ -84,6 +84,13 @@ class Column:
         """For each stored value of a CHOICE its words, in the language that is active now."""
         pairs = self.choices.choices if isinstance(self.choices, type) else (self.choices or ())
         return {getattr(value, "value", value): str(label) for value, label in pairs}
+
+
+def values_of(rows: QuerySet[Any], slots: Sequence[Column]) -> QuerySet[Any, tuple[Any, ...]]:
+    """A query for the value of each slot, and the primary key behind them."""
+    named = {f"_slot{place}": slot.expression for place, slot in enumerate(slots)}
+    values: QuerySet[Any, tuple[Any, ...]] = rows.annotate(**named).values_list(*named, "pk")
+    return values
 
 
 def flat(columns: Iterable[Column]) -> list[Column]:

@@ -25,7 +25,6 @@ from exports.errors import (
     DatabaseAway,
     DatasetFailed,
     Mismatch,
-    NoPermission,
     NotRecorded,
     SpoiltPart,
     StorageFailed,
@@ -67,27 +66,28 @@ def request_export(
     input, NoPermission, TooMany, and NotRecorded when the database did not say that it has it;
     the same request again is safe then.
     """
-    choice = choose([dataset] if isinstance(dataset, str) else dataset, format, inside, fields, options or {})
     zone = export_settings().zone_of(user)
     frozen = resolve(period, date_from, date_to, zone=zone, now=timezone.now())
-    asked = Export(
-        owner_id=user.pk,
-        dataset=",".join(choice.datasets),
-        format=choice.format,
-        inside=choice.inside,
-        fields=choice.fields,
-        options=choice.options,
-        period_choice=period,
-        period_start=frozen.start,
-        period_end=frozen.end,
-        time_zone=zone.key,
-        language=get_language() or "",
-        fingerprint=_fingerprint(*astuple(choice), period, date_from, date_to),
-        attempt_limit=export_settings().max_attempts,
-    )
     try:
-        _refuse(choice, user)
-        return _record(asked)
+        choice = choose(user, [dataset] if isinstance(dataset, str) else dataset, format, inside, fields, options or {})
+        _require_fit(choice, user)
+        return _record(
+            Export(
+                owner_id=user.pk,
+                dataset=",".join(choice.datasets),
+                format=choice.format,
+                inside=choice.inside,
+                fields=choice.fields,
+                options=choice.options,
+                period_choice=period,
+                period_start=frozen.start,
+                period_end=frozen.end,
+                time_zone=zone.key,
+                language=get_language() or "",
+                fingerprint=_fingerprint(*astuple(choice), period, date_from, date_to),
+                attempt_limit=export_settings().max_attempts,
+            )
+        )
     except (DatabaseError, DatabaseAway) as error:
         raise NotRecorded from error
 
@@ -118,13 +118,11 @@ def _lock_owner(owner_pk: int) -> None:
     get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=owner_pk).values("pk").first()
 
 
-def _refuse(choice: Choice, user: AbstractBaseUser) -> None:
-    """Raise NoPermission for data that this user may not have, UnfitDataset for a dataset that would come out wrong."""
+def _require_fit(choice: Choice, user: AbstractBaseUser) -> None:
+    """Raise UnfitDataset for a dataset that would come out wrong."""
     with blaming(DatasetFailed):
-        chosen = [datasets.get(key) for key in choice.datasets]
-        if not all(dataset.permitted(user) for dataset in chosen):
-            raise NoPermission(_("You have no access to this data."))
-        for dataset in chosen:
+        for key in choice.datasets:
+            dataset = datasets.get(key)
             dataset.require_fit(user, dataset.choose(choice.fields))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils.translation import gettext as _
@@ -21,6 +23,7 @@ from exports.errors import (
     blaming,
 )
 from exports.formats import Format, Kind, Option, formats, writer
+from exports.periods import Period, PeriodChoice, resolve
 
 USUALLY_INSIDE = ("csv", "pdf")
 """The files of a bundle when nobody says: one that programs read, and one for people."""
@@ -77,6 +80,32 @@ def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
         if not all(dataset.permitted(user) for dataset in chosen):
             raise NoPermission(_("You have no access to this data."))
     return [dataset.key for dataset in chosen]
+
+
+def choose_period(
+    keys: Sequence[str],
+    choice: str | None,
+    date_from: date | None,
+    date_to: date | None,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> tuple[str, Period]:
+    """The period's choice, and the period frozen at `now`, for the datasets of these keys. Raises BadPeriod.
+
+    None is from `date_from` to `date_to` when there are such days, else everything where one of the datasets has no
+    dates, else the year to date.
+    """
+    chosen = [datasets.get(key) for key in keys]
+    if choice is None:
+        choice = PeriodChoice.CUSTOM if date_from or date_to else PeriodChoice.YEAR_TO_DATE
+        if choice != PeriodChoice.CUSTOM and any(dataset.date_field is None for dataset in chosen):
+            choice = PeriodChoice.ALL
+    period = resolve(choice, date_from, date_to, zone=zone, now=now)
+    if not period.is_everything:
+        for dataset in chosen:
+            dataset.refuse_periods()
+    return str(choice), period
 
 
 def options_of(kinds: Iterable[Kind]) -> dict[str, Option]:

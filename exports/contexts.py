@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.utils.text import slugify
@@ -46,10 +45,10 @@ def keys_of(part: Part, dataset: Dataset) -> KeyRange | None:
 
 def stem(export: Export, what: str) -> str:
     """A file's name without its extension, that any browser and file system takes: ASCII, digits, hyphens."""
-    first = f"{export.period_start.astimezone(export.zone):%Y-%m-%d}-to-" if export.period_start else ""
-    end = export.period_end - timedelta(microseconds=1) if export.period_end else export.requested_at
-    last = f"{end.astimezone(export.zone):%Y-%m-%d}"
-    return f"{what}-{first or 'to-'}{last}"
+    period = export.period
+    last = period.last_day or export.requested_at.astimezone(export.zone).date()
+    days = f"{period.first_day}-to-{last}" if period.first_day else f"to-{last}"
+    return f"{what}-{days}"
 
 
 def slug(dataset: str) -> str:

@@ -13,12 +13,12 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from exports.choices import Choice, choose
+from exports.choices import Choice, choose, choose_period
 from exports.conf import export_settings
 from exports.datasets import datasets
 from exports.datasets.estimate import Certainty, Rows, by_planner
 from exports.load import load_beside
-from exports.periods import Period, PeriodChoice, resolve
+from exports.periods import Period
 from exports.rates import Rate, bundle_rate, rate_of
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def estimate_request(
     dataset: Sequence[str],
     format: str,  # noqa: A002 - the field's own name
     inside: Sequence[str] | None = None,
-    period: str = PeriodChoice.YEAR_TO_DATE,
+    period: str | None = None,
     date_from: date | None = None,
     date_to: date | None = None,
     fields: Sequence[str] | None = None,
@@ -78,7 +78,8 @@ def estimate_request(
     """The estimate for what `request_export` takes. Raises BadRequest, NoPermission and DatasetFailed as that does."""
     choice = choose(user, dataset, format, inside=inside, fields=fields, options=options or {})
     now = timezone.now()
-    frozen = resolve(period, date_from, date_to, zone=export_settings().zone_of(user), now=now)
+    zone = export_settings().zone_of(user)
+    _choice, frozen = choose_period(choice.datasets, period, date_from, date_to, zone=zone, now=now)
     return _estimate_choice(user, choice, replace(frozen, asked_at=now))
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from durable.publish import publish_on_commit
 from exports import storage
-from exports.choices import Choice, choose
+from exports.choices import Choice, choose, choose_period
 from exports.conf import export_settings
 from exports.datasets import datasets
 from exports.errors import (
@@ -34,7 +34,6 @@ from exports.errors import (
 )
 from exports.expiry import expire
 from exports.models import Export, Part
-from exports.periods import PeriodChoice, resolve
 from exports.states import PartState, State, sources
 
 
@@ -52,7 +51,7 @@ def request_export(
     dataset: str | Sequence[str],
     format: str,  # noqa: A002 - the field's own name
     inside: Sequence[str] | None = None,
-    period: str = PeriodChoice.YEAR_TO_DATE,
+    period: str | None = None,
     date_from: date | None = None,
     date_to: date | None = None,
     fields: Sequence[str] | None = None,
@@ -61,16 +60,18 @@ def request_export(
     """Record the request and tell the workers once it has committed.
 
     A bundle takes several datasets, and the formats of the files `inside` it. `fields` are columns' names in their
-    order, None for all of them. `options` are the format's own.
+    order, None for all of them. `options` are the format's own. `period` is a PeriodChoice; for None see
+    `choose_period`.
     The same request of the same user in flight is recognised and returned. Raises BadRequest and its kind for bad
     input, NoPermission, TooMany, and NotRecorded when the database did not say that it has it;
     the same request again is safe then.
     """
     zone = export_settings().zone_of(user)
-    frozen = resolve(period, date_from, date_to, zone=zone, now=timezone.now())
     try:
-        choice = choose(user, [dataset] if isinstance(dataset, str) else dataset, format, inside, fields, options or {})
+        keys = [dataset] if isinstance(dataset, str) else dataset
+        choice = choose(user, keys, format, inside=inside, fields=fields, options=options or {})
         _require_fit(choice, user)
+        period, frozen = choose_period(choice.datasets, period, date_from, date_to, zone=zone, now=timezone.now())
         return _record(
             Export(
                 owner_id=user.pk,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Count, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Count, DateTimeField, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -18,7 +19,7 @@ from exports.datasets import rules
 from exports.datasets.columns import Column
 from exports.datasets.estimate import Rows, estimate
 from exports.datasets.source import Row, Source
-from exports.errors import DatasetFailed, UnfitDataset, UnknownField
+from exports.errors import BadPeriod, DatasetFailed, UnfitDataset, UnknownField
 from exports.periods import Period
 
 WHOLE = 1 << 62
@@ -39,27 +40,36 @@ class KeyRange:
 class Dataset(ABC):
     """One thing that a user can export. Subclasses name `key`, `label`, `columns`, `date_field` and `queryset`.
 
-    `date_field` is the date-time field that periods filter on. Rows that come to be after the click are not in the
-    export: `created_before` says how they are told apart.
+    `date_field` is what periods filter on: a date-time field, or a date field, or a path or annotation of one. Days are
+    days in the person's zone. None is for rows without dates: they are exported as a whole. Rows without a date are in
+    no period but "everything". Rows that come to be after the click are not in the export: `created_before` says which
+    those are.
     """
 
     key: ClassVar[str]
     label: ClassVar[str | Promise]
     description: ClassVar[str | Promise] = ""
     columns: ClassVar[Sequence[Column]]
-    date_field: ClassVar[str]
+    date_field: ClassVar[str | None]
 
     @abstractmethod
     def queryset(self, user: AbstractBaseUser) -> QuerySet[Any]:
         """The rows that `user` may see, and no others."""
 
     def created_before(self, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
-        """Those of `rows` that were there at the click: by default those whose `date_field` lies before `moment`.
+        """Those of `rows` that were there at `moment`, the click.
 
-        Override it where that field is no moment of creation. Rows that it lets through all the same are in the export
-        when the planning, seconds after the click, has seen their keys.
+        By default `date_field` is taken for the moment of creation, and rows of later moments are left out. A row that
+        has no date stays, and so do all rows where the field holds days or where there is none: a day says nothing
+        about the moment. Override it where dates mean something else, as those of bookings, which lie ahead. Rows that
+        it lets through are in the export when the planning, seconds after the click, finds them.
         """
-        return rows.filter(**{f"{self.date_field}__lt": moment})
+        if self.date_field is None or not self._has_moments(rows):
+            return rows
+        before = Q(**{f"{self.date_field}__lt": moment})
+        if self._always_dated(rows):
+            return rows.filter(before)
+        return rows.filter(before | Q(**{f"{self.date_field}__isnull": True}))
 
     def permitted(self, user: AbstractBaseUser) -> bool:
         """May `user` export this at all? Asked at the click, by the worker, and again at the download."""
@@ -94,15 +104,35 @@ class Dataset(ABC):
             raise UnfitDataset.because(self.key, found)
 
     def selected(self, user: AbstractBaseUser, period: Period) -> QuerySet[Any]:
-        """The user's rows of the period, in the order of their keys."""
+        """The user's rows of the period, in the order of their keys. Raises BadPeriod where they have no dates."""
         rows = rules.without_distinct(self.queryset(user)).order_by("pk")
         if period.asked_at is not None:
             rows = self.created_before(rows, period.asked_at)
-        if period.start is not None:
-            rows = rows.filter(**{f"{self.date_field}__gte": period.start})
-        if period.end is not None:
-            rows = rows.filter(**{f"{self.date_field}__lt": period.end})
-        return rows
+        if period.is_everything:
+            return rows
+        self.refuse_periods()
+        bounds: dict[str, datetime | date | None]
+        if self._has_moments(rows):
+            bounds = {"gte": period.start, "lt": period.end}
+        else:
+            bounds = {"gte": period.first_day, "lte": period.last_day}
+        return rows.filter(**{f"{self.date_field}__{at}": bound for at, bound in bounds.items() if bound is not None})
+
+    def refuse_periods(self) -> None:
+        """Raise BadPeriod where rows have no dates. Asked at the click for any period but "everything"."""
+        if self.date_field is None:
+            raise BadPeriod(_("“%s” has no dates to choose a period by. Choose everything.") % self.label)
+
+    def _has_moments(self, rows: QuerySet[Any]) -> bool:
+        """Does `date_field` hold date-times? Else it holds days."""
+        return isinstance(rows.query.clone().resolve_ref(str(self.date_field)).output_field, DateTimeField)
+
+    def _always_dated(self, rows: QuerySet[Any]) -> bool:
+        """Is `date_field` a field of the model itself that is never NULL?"""
+        try:
+            return not rows.model._meta.get_field(str(self.date_field)).null
+        except FieldDoesNotExist:
+            return False
 
     def count_up_to(self, user: AbstractBaseUser, period: Period, limit: int) -> int:
         """How many rows the period has; counting stops at `limit`, so that the click can afford it."""

@@ -206,7 +206,7 @@ class Export(Work):
 
     @property
     def period(self) -> Period:
-        return Period(self.period_start, self.period_end, self.requested_at)
+        return Period(self.period_start, self.period_end, self.requested_at, self.zone)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -214,7 +214,7 @@ class Export(Work):
 
     @property
     def period_label(self) -> str:
-        return self.period.label(self.zone)
+        return self.period.label()
 
     @property
     def is_open(self) -> bool:

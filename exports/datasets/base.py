@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Count, DateTimeField, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
+from django.db.models import Count, DateField, DateTimeField, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -96,7 +96,18 @@ class Dataset(ABC):
 
     def faults(self, user: AbstractBaseUser, columns: Sequence[Column]) -> list[str]:
         """Return one sentence for each reason why `columns` cannot be exported, with how to fix it."""
-        return rules.faults(self.queryset(user), columns)
+        rows = self.queryset(user)
+        return rules.faults(rows, columns) or self._faults_of_dates(rows)
+
+    def _faults_of_dates(self, rows: QuerySet[Any]) -> list[str]:
+        if self.date_field is None:
+            return []
+        if found := rules.faults(rows, [Column("date_field", "", source=self.date_field)]):
+            return found
+        kind = rows.query.clone().resolve_ref(self.date_field).output_field
+        if isinstance(kind, DateField):  # a DateTimeField is one, too
+            return []
+        return [f"date_field is {self.date_field!r}, a {type(kind).__name__}: name a field of dates, or None."]
 
     def require_fit(self, user: AbstractBaseUser, columns: Sequence[Column]) -> None:
         """Raise UnfitDataset, with the reasons, when the export of `columns` would be wrong or would fail."""

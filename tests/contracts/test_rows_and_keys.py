@@ -326,6 +326,18 @@ def test_a_fault_of_the_database_says_its_column_to_the_operator_and_is_not_trie
     assert "no_such_function" not in export.error_message
 
 
+@pytest.mark.parametrize(
+    ("field", "word"), [("date", "date"), ("username", "CharField"), ("orders__nothing", "nothing")]
+)
+def test_a_date_field_that_is_none_is_refused(ada: User, field: str, word: str) -> None:
+    with registered(dataset_of(User.objects.all, [NAME], field)):
+        with pytest.raises(UnfitDataset) as refused:
+            run(ada, "csv", dataset="things")
+        [fault] = checks.check_datasets()
+    assert word in str(refused.value.__cause__)
+    assert word in fault.msg
+
+
 def test_an_unknown_field_in_the_request_is_another_matter(ada: User) -> None:
     dataset = dataset_of(Order.objects.all, [Column("number", "Number")], "placed_at")
     with registered(dataset), pytest.raises(UnknownField):

@@ -327,8 +327,11 @@ def test_a_fault_of_the_database_says_its_column_to_the_operator_and_is_not_trie
 
 
 @pytest.mark.parametrize(
-    ("field", "word"), [("date", "date"), ("username", "CharField"), ("orders__nothing", "nothing")]
-)
+    ("field", "word"),
+    [
+        ("date", "date"), ("username", "CharField"), ("orders__nothing", "nothing"), ("orders__placed_at", "orders"),
+    ],
+)  # fmt: skip
 def test_a_date_field_that_is_none_is_refused(ada: User, field: str, word: str) -> None:
     with registered(dataset_of(User.objects.all, [NAME], field)):
         with pytest.raises(UnfitDataset) as refused:

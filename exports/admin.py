@@ -79,7 +79,7 @@ class WorkColumns:
 
 class PartInline(ReadOnly, WorkColumns, admin.TabularInline[Part, Export]):
     model = Part
-    fields = ("index", "state", "rows", "rows_done", "attempts", "worked", "leased_by", "lease_until", "error_message")
+    fields = ("index", "state", "rows", "rows_done", "attempts", "worked", "leased_by", "lease_until", "error_detail")
     readonly_fields = fields
     extra = 0
     can_delete = False

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.text import slugify
 
 from exports.datasets import Dataset, KeyRange, datasets
+from exports.datasets.rules import key_value
 from exports.formats import RenderContext
 from exports.models import Export, Part
 
@@ -35,12 +36,11 @@ def context_of(export: Export, number: int, **more: Any) -> RenderContext:
 
 
 def keys_of(part: Part, dataset: Dataset) -> KeyRange | None:
-    """The keys that the part is made of; None for no rows at all."""
-    if not part.first_key:
+    """Return the range of keys that the part is made of, or None for a part without rows."""
+    if not part.rows:  # and not an empty first key, which is a key like any other where keys are text
         return None
-    key = dataset.model(part.export.owner)._meta.pk
-    assert key is not None
-    return KeyRange(key.to_python(part.first_key), key.to_python(part.last_key), part.rows)
+    model = dataset.model(part.export.owner)
+    return KeyRange(key_value(model, part.first_key), key_value(model, part.last_key), part.rows)
 
 
 def stem(export: Export, what: str) -> str:

@@ -54,7 +54,7 @@ def _lock_export_of(work: Work) -> None:
 
 def words_of(error: ExportError) -> dict[str, str]:
     """An error as a row keeps it."""
-    return {"error_code": error.code, "error_message": error.message}
+    return {"error_code": error.code, "error_message": error.message, "error_detail": error.detail}
 
 
 def _stop(exports: ExportQuerySet, words: dict[str, str]) -> None:

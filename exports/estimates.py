@@ -12,13 +12,11 @@ from math import ceil
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from exports.choices import Choice, choose, choose_period
 from exports.conf import export_settings
 from exports.datasets import datasets
 from exports.datasets.estimate import Certainty, Rows, by_planner
-from exports.errors import DatasetFailed, NoPermission, blaming
 from exports.load import load_beside
 from exports.periods import Period
 from exports.rates import Rate, bundle_rate, rate_of
@@ -78,7 +76,7 @@ def estimate_request(
     options: Mapping[str, str] | None = None,
 ) -> Estimate:
     """The estimate for what `request_export` takes. Raises BadRequest, NoPermission and DatasetFailed as that does."""
-    choice = choose(dataset, format, inside, fields, options or {})
+    choice = choose(user, dataset, format, inside=inside, fields=fields, options=options or {})
     now = timezone.now()
     zone = export_settings().zone_of(user)
     _choice, frozen = choose_period(choice.datasets, period, date_from, date_to, zone=zone, now=now)
@@ -86,9 +84,6 @@ def estimate_request(
 
 
 def _estimate_choice(user: AbstractBaseUser, choice: Choice, period: Period) -> Estimate:
-    with blaming(DatasetFailed):
-        if not all(datasets.get(key).permitted(user) for key in choice.datasets):
-            raise NoPermission(_("You have no access to this data."))
     rows = {key: _rows_of(user, key, period) for key in choice.datasets}
     known = [each for each in rows.values() if each is not None]
     if len(known) < len(rows):

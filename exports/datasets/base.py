@@ -5,20 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Count, DateTimeField, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
+from django.db.models import Count, DateField, DateTimeField, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from exports.datasets import rules
 from exports.datasets.columns import Column
 from exports.datasets.estimate import Rows, estimate
 from exports.datasets.source import Row, Source
-from exports.errors import BadPeriod, UnknownField
+from exports.errors import BadPeriod, DatasetFailed, UnfitDataset, UnknownField
 from exports.periods import Period
 
 WHOLE = 1 << 62
@@ -93,14 +94,35 @@ class Dataset(ABC):
             raise UnknownField(_("The request names the field %s more than once. Leave the others out.") % twice)
         return [by_name[name] for name in names]
 
+    def faults(self, user: AbstractBaseUser, columns: Sequence[Column]) -> list[str]:
+        """Return one sentence for each reason why `columns` cannot be exported, with how to fix it."""
+        rows = self.queryset(user)
+        return rules.faults(rows, columns) or self._faults_of_dates(rows)
+
+    def _faults_of_dates(self, rows: QuerySet[Any]) -> list[str]:
+        if self.date_field is None:
+            return []
+        if found := rules.faults(rows, [Column("date_field", "", source=self.date_field)]):
+            return found
+        kind = rows.query.clone().resolve_ref(self.date_field).output_field
+        if isinstance(kind, DateField):  # a DateTimeField is one, too
+            return []
+        return [f"date_field is {self.date_field!r}, a {type(kind).__name__}: name a field of dates, or None."]
+
+    def require_fit(self, user: AbstractBaseUser, columns: Sequence[Column]) -> None:
+        """Raise UnfitDataset, with the reasons, when the export of `columns` would be wrong or would fail."""
+        if found := self.faults(user, columns):
+            raise UnfitDataset.because(self.key, found)
+
     def selected(self, user: AbstractBaseUser, period: Period) -> QuerySet[Any]:
         """The user's rows of the period, in the order of their keys. Raises BadPeriod where they have no dates."""
-        rows = self.queryset(user).order_by("pk")
+        rows = rules.without_distinct(self.queryset(user)).order_by("pk")
         if period.asked_at is not None:
             rows = self.created_before(rows, period.asked_at)
         if period.is_everything:
             return rows
         self.refuse_periods()
+        bounds: dict[str, datetime | date | None]
         if self._has_moments(rows):
             bounds = {"gte": period.start, "lt": period.end}
         else:
@@ -114,7 +136,7 @@ class Dataset(ABC):
 
     def _has_moments(self, rows: QuerySet[Any]) -> bool:
         """Does `date_field` hold date-times? Else it holds days."""
-        return isinstance(rows.query.clone().resolve_ref(self.date_field).output_field, DateTimeField)
+        return isinstance(rows.query.clone().resolve_ref(str(self.date_field)).output_field, DateTimeField)
 
     def _always_dated(self, rows: QuerySet[Any]) -> bool:
         """Is `date_field` a field of the model itself that is never NULL?"""
@@ -142,6 +164,8 @@ class Dataset(ABC):
         """
         size = rows_per_part or WHOLE
         rows = self.selected(user, period)
+        if not rows.model._meta.managed:
+            _require_unique_keys(rows)
         if rows_per_part and isinstance(rows.model._meta.pk, IntegerField):  # PostgreSQL has no smallest UUID
             few = rows.order_by()[: size + 1].aggregate(first=Min("pk"), last=Max("pk"), rows=Count("pk"))
             if few["rows"] <= size:
@@ -165,6 +189,15 @@ class Dataset(ABC):
 
     def model(self, user: AbstractBaseUser) -> type[Model]:
         return self.queryset(user).model
+
+
+def _require_unique_keys(rows: QuerySet[Any]) -> None:
+    """Raise DatasetFailed when a key comes twice, as it may in a view that the database does not hold to its key."""
+    found = rows.order_by().aggregate(rows=Count("pk"), keys=Count("pk", distinct=True))
+    if found["rows"] != found["keys"]:
+        raise DatasetFailed from ValueError(
+            f"{rows.model.__name__} has {found['rows']} rows for {found['keys']} primary keys: choose a unique key."
+        )
 
 
 class _Place(Mod):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from django.db.models import CharField, Choices, F, Value
+from django.db.models import CharField, Choices, F, QuerySet, Value
 from django.db.models.expressions import Combinable
 from django.utils.choices import flatten_choices, normalize_choices
 from django.utils.functional import Promise
@@ -102,6 +102,13 @@ class Column:
 
 def _stored(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
+
+
+def values_of(rows: QuerySet[Any], slots: Sequence[Column]) -> QuerySet[Any, tuple[Any, ...]]:
+    """A query for the value of each slot, and the primary key behind them."""
+    named = {f"_slot{place}": slot.expression for place, slot in enumerate(slots)}
+    values: QuerySet[Any, tuple[Any, ...]] = rows.annotate(**named).values_list(*named, "pk")
+    return values
 
 
 def flat(columns: Iterable[Column]) -> list[Column]:

@@ -19,7 +19,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
 
 from exports.datasets.coercion import KINDS, python_of
-from exports.datasets.columns import Column
+from exports.datasets.columns import Column, values_of
 from exports.errors import DatasetFailed, blaming
 
 if TYPE_CHECKING:
@@ -196,9 +196,8 @@ def _compiled(rows: QuerySet[Any], slots: Sequence[Column]) -> tuple[str, SQLCom
     An order keeps PostgreSQL from merging it into the query around it, which would compute an expression wherever that
     names it; fields alone are the faster for it.
     """
-    expressions = [slot.expression for slot in slots]
-    merged = all(isinstance(expression, F) for expression in expressions)
-    chosen = rows.order_by(*([] if merged else ["pk"])).values_list(*expressions, F("pk"))
+    merged = all(isinstance(slot.expression, F) for slot in slots)
+    chosen = values_of(rows.order_by(*([] if merged else ["pk"])), slots)
     compiler = chosen.query.get_compiler(using=rows.db)
     operations: Any = connections[rows.db].ops
     return operations.compose_sql(*compiler.as_sql()), compiler

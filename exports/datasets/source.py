@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connections
-from django.db.models import F, Field, QuerySet
+from django.db.models import Field, QuerySet
 from django.db.models.expressions import Col
 
 from exports.datasets.coercion import Typed
-from exports.datasets.columns import Column, flat
+from exports.datasets.columns import Column, flat, values_of
 from exports.errors import DatasetFailed, ExportError, blaming, from_exception
 
 if TYPE_CHECKING:
@@ -70,11 +71,10 @@ class Source:
 
     def fields(self) -> list[Field[Any, Any] | None]:
         """For each slot the model's field that it shows as it is; None for a function and any other expression."""
-        chosen = self._rows.values_list(*[slot.expression for slot in self._slots])
-        compiler = chosen.query.get_compiler(using=self._rows.db)
+        compiler = values_of(self._rows, self._slots).query.get_compiler(using=self._rows.db)
         compiler.setup_query()
         shown = [expression.target if isinstance(expression, Col) else None for expression, _, _ in compiler.select]
-        return [None if slot.function else field for slot, field in zip(self._slots, shown, strict=True)]
+        return [None if slot.function else field for slot, field in zip(self._slots, shown[:-1], strict=True)]
 
     def copying(self) -> Copying | None:
         """PostgreSQL's own formatting of the same rows; None where Python must have a hand in them."""
@@ -105,9 +105,7 @@ class Source:
         return self._computed_pages(functions, size) if functions else self._plain_pages(size)
 
     def _plain_pages(self, size: int) -> Iterator[list[Row]]:
-        # Expressions, because values_list() drops the second of two equal names, and two columns may have one source.
-        left = self._ranged().values_list(*[slot.expression for slot in self._slots], F("pk"))
-        for page in _by_key(left, lambda row: row[-1], size):
+        for page in _by_key(values_of(self._ranged(), self._slots), lambda row: row[-1], size):
             yield self._in_types([row[:-1] for row in page], [row[-1] for row in page])
 
     def _computed_pages(self, functions: Sequence[tuple[int, Column]], size: int) -> Iterator[list[Row]]:
@@ -131,11 +129,20 @@ class Source:
 
 
 def _by_key(rows: QuerySet[Any], key_of: Callable[[Any], Any], size: int) -> Iterator[list[Any]]:
-    """Pages of `size` rows, each a query that begins behind the last key of the one before."""
-    page = list(rows[:size])
+    """Pages of `size` rows, each a query that begins behind the last key of the one before.
+
+    Each query reads one row more than its page has, so that a key that comes again is seen where a page ends, too.
+    Raises DatasetFailed for one, because its rows would be lost or come twice.
+    """
+    page = list(rows[: size + 1])
     while page:
+        for one, next_one in pairwise(page):
+            if key_of(one) == key_of(next_one):
+                raise DatasetFailed from ValueError(f"The primary key {key_of(one)!r} comes more than once.")
+        more = len(page) > size
+        page = page[:size]
         yield page
-        page = list(rows.filter(pk__gt=key_of(page[-1]))[:size]) if len(page) == size else []
+        page = list(rows.filter(pk__gt=key_of(page[-1]))[: size + 1]) if more else []
 
 
 def _computed(column: Column, instance: Any) -> Any:
@@ -152,4 +159,4 @@ def _computed(column: Column, instance: Any) -> Any:
 
 
 def _nobody(count: int) -> None:
-    """Nobody asked to be told."""
+    """No-op progress callback."""

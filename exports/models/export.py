@@ -111,6 +111,9 @@ class Export(Work):
     sha256 = models.CharField(max_length=64, blank=True, default="")
     error_code = models.CharField(max_length=40, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
+    error_detail = models.TextField(
+        blank=True, default="", db_default="", help_text=_("The cause, for operators; the owner does not see it.")
+    )
 
     objects: ClassVar[ExportQuerySet] = ExportQuerySet.as_manager()  # type: ignore[assignment]
 

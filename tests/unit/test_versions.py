@@ -63,7 +63,8 @@ def _optional(field: Field[Any, Any]) -> bool:
 
 def _narrows(old: Field[Any, Any], new: Field[Any, Any]) -> str:
     """Does the column take less than it took?"""
-    if old.db_type(connection) != new.db_type(connection) and not (new.max_length or 0) > (old.max_length or 0):
+    wider = isinstance(new, models.TextField) or (new.max_length or 0) > (old.max_length or 0)
+    if old.db_type(connection) != new.db_type(connection) and not (isinstance(old, models.CharField) and wider):
         return f"{new.name} becomes another type, or shorter"
     if (old.null or old.has_db_default()) and not _optional(new):
         return f"{new.name} must be given now"

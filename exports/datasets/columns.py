@@ -91,10 +91,13 @@ class Column:
         """For each stored value of a CHOICE its words, in the language that is active now.
 
         The stored values are of one type: text, where they would be of several. None, Django's `__empty__`, is left
-        out: nothing is chosen, and nothing is written in any format.
+        out: nothing is chosen, and nothing is written in any format. Raises TypeError or ValueError for what is not
+        pairs.
         """
-        pairs = list(flatten_choices(normalize_choices(self.choices)))
-        words = {_stored(value): str(label) for value, label in pairs if value is not None}
+        pairs = list(normalize_choices(self.choices) or ())
+        if any(isinstance(pair, str) for pair in pairs):  # one of two letters would be taken for a pair
+            raise TypeError("choices are pairs of a value and its words.")
+        words = {_stored(value): str(label) for value, label in flatten_choices(pairs) if value is not None}
         if len(set(map(type, words))) > 1:
             return {as_text(value): label for value, label in words.items()}
         return words

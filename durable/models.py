@@ -50,7 +50,7 @@ class WorkQuerySet(models.QuerySet[W]):
         return self.filter(next_attempt_at__lte=Now(), attempt__lt=F("attempt_limit")).unheld()
 
     def exhausted(self) -> Self:
-        """Their last attempt died without a word."""
+        """Exhausted: the last attempt ended without reporting a result."""
         return self.filter(next_attempt_at__lte=Now(), attempt__gte=F("attempt_limit")).unheld()
 
     def unpublished(self) -> Self:

@@ -218,11 +218,11 @@ class DatabaseAway(ExportError):
 
 
 class WorkerDied(ExportError):
-    """Every attempt ended without a word: killed, out of memory, or crashed."""
+    """Every attempt ended without reporting a result: killed, out of memory, or crashed."""
 
     code = "worker_died"
     default = _(
-        "The export stopped without a word each time we tried it. We have been told; please try a shorter period."
+        "The export stopped unexpectedly each time we tried it. It was reported to us; please try a shorter period."
     )
 
 

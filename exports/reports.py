@@ -211,5 +211,5 @@ def _send(lease: Lease[UsageReport]) -> dict[str, Any]:
 def park(report: UsageReport) -> None:
     """Close a report whose attempts are used; it shows in the admin as failed."""
     logger.error("%s: parked after attempt %d.", report, report.attempt)
-    words = "Every attempt died without a word."
+    words = "Every attempt ended without reporting a result."
     report.dead_rows().update(stage=Stage.FAILED, next_attempt_at=None, lease_until=None, error_message=words)

@@ -150,6 +150,11 @@ class Work(models.Model):
     class Meta:
         abstract = True
 
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        if not args:  # a new row, and not one out of the database
+            fields = {"attempt_limit": self.attempts_given()} | fields
+        super().__init__(*args, **fields)
+
     def hint(self) -> str:
         """The name of the task that does this row's next step; it takes the primary key alone."""
         raise NotImplementedError

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from celery import current_app
 from django.core.checks import run_checks
 from pytest_django import Settings
 
 from exports.checks import check_datasets, check_settings, check_store, check_visibility_timeout
-from exports.conf import ExportSettings
+from exports.conf import ExportSettings, export_settings
 from exports.datasets import Column
 from tests.support.exports import Errands, registered
 
@@ -34,6 +36,22 @@ def test_a_number_that_would_stop_everything_is_named(key: str, value: int, sett
     settings.EXPORTS = {key: value}
     (fault,) = check_settings()
     assert (fault.id, key in fault.msg) == ("exports.E002", True)
+
+
+def test_a_relative_scratch_folder_is_named(settings: Settings) -> None:
+    settings.EXPORTS = {"SCRATCH_DIR": "scratch"}
+    (fault,) = check_settings()
+    assert (fault.id, "scratch" in fault.msg) == ("exports.E008", True)
+
+
+def test_the_usual_scratch_folder_does_not_depend_on_the_working_directory(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EXPORTS = {}
+    usual = export_settings().scratch_dir
+    monkeypatch.chdir(tmp_path)
+    assert (export_settings().scratch_dir, usual.is_absolute()) == (usual, True)
+    assert check_settings() == []
 
 
 def test_every_checked_number_exists() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from celery import current_app
@@ -38,7 +39,14 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         "max_attempts",
         "link_seconds",
     )
-    return [
+    relative: list[CheckMessage] = [
+        Error(
+            f"EXPORTS['SCRATCH_DIR'] is relative: {config.scratch_dir}.",
+            hint="Give an absolute path: processes have different working directories.",
+            id="exports.E008",
+        )
+    ]
+    return (relative if not Path(config.scratch_dir).is_absolute() else []) + [
         Error(f"EXPORTS[{name.upper()!r}] must be above zero.", hint="Remove it to get the default.", id="exports.E002")
         for name in positive
         if getattr(config, name) <= 0

@@ -229,11 +229,11 @@ class DatabaseAway(ExportError):
 
 
 class WorkerDied(ExportError):
-    """Every attempt ended without a word: killed, out of memory, or crashed."""
+    """Every attempt ended without reporting a result: killed, out of memory, or crashed."""
 
     code = "worker_died"
     default = _(
-        "The export stopped without a word each time we tried it. We have been told; please try a shorter period."
+        "The export stopped unexpectedly each time we tried it. It was reported to us; please try a shorter period."
     )
 
 
@@ -255,6 +255,13 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
             return StorageFailed()
         case _:
             return otherwise()
+
+
+def of_cell(error: Exception, key: object, column: Text) -> ExportError:
+    """The error for one that a dataset's own code raised on the value of one cell."""
+    known = from_exception(error, DatasetFailed)
+    its_fault = type(known) is DatasetFailed  # and not that of the database, or of the memory
+    return DatasetFailed.at(key, column) if its_fault else known
 
 
 def _is_bad_sql(error: Exception) -> bool:

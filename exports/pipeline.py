@@ -161,8 +161,7 @@ def _plan_content(export: Export, number: int, content: Content, parts: list[Par
 
 
 def _part(export: Export, index: int, content: int, model: type[Model], keys: KeyRange | None) -> Part:
-    limit = export_settings().max_attempts
-    part = Part(export=export, owner_id=export.owner_id, index=index, content=content, attempt_limit=limit)
+    part = Part(export=export, owner_id=export.owner_id, index=index, content=content)
     if keys is not None:
         part.first_key, part.last_key = (_lasting(model, key) for key in (keys.first, keys.last))
         part.rows = keys.rows

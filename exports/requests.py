@@ -86,7 +86,6 @@ def request_export(
                 time_zone=zone.key,
                 language=get_language() or "",
                 fingerprint=_fingerprint(*astuple(choice), period, date_from, date_to),
-                attempt_limit=export_settings().max_attempts,
             )
         )
     except (DatabaseError, DatabaseAway) as error:

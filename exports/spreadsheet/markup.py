@@ -65,9 +65,7 @@ def workbook(names: Sequence[str], areas: Sequence[str]) -> str:
         f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"/>' for number, name in enumerate(names, 1)
     )
     defined = "".join(
-        _defined("_FilterDatabase", place, name, covered, HIDDEN)
-        + _defined("Print_Titles", place, name, "$1:$1")
-        + _defined("Print_Titles", place, name, "$1:$1")
+        _defined("_FilterDatabase", place, name, covered, HIDDEN) + _defined("Print_Titles", place, name, "$1:$1")
         for place, (name, covered) in enumerate(zip(names, areas, strict=True))
     )
     return (

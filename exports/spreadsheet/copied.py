@@ -56,10 +56,12 @@ class Copied:
         kinds = iter(copying.types)
         takes = [self._take(column, kinds) for column in columns]
         fields = [_sql(*each, self._desk.zone) for each in zip(copying.names, copying.types, strict=True)]
+        first = self._desk.first
         for blocks in _batches(copying.run(", ".join(fields))):
             values = b"".join(blocks).replace(b"\n", b"\t").split(b"\t")
             slots = iter([values[place : -1 : len(fields)] for place in range(len(fields))])
-            yield cells.lines([take(slots) for take in takes]), len(blocks)
+            yield cells.lines([take(slots) for take in takes], first), len(blocks)
+            first += len(blocks)
 
     def _take(self, column: Column, kinds: Iterator[ColumnType]) -> Take:
         """`kinds` are what the server says of the slots; the column's own are taken from it."""
@@ -124,8 +126,8 @@ class _Days(dict[bytes, bytes]):
         value = date.fromisoformat(key.decode())
         if len(self) >= CACHED:
             self.clear()
-        if value.year < 1900:
-            raise ValueError(f"{value} is before the calendar of spreadsheets.")
+        if value < cells.FIRST_DAY:
+            raise ValueError(f"{value} is text: see cells.FIRST_DAY.")
         return self.setdefault(key, b"%d" % cells.day(value))
 
 

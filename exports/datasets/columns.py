@@ -94,13 +94,17 @@ class Column:
         out: nothing is chosen, and nothing is written in any format. Raises TypeError or ValueError for what is not
         pairs.
         """
-        pairs = list(normalize_choices(self.choices) or ())
+        pairs: list[Any] = list(normalize_choices(self.choices) or ())
         if any(isinstance(pair, str) for pair in pairs):  # one of two letters would be taken for a pair
             raise TypeError("choices are pairs of a value and its words.")
-        words = {_stored(value): str(label) for value, label in flatten_choices(pairs) if value is not None}
+        words = {_stored(value): str(label) for value, label in _flattened(pairs) if value is not None}
         if len(set(map(type, words))) > 1:
             return {as_text(value): label for value, label in words.items()}
         return words
+
+
+def _flattened(pairs: list[Any]) -> Iterator[tuple[Any, Any]]:
+    return iter(flatten_choices(pairs))
 
 
 def _stored(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -175,5 +175,5 @@ def _writers(kind: pa.DataType) -> Writers[Any]:
     types = (int, Decimal, float, bool, date, datetime, time, timedelta)
     if kind == pa.string():
         return {str: lambda text: encode(text).decode(), **dict.fromkeys(types, as_text)}
-    exact = {Decimal: int} if kind == pa.int64() else {}
+    exact: dict[type, Callable[[Any], Any]] = {Decimal: int} if kind == pa.int64() else {}
     return {**dict.fromkeys(types, itself), **exact}

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite, nextafter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -243,7 +243,7 @@ def amounts(values: Sequence[bytes], codes: Sequence[bytes], styles: Styles, lon
     each, places = digits(values)
     rows = [places] * len(each) if isinstance(places, int) else places
     pairs = [(_shown(value, place, code), code) for value, place, code in zip(each, rows, codes, strict=True)]
-    heads = {pair: _money_head(styles.money(*pair)) for pair in set(pairs)}
+    heads = {pair: _money_head(styles.money(*pair)) for pair in dict.fromkeys(pairs)}
     if all(heads.values()):
         return whole([heads[pair] + value + NUMBER_END for pair, value in zip(pairs, each, strict=True)])
     return whole(
@@ -296,12 +296,19 @@ def moment(value: datetime) -> bytes:
     if value.date() < FIRST_DAY:
         return TEXT + value.isoformat().encode() + TEXT_END
     ms = ((value.hour * 60 + value.minute) * 60 + value.second) * 1000 + value.microsecond // 1000
-    return MOMENT_HEAD + b"%d" % day(value) + fraction(ms) + NUMBER_END
+    return MOMENT_HEAD + serial(day(value), ms) + NUMBER_END
 
 
-def fraction(ms: int) -> bytes:
-    """The part of a day that `ms` is. Ten places, which with the day are the fifteen digits that Excel compares."""
-    return b".%010d" % ((ms * 10**10 + DAY_MS // 2) // DAY_MS)
+def serial(days: int, ms: int) -> bytes:
+    """Return the number of a moment, `ms` milliseconds after the day of that number began.
+
+    It is the smallest double that is not before the moment: LibreOffice cuts what is left of a second off, so that a
+    double below it would show the second before.
+    """
+    whole = days * DAY_MS + ms
+    number = whole / DAY_MS
+    above, below = number.as_integer_ratio()
+    return repr(number if above * DAY_MS >= whole * below else nextafter(number, inf)).encode()
 
 
 DAY_HEAD, MOMENT_HEAD, INTEGER_HEAD = _head(DAY), _head(MOMENT), _head(INTEGER)

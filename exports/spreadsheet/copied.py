@@ -103,7 +103,7 @@ class Copied:
         days, minutes = self._days, self._minutes
         try:
             each = [
-                days[value[:10]] + cells.fraction(minutes[value[11:17]] + round(float(value[17:23]) * 1_000))
+                cells.serial(int(days[value[:10]]), minutes[value[11:17]] + round(float(value[17:23]) * 1_000))
                 for value in values
             ]
         except ValueError:
@@ -177,7 +177,7 @@ def _character(found: re.Match[bytes]) -> bytes:
 def _sql(name: str, kind: ColumnType, zone: ZoneInfo) -> str:
     if kind is not ColumnType.DATETIME:
         return name
-    usual = f"{name} >= '1900-01-02' AND {name} < '9999-12-30'"
+    usual = f"{name} >= '1900-03-02' AND {name} < '9999-12-30'"
     return f"CASE WHEN {usual} THEN ({local_sql(name, zone)})::text ELSE '{ODD.decode()}' || {name}::text END"
 
 

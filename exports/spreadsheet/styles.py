@@ -71,7 +71,7 @@ class Styles:
         place = self._places.get(code)
         if place is None:
             text = code.decode()
-            if len(text) > LONGEST or not text.isprintable():
+            if not _showable(text):
                 return None
             place = self._places[code] = len(self._codes)
             self._codes.append(text)
@@ -121,8 +121,12 @@ class Styles:
 
 
 def unknown(codes: Iterable[str]) -> list[str]:
-    """Those that ISO 4217 does not have, in their order."""
-    return [code for code in dict.fromkeys(codes) if code and code not in CURRENCIES]
+    """Those that ISO 4217 does not have and that a number format can show, in their order."""
+    return [code for code in dict.fromkeys(codes) if code not in CURRENCIES and _showable(code)]
+
+
+def _showable(code: str) -> bool:
+    return 0 < len(code) <= LONGEST and code.isprintable()
 
 
 def _cell(style: int, number: int) -> str:

@@ -168,7 +168,7 @@ def test_other_readers_read_parquet_with_its_types(ada: User, column_of: ColumnO
     assert (type(found[0]["number"]), Decimal(found[0]["number"])) == (str, stored)
 
     [row, empty] = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
-    microseconds = -86_400 * 10**6 + 1
+    microseconds = timedelta(days=-1, microseconds=1) // timedelta(microseconds=1)
     assert row[1:] == (1 / 3, microseconds, time(9, 30, 0, 5), -(2**63))
     assert set(empty) == {None}
     types = [str(field.type) for field in parquet.read_schema(BytesIO(content))]

@@ -78,16 +78,17 @@ def _converter(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
 
 
 def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
-    plain = _converter(slot, writers, none)
+    typed = Typed(slot)
+    write = writers[typed.python]
 
     class Written(dict[Any, T]):
         """What stands for each stored value; one without words is written as it is."""
 
         def __missing__(self, value: Any) -> T:
-            [found] = plain([value])
-            return found
+            [stored] = typed([value])
+            return self[stored] if stored in self else write(stored)
 
-    written = Written({value: writers[str](text) for value, text in slot.words.items()})
+    written = Written({value: writers[str](text) for value, text in slot.words.items()} | {None: none})
     return lambda values: list(map(written.__getitem__, values))
 
 

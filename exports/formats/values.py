@@ -89,7 +89,14 @@ def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
             return self[stored] if stored in self else write(stored)
 
     written = Written({value: writers[str](text) for value, text in slot.words.items()} | {None: none})
-    return lambda values: list(map(written.__getitem__, values))
+
+    def column(values: Sequence[Any]) -> Sequence[T]:
+        try:
+            return list(map(written.__getitem__, values))
+        except TypeError:  # of rows that do not come from a dataset, one is no stored value, such as a list
+            return list(map(written.__getitem__, typed(values)))
+
+    return column
 
 
 def as_plain(value: Any) -> Any:

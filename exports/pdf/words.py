@@ -39,7 +39,7 @@ class Words:
 
     def __init__(self, columns: Sequence[Column], zone: ZoneInfo) -> None:
         self._slots = len(flat(columns))
-        converts = iter(converters(flat(columns), self._writers(zone), none=""))
+        converts = iter(converters(flat(columns), self._writers(zone), none="", words=True))
         self._writes = [self._write(column, converts) for column in columns]
 
     def __call__(self, rows: Sequence[Row]) -> list[Sequence[str]]:
@@ -49,8 +49,6 @@ class Words:
     def _write(self, column: Column, converts: Iterator[Convert[str]]) -> Callable[[Iterator[Any]], Sequence[str]]:
         """What takes a column's slots from an iterator and returns its texts."""
         first = next(converts)
-        if column.type is ColumnType.CHOICE:
-            first = self._choice(column)
         if column.type is not ColumnType.MONEY:
             return lambda slots: first(next(slots))
         second = next(converts)
@@ -75,25 +73,6 @@ class Words:
             time: time.isoformat,
             timedelta: duration_string,
         }
-
-    @staticmethod
-    def _choice(column: Column) -> Convert[str]:
-        words = {value: clean(str(label)) for value, label in column.words.items()}
-
-        def write(values: Sequence[Any]) -> list[str]:
-            try:
-                return [words[value] for value in values]
-            except (KeyError, TypeError):
-                return [_chosen(words, value) for value in values]
-
-        return write
-
-
-def _chosen(words: dict[Any, str], value: Any) -> str:
-    try:
-        return words[value]
-    except (KeyError, TypeError):
-        return "" if value is None else clean(str(value))
 
 
 def _with_currency(amounts: Sequence[str], codes: Sequence[str]) -> list[str]:

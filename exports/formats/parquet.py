@@ -136,8 +136,9 @@ def _size(table: pa.Table) -> int:
     from pyarrow import compute
 
     texts = [column for column in table.columns if pa.types.is_string(column.type)]
-    letters = [compute.sum(compute.binary_length(text)).as_py() or 0 for text in texts]
-    return int(sum(letters)) + 8 * table.num_rows * table.num_columns
+    letters: list[int] = [compute.sum(compute.binary_length(text)).as_py() or 0 for text in texts]
+    cells: int = table.num_rows * table.num_columns
+    return sum(letters) + 8 * cells
 
 
 def _schema(rows: Iterable[Row], context: RenderContext) -> pa.Schema:

@@ -102,6 +102,8 @@ class Format(Kind, ABC):
     """How fast one process writes rows of a dozen columns: what parts are planned by until this site has measured."""
     bytes_per_row: ClassVar[int] = 150
     """What a row of a dozen columns takes in the file, for estimates until this site has measured."""
+    wants_extremes: ClassVar[bool] = False
+    """Whether the sample for `prepare` ends with the least and the greatest numbers, two rows of `Dataset.extremes`."""
 
     def prepare(self, sample: Sequence[Row], context: RenderContext) -> Mapping[str, Any]:
         """What all parts must agree on, such as the columns' widths, from a sample of the rows; JSON.
@@ -109,6 +111,11 @@ class Format(Kind, ABC):
         Called once, while the export is planned; every part finds it in `context.layout`.
         """
         return {}
+
+    @property
+    def prepares(self) -> bool:
+        """Whether `prepare` does anything; else no sample is read."""
+        return type(self).prepare is not Format.prepare
 
     @abstractmethod
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:

@@ -7,20 +7,22 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any
+from unicodedata import bidirectional
 from zoneinfo import ZoneInfo
 
-from django.utils.duration import duration_string
 from django.utils.formats import date_format, get_format, number_format
-from django.utils.translation import gettext
+from django.utils.translation import get_language_bidi, gettext
 
 from exports.datasets import Column, ColumnType, Row, flat
 from exports.formats.values import REPLACED, Convert, Writers, converters, for_xml, local
 
 DAYS = 8_192
 """Days whose words are remembered."""
-DIGITS = 100
-"""Digits that sums are exact to."""
+DIGITS = 1_100
+"""Digits that sums are exact to: any sum of floats is exact, so the order of adding makes no difference."""
 NO_BREAK = "\u00a0"
+LRM, RTL = "\u200e", {"R", "AL", "AN", "RLE", "RLO", "RLI", "FSI"}
+"""The mark that counts as a letter from left to right, and the classes of characters of the other direction."""
 
 
 ENDS = dict.fromkeys(range(127, 160), REPLACED) | dict.fromkeys(map(ord, "\x85\u2028\u2029"), "\n")
@@ -29,6 +31,25 @@ ENDS = dict.fromkeys(range(127, 160), REPLACED) | dict.fromkeys(map(ord, "\x85\u
 def clean(text: str) -> str:
     """`text` without what has no letter; WeasyPrint fails at ends of lines that are not line feeds."""
     return text if text.isprintable() else for_xml(text).translate(ENDS)
+
+
+def directed(text: str) -> str:
+    """`clean` text for a page from right to left: marked at both ends where its own letters are from left to right.
+
+    Else signs and digits at its ends would go to the other side: "v1.0." would be ".v1.0".
+    """
+    text = clean(text)
+    kinds = set(map(bidirectional, text))
+    return "\n".join(f"{LRM}{line}{LRM}" for line in text.split("\n")) if "L" in kinds and not kinds & RTL else text
+
+
+def duration(value: timedelta) -> str:
+    """Hours, minutes and seconds, with a sign: "-30:00:00" and not a day less and hours more."""
+    left = abs(value)
+    hours, rest = divmod(left, timedelta(hours=1))
+    minutes, rest = divmod(rest, timedelta(minutes=1))
+    fraction = f".{rest.microseconds:06}" if rest.microseconds else ""
+    return f"{'-' if value < timedelta() else ''}{hours}:{minutes:02}:{rest.seconds:02}{fraction}"
 
 
 class Words:
@@ -63,7 +84,7 @@ class Words:
 
         decimal = decimals()
         return {
-            str: clean,
+            str: directed if get_language_bidi() else clean,
             int: str,
             Decimal: decimal,
             float: lambda value: decimal(Decimal(repr(value))),
@@ -71,7 +92,7 @@ class Words:
             date: day,
             datetime: moment,
             time: time.isoformat,
-            timedelta: duration_string,
+            timedelta: duration,
         }
 
 

@@ -1,19 +1,19 @@
 """System checks: what would fail or go wrong later is refused at the start, with how to fix it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.core.files.storage import storages
 
 from exports.conf import export_settings
-from exports.datasets import Dataset, datasets
+from exports.datasets import Dataset, datasets, declared
 from exports.stores import Store
 
 
@@ -86,6 +86,20 @@ def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.compatibility)
+def check_time_zones(**_: Any) -> list[CheckMessage]:
+    """Date-times have a zone: a moment without one is another moment for each reader."""
+    if settings.USE_TZ:
+        return []
+    return [
+        Error(
+            "USE_TZ is False, so date-times have no time zone and cannot be exported.",
+            hint="Set USE_TZ = True, as Django does by default.",
+            id="exports.E019",
+        )
+    ]
+
+
+@register(Tags.compatibility)
 def check_datasets(**_: Any) -> list[CheckMessage]:
     """Each dataset has a key that fits into addresses, columns of different names, and rows that can be exported."""
     return [fault for dataset in datasets for fault in _faults_of(dataset)]
@@ -99,25 +113,34 @@ def _faults_of(dataset: Dataset) -> Iterator[CheckMessage]:
             obj=type(dataset),
             id="exports.E005",
         )
-    names = [column.name for column in dataset.columns]
-    if not names or len(names) != len(set(names)):
+    two = declared.clash(dataset.columns)
+    if two or not dataset.columns:
+        which = f": {two[0].name!r} and {two[1].name!r}" if two else ""
         yield Error(
-            f"The dataset {dataset.key!r} has no columns, or two of one name.",
-            hint="Give each column its own name.",
+            f"The dataset {dataset.key!r} has no columns, or two of one name{which}.",
+            hint="Give each column its own name, not only in capitals. A MONEY column has a second: <name>_currency.",
             obj=type(dataset),
             id="exports.E004",
         )
-    for reason in _faults_of_rows(dataset):
+    user = _nobody()
+    for reason in _asked(lambda: dataset.faults(user, dataset.columns)):
         yield Error(f"The dataset {dataset.key!r} cannot be exported. {reason}", obj=type(dataset), id="exports.E007")
+    for reason in _asked(lambda: dataset.doubts(user)):
+        yield Warning(f"The dataset {dataset.key!r}: {reason}", obj=type(dataset), id="exports.W007")
 
 
-def _faults_of_rows(dataset: Dataset) -> list[str]:
-    """What is wrong with the dataset's queryset and columns, as far as a user who does not exist can show it."""
+def _nobody() -> Any:
+    """A user who does not exist."""
     user: Any = get_user_model()()
     if user.pk is None:
         user.pk = 0
+    return user
+
+
+def _asked(question: Callable[[], list[str]]) -> list[str]:
+    """What a dataset says of its queryset and columns, as far as a user who does not exist can show it."""
     try:
-        return dataset.faults(user, dataset.columns)
+        return question()
     except (FieldError, FieldDoesNotExist) as error:
         return [f"queryset() fails: {error}"]
     except Exception:  # noqa: BLE001 - it needs a real user, or a database: looked at again at the click

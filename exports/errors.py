@@ -144,6 +144,17 @@ class DatasetFailed(ExportError):
         words = _("The column “%(column)s” could not be computed for the row %(key)s. Leave it out, or tell us.")
         return cls(words % {"column": column, "key": key})
 
+    @classmethod
+    def misfit(cls, column: Text, key: object, value: str, declared: str, mend: str) -> DatasetFailed:
+        """The error of a value that is not of its column's type. `mend` is a sentence on how to fix it."""
+        if key is None:
+            words = _("The column “%(column)s” is declared as %(declared)s, but holds %(value)s. %(mend)s")
+        else:
+            words = _(
+                "The column “%(column)s” is declared as %(declared)s, but holds %(value)s in the row %(key)s. %(mend)s"
+            )
+        return cls(words % {"column": column, "key": key, "value": value, "declared": declared, "mend": mend})
+
 
 class UnfitDataset(DatasetFailed):
     """A dataset is written in a way that would make its export wrong. The cause names each reason, for operators."""

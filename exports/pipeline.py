@@ -193,8 +193,9 @@ def _render(lease: Lease[Part]) -> None:
     _allowed(export)
     content = export.contents[part.content]
     kind = writer(content.format)
+    context = context_of(export, part.content, index=part.index, before=_rows_before(part))
     with closing(_source(lease, content)) as source, storage.scratch(f".{kind.extension}") as file:
-        written = kind.write(source, file, context_of(export, part.content, index=part.index))
+        written = kind.write(source, file, context)
         lease.check()
         if written.rows != source.read:
             raise Mismatch
@@ -211,6 +212,12 @@ def _render(lease: Lease[Part]) -> None:
         error_message="",
         error_detail="",
     )
+
+
+def _rows_before(part: Part) -> int:
+    """The rows of the parts before this one in its file, as planned."""
+    before = Part.objects.filter(export=part.export_id, content=part.content, index__lt=part.index)
+    return int(before.aggregate(rows=Sum("rows", default=0))["rows"])
 
 
 def _source(lease: Lease[Part], content: Content) -> Source:

@@ -15,7 +15,7 @@ from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from exports.datasets import rules
+from exports.datasets import declared, rules
 from exports.datasets.columns import Column
 from exports.datasets.estimate import Rows, estimate
 from exports.datasets.source import Row, Source
@@ -78,10 +78,18 @@ class Dataset(ABC):
     def choose(self, names: Sequence[str]) -> list[Column]:
         """The columns of `names`, in that order; all of them for an empty choice. Raises UnknownField.
 
-        Each is taken once: a small request must not make a file of a thousand columns.
+        Each is taken once, a small request must not make a file of a thousand columns; and no two have one name in the
+        file, in capitals or not: many readers of Parquet and SQL do not tell those apart.
         """
-        if not names:
-            return list(self.columns)
+        columns = self._named(names) if names else list(self.columns)
+        if two := declared.clash(columns):
+            raise UnknownField(
+                _("The fields %(one)s and %(other)s would have one name in the file. Leave one of them out.")
+                % {"one": two[0].name, "other": two[1].name}
+            )
+        return columns
+
+    def _named(self, names: Sequence[str]) -> list[Column]:
         by_name = {column.name: column for column in self.columns}
         unknown = [name for name in names if name not in by_name]
         if unknown:
@@ -97,7 +105,11 @@ class Dataset(ABC):
     def faults(self, user: AbstractBaseUser, columns: Sequence[Column]) -> list[str]:
         """Return one sentence for each reason why `columns` cannot be exported, with how to fix it."""
         rows = self.queryset(user)
-        return rules.faults(rows, columns) or self._faults_of_dates(rows)
+        return rules.faults(rows, columns) or [*declared.faults(rows, columns), *self._faults_of_dates(rows)]
+
+    def doubts(self, user: AbstractBaseUser) -> list[str]:
+        """Return one sentence for each column of another type than its values."""
+        return declared.doubts(self.queryset(user), self.columns)
 
     def _faults_of_dates(self, rows: QuerySet[Any]) -> list[str]:
         if self.date_field is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from django.db import connections
 from django.db.models import Field, QuerySet
 from django.db.models.expressions import Col
 
+from exports.datasets.coercion import Typed
 from exports.datasets.columns import Column, flat, values_of
 from exports.errors import DatasetFailed, ExportError, blaming, from_exception
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from exports.datasets.copying import Copying
 
 Row = tuple[Any, ...]
-"""One value a slot, as the database gave them: str, int, Decimal, bool, date, aware datetime (UTC), or None."""
+"""One value a slot, of the type that its column declares (`coercion.PYTHON`), or None. Date-times are aware."""
 
 CHUNK = 2_000
 """Rows that one fetch from the database holds in memory."""
@@ -37,6 +39,7 @@ class Source:
         self.read = 0
         self.each: Callable[[int], None] = _nobody
         self._slots = flat(columns)
+        self._typed = [Typed(slot) for slot in self._slots]
         self._keys = keys
         self._rows = rows
         self._copying: Copying | None = None
@@ -103,7 +106,7 @@ class Source:
 
     def _plain_pages(self, size: int) -> Iterator[list[Row]]:
         for page in _by_key(values_of(self._ranged(), self._slots), lambda row: row[-1], size):
-            yield [row[:-1] for row in page]
+            yield self._in_types([row[:-1] for row in page], [row[-1] for row in page])
 
     def _computed_pages(self, functions: Sequence[tuple[int, Column]], size: int) -> Iterator[list[Row]]:
         """The slow lane: model instances, that functions of Python look at."""
@@ -114,7 +117,15 @@ class Source:
             for place, slot in functions:
                 for row, instance in zip(rows, page, strict=True):
                     row[place] = _computed(slot, instance)
-            yield [tuple(row) for row in rows]
+            yield self._in_types([tuple(row) for row in rows], [instance.pk for instance in page])
+
+    def _in_types(self, rows: list[Row], keys: Sequence[Any]) -> list[Row]:
+        """The rows with these keys, each value of its column's type. Raises DatasetFailed for one that is not."""
+        columns = list(zip(*rows, strict=True))
+        typed = [convert(values, keys) for convert, values in zip(self._typed, columns, strict=True)]
+        if all(map(operator.is_, typed, columns)):  # the usual page
+            return rows
+        return list(zip(*typed, strict=True))
 
 
 def _by_key(rows: QuerySet[Any], key_of: Callable[[Any], Any], size: int) -> Iterator[list[Any]]:

@@ -44,6 +44,8 @@ BY_HAND = 'run it in the admin (Periodic tasks, "Run selected tasks")'
 FREE_BYTES = 1 << 30
 SQLITE_FULL = 2
 """What PRAGMA synchronous answers when each commit is synced to the disk (https://sqlite.org/pragma.html)."""
+TIMEOUTS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
+"""What a pooler's connections need from their role, because a statement reaches one of them only."""
 FORGETS = "a power cut can take back what the database has accepted"
 PHRASE = "Export my data"
 """Words of these pages, by which a translation is recognised."""
@@ -176,6 +178,31 @@ def _database() -> str:
             mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
         if mode != "wal":
             return f"SQLite's journal mode is {mode}, so writers block readers: use a local disk that supports WAL."
+    return ""
+
+
+def _pooler() -> str:
+    """Whether a pooler before PostgreSQL, where there is one, may hand a transaction to any of its connections.
+
+    A pooler tells its client a process of its own making, and not the server's.
+    """
+    if connection.vendor != "postgresql":
+        return ""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid(), current_user")
+        pid, role = cursor.fetchone()
+        if pid == connection.connection.info.backend_pid:
+            return ""
+        cursor.execute("SELECT name FROM pg_settings WHERE name = ANY(%s) AND reset_val = '0'", [list(TIMEOUTS)])
+        unbounded = sorted(name for (name,) in cursor.fetchall())
+    if unbounded:
+        cure = " ".join(f"ALTER ROLE {role} SET {name} = '{TIMEOUTS[name]}';" for name in unbounded)
+        return f"its connections wait without end for locks, or hold them: run `{cure}` and reconnect the pooler."
+    if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+        return (
+            "a cursor may be looked for on another connection: add ?disable_server_side_cursors=true to DATABASE_URL "
+            "(DISABLE_SERVER_SIDE_CURSORS)."
+        )
     return ""
 
 
@@ -325,6 +352,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "language": _language,
     "SITE_URL": _site_url,
     "database": _database,
+    "pooler": _pooler,
     "durability": _durability,
     "redis": _redis,
     "workers": _workers,

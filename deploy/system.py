@@ -35,7 +35,13 @@ SCRIPTS = {
 """Script -> code points that some font must cover, and the Debian package that does."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-TOOLS = {"pdftotext": "poppler-utils", "qpdf": "qpdf", "pgbouncer": "pgbouncer"}
+TOOLS = {
+    "pdftotext": "poppler-utils",
+    "qpdf": "qpdf",
+    "ssconvert": "gnumeric",
+    "soffice": "libreoffice-calc-nogui",
+    "pgbouncer": "pgbouncer",
+}
 SERVERS = "/usr/sbin"
 """Where Debian puts servers; it is not on the PATH of an ordinary user."""
 APT_SECONDS = 900

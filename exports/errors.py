@@ -257,6 +257,13 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
             return otherwise()
 
 
+def of_cell(error: Exception, key: object, column: Text) -> ExportError:
+    """The error for one that a dataset's own code raised on the value of one cell."""
+    known = from_exception(error, DatasetFailed)
+    its_fault = type(known) is DatasetFailed  # and not that of the database, or of the memory
+    return DatasetFailed.at(key, column) if its_fault else known
+
+
 def _is_bad_sql(error: Exception) -> bool:
     """SQLite's error for SQL that can never work is an OperationalError, as one for a database that is away."""
     return getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR

@@ -182,8 +182,9 @@ class Dataset(ABC):
             few = rows.order_by()[: size + 1].aggregate(first=Min("pk"), last=Max("pk"), rows=Count("pk"))
             if few["rows"] <= size:
                 return [KeyRange(**few)] if few["rows"] else []
-        numbered = rows.annotate(_row=Window(RowNumber(), order_by=F("pk").asc()))
-        ends = numbered.annotate(_place=_Place(F("_row") - 1, size)).filter(Q(_place=0) | Q(_place=size - 1))
+        numbered = rows.annotate(carryall_row=Window(RowNumber(), order_by=F("pk").asc()))
+        placed = numbered.annotate(carryall_place=_Place(F("carryall_row") - 1, size))
+        ends = placed.filter(carryall_place__in=[0, size - 1])
         return _ranges(rows, list(ends.values_list("pk", flat=True)), size)
 
     def source(

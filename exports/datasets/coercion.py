@@ -15,12 +15,13 @@ from math import isinf
 from types import NoneType
 from typing import Any
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
 from exports.datasets.columns import Column, ColumnType
 from exports.datasets.texts import Unfit, as_text
-from exports.errors import DatasetFailed
+from exports.errors import DatasetFailed, ExportError, of_cell
 
 PYTHON: dict[ColumnType, type] = {
     ColumnType.TEXT: str,
@@ -38,6 +39,7 @@ PYTHON: dict[ColumnType, type] = {
 """The type of a slot's values, which may also be None. That of a CHOICE is the type of its choices' stored values."""
 KINDS = {python: kind for kind, python in PYTHON.items() if kind not in (ColumnType.CHOICE, ColumnType.NULL)}
 """The column type that holds exactly the values of a Python type."""
+TZINFO = operator.attrgetter("tzinfo")
 SHOWN = 40
 """Letters of a value that an error shows."""
 
@@ -70,16 +72,24 @@ class Typed:
         """Have date-times a zone, and times none?"""
         if self._zoned is None:
             return True
-        return all(value is None or (value.tzinfo is not None) is self._zoned for value in values)
+        zones = set(map(TZINFO, filter(None, values)))
+        return None not in zones if self._zoned else zones <= {None}
 
     def _converted(self, values: Sequence[Any], keys: Sequence[Any] | None) -> Iterator[Any]:
         for place, value in enumerate(values):
             try:
                 yield None if value is None else self._convert(value)
-            except Unfit as unfit:
+            except (ExportError, SoftTimeLimitExceeded):
+                raise
+            except Exception as error:
                 key = keys[place] if keys is not None else None
-                mend = unfit.mend or _usual_mend(value)
-                raise DatasetFailed.misfit(self._slot.label, key, _what(value), self._slot.type.name, mend) from unfit
+                raise self._fault(error, key, value) from error
+
+    def _fault(self, error: Exception, key: Any, value: Any) -> ExportError:
+        if not isinstance(error, Unfit):  # the value's own code
+            return of_cell(error, key, self._slot.label)
+        mend = error.mend or _usual_mend(value)
+        return DatasetFailed.misfit(self._slot.label, key, _what(value), self._slot.type.name, mend)
 
 
 # --- one value ------------------------------------------------------------------------------------------------------

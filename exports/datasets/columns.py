@@ -94,26 +94,28 @@ class Column:
         out: nothing is chosen, and nothing is written in any format. Raises TypeError or ValueError for what is not
         pairs.
         """
-        pairs: list[Any] = list(normalize_choices(self.choices) or ())
+        pairs = list(normalize_choices(self.choices) or ())
         if any(isinstance(pair, str) for pair in pairs):  # one of two letters would be taken for a pair
             raise TypeError("choices are pairs of a value and its words.")
-        words = {_stored(value): str(label) for value, label in _flattened(pairs) if value is not None}
+        every: Iterable[tuple[Any, Any]] = flatten_choices(pairs)
+        words = {_stored(value): str(label) for value, label in every if value is not None}
         if len(set(map(type, words))) > 1:
-            return {as_text(value): label for value, label in words.items()}
+            return {as_text(value): text for value, text in words.items()}
         return words
-
-
-def _flattened(pairs: list[Any]) -> Iterator[tuple[Any, Any]]:
-    return iter(flatten_choices(pairs))
 
 
 def _stored(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
+def name_of(place: int) -> str:
+    """The name that the value of a slot has in queries: not that of a model's field."""
+    return f"carryall_slot{place}"
+
+
 def values_of(rows: QuerySet[Any], slots: Sequence[Column]) -> QuerySet[Any, tuple[Any, ...]]:
     """A query for the value of each slot, and the primary key behind them."""
-    named = {f"_slot{place}": slot.expression for place, slot in enumerate(slots)}
+    named = {name_of(place): slot.expression for place, slot in enumerate(slots)}
     values: QuerySet[Any, tuple[Any, ...]] = rows.annotate(**named).values_list(*named, "pk")
     return values
 

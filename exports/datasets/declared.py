@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Field, QuerySet
 
 from exports.datasets.coercion import CONVERTERS, KINDS, python_of
-from exports.datasets.columns import Column, ColumnType, flat, values_of
+from exports.datasets.columns import Column, ColumnType, flat, name_of, values_of
 from exports.datasets.texts import Unfit
 
 VALUES: Sequence[tuple[type[Field[Any, Any]], Any]] = (
@@ -41,14 +41,11 @@ DOUBTS: Mapping[tuple[type, type], str] = {
 
 def faults(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
     """Return a sentence for each column that can hold no value of its field, with how to fix it. Runs no query."""
-    return [
-        *_faults_of_choices(columns),
-        *(
-            f"The column {slot.name!r} is {slot.type.name}, but its values are of a {_name(field)}: "
-            f"declare it as {KINDS[type(value)].name}, or convert it in its source."
-            for slot, field, value in _compared(rows, columns)
-            if not _converts(slot, value)
-        ),
+    return list(_faults_of_choices(columns)) or [
+        f"The column {slot.name!r} is {slot.type.name}, but its values are of a {_name(field)}: "
+        f"declare it as {KINDS[type(value)].name}, or convert it in its source."
+        for slot, field, value in _compared(rows, columns)
+        if not _converts(slot, value)
     ]
 
 
@@ -86,7 +83,7 @@ def _compared(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[tuple[
     slots = [slot for slot in flat(columns) if slot.function is None and slot.type is not ColumnType.NULL]
     expressions = values_of(rows, slots).query.annotations
     for place, slot in enumerate(slots):
-        field = _field_of(expressions[f"_slot{place}"])
+        field = _field_of(expressions[name_of(place)])
         if field is not None:
             yield slot, field, next((value for kind, value in VALUES if isinstance(field, kind)), "text")
 
@@ -115,6 +112,8 @@ def _converts(slot: Column, value: Any) -> bool:
 def _doubt(slot: type, field: Field[Any, Any], value: Any) -> str:
     """Why values of a field may not come out of a slot of this type as they are; empty when they do."""
     given = type(value)
+    if field.primary_key and slot is str:  # a key is a name: nobody adds keys up
+        return ""
     reason = DOUBTS.get((given, slot), TEXT_DOUBT if slot is str else "")
     if given is slot or (slot is int and getattr(field, "decimal_places", None) == 0):
         return ""

@@ -13,8 +13,8 @@ from django.db.models import Field, QuerySet
 from django.db.models.expressions import Col
 
 from exports.datasets.coercion import Typed
-from exports.datasets.columns import Column, flat, values_of
-from exports.errors import DatasetFailed, ExportError, blaming, from_exception
+from exports.datasets.columns import Column, flat, name_of, values_of
+from exports.errors import DatasetFailed, ExportError, blaming, of_cell
 
 if TYPE_CHECKING:
     from exports.datasets.base import KeyRange
@@ -110,7 +110,7 @@ class Source:
 
     def _computed_pages(self, functions: Sequence[tuple[int, Column]], size: int) -> Iterator[list[Row]]:
         """The slow lane: model instances, that functions of Python look at."""
-        names = [f"_slot{place}" for place in range(len(self._slots))]
+        names = list(map(name_of, range(len(self._slots))))
         plain = {name: slot.expression for name, slot in zip(names, self._slots, strict=True) if slot.function is None}
         for page in _by_key(self._ranged().annotate(**plain), lambda instance: instance.pk, size):
             rows = [[getattr(instance, name, None) for name in names] for instance in page]
@@ -153,9 +153,7 @@ def _computed(column: Column, instance: Any) -> Any:
     except (ExportError, SoftTimeLimitExceeded):
         raise
     except Exception as error:
-        known = from_exception(error, DatasetFailed)
-        its_fault = type(known) is DatasetFailed  # and not that of the database, or of the memory
-        raise (DatasetFailed.at(instance.pk, column.label) if its_fault else known) from error
+        raise of_cell(error, instance.pk, column.label) from error
 
 
 def _nobody(count: int) -> None:

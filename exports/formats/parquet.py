@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -172,8 +172,7 @@ def _writers(kind: pa.DataType) -> Writers[Any]:
     def itself(value: Any) -> Any:
         return value
 
-    types = (int, Decimal, float, bool, date, datetime, time, timedelta)
+    types: tuple[type, ...] = (int, Decimal, float, bool, date, datetime, time, timedelta)
     if kind == pa.string():
         return {str: lambda text: encode(text).decode(), **dict.fromkeys(types, as_text)}
-    exact: dict[type, Callable[[Any], Any]] = {Decimal: int} if kind == pa.int64() else {}
-    return {**dict.fromkeys(types, itself), **exact}
+    return {**dict.fromkeys(types, itself), **({Decimal: int} if kind == pa.int64() else {})}

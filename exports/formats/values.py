@@ -78,14 +78,15 @@ def _converter(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
 
 
 def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
-    plain = _converter(slot, writers, none)
+    plain, typed = _converter(slot, writers, none), Typed(slot)
 
     class Written(dict[Any, T]):
         """What stands for each stored value; one without words is written as it is."""
 
         def __missing__(self, value: Any) -> T:
-            [found] = plain([value])
-            return found
+            [stored] = typed([value])
+            [found] = plain([stored])
+            return self.get(stored, found)
 
     written = Written({value: writers[str](text) for value, text in slot.words.items()})
     return lambda values: list(map(written.__getitem__, values))

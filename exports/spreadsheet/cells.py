@@ -55,6 +55,9 @@ SUSPECT = (b" \n", b"\n ", b"_x", b"\xef\xbf")
 """In texts joined by line ends: spaces at an edge, what may be Excel's escape of a character, U+FFFE and U+FFFF."""
 LOOKS_ESCAPED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 
+LINE_END = b"&#10;"
+LINE_POINTS, MOST_POINTS, LINE_LETTERS = 15, 409, 55
+
 Long = Callable[[str], str]
 """Keeps a text that no cell holds, and returns what stands in the cell instead."""
 
@@ -90,7 +93,21 @@ def lines(columns: Sequence[Cells], first: int) -> bytes:
         pieces[start + 3 :: step] = each if before else [cell[len(CELL) :] for cell in each]
         between = after
     pieces[step - 1 :: step] = [between + b"</row>\n"] * rows
-    return b"".join(pieces)
+    made = b"".join(pieces)
+    return made if LINE_END not in made else b"".join(map(_heightened, made.splitlines(keepends=True)))
+
+
+def _heightened(line: bytes) -> bytes:
+    """A row with its height, where a text of several lines needs one: programs do not look at the texts by themselves.
+
+    A line of text that is wider than its column takes further lines; columns are about LINE_LETTERS wide.
+    """
+    if LINE_END not in line:
+        return line
+    texts = (cell.rpartition(b">")[2].split(LINE_END) for cell in line.split(TEXT_END) if LINE_END in cell)
+    needed = max(sum(1 + len(each) // LINE_LETTERS for each in text) for text in texts)
+    height = min(needed * LINE_POINTS, MOST_POINTS)
+    return line.replace(b'">', b'" ht="%d">' % height, 1)
 
 
 def escaped(text: bytes) -> bytes:
@@ -125,13 +142,13 @@ def text(value: bytes, long: Long) -> bytes:
     spaced = words != words.strip(" \t\n")
     if "\n" in words:
         return _lined(words, spaced=spaced)
-    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode()).replace(b"\n", b"&#10;")
+    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode())
     return (SPACED if spaced else TEXT) + inner + TEXT_END
 
 
 def _lined(words: str, *, spaced: bool) -> bytes:
     """A text of several lines, in a style that shows them all."""
-    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode()).replace(b"\n", b"&#10;")
+    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode()).replace(b"\n", LINE_END)
     space = b' xml:space="preserve"' if spaced else b""
     return b'<c s="%d" t="inlineStr"><is><t%b>%b' % (WRAPPED, space, inner) + TEXT_END
 

@@ -207,6 +207,17 @@ def test_what_has_no_text_is_refused(make: Callable[[], Any], mend: str) -> None
     assert mend in refused(ColumnType.TEXT, make())
 
 
+def test_a_text_that_cannot_be_made_is_named_by_row_and_column() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise ZeroDivisionError("secret")
+
+    with pytest.raises(DatasetFailed, match="“Cell” could not be computed for the row 101") as raised:
+        typed(ColumnType.TEXT, None, Broken())
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert "secret" not in raised.value.message
+
+
 PLAIN = (
     st.text() | st.integers() | st.floats() | st.decimals() | st.booleans() | st.dates() | st.times() | st.timedeltas()
     | st.datetimes(timezones=st.just(UTC)) | st.datetimes() | st.none()

@@ -108,6 +108,13 @@ def test_each_decimal_has_its_own_places(values: list[str]) -> None:
     assert [each.number_format for each in found] == [cell(Decimal(value)).number_format for value in values]
 
 
+def test_a_row_is_as_high_as_its_text_has_lines() -> None:
+    rows: list[Row] = [("one\ntwo", "a\nb\nc"), ("one", "&#10;"), ("x" * 200 + "\ny", None), ("\n" * 200, None)]
+    sheet = load_workbook(BytesIO(write("xlsx", rows, context([Column("a", "A"), Column("b", "B")])))).worksheets[0]
+    assert [sheet.row_dimensions[number].height for number in range(2, 6)] == [45, None, 75, 409]
+    assert [sheet.cell(number, 1).alignment.wrapText for number in (2, 3)] == [True, None]
+
+
 @pytest.mark.parametrize("text", ["=1+1", "https://example.com", "12", "<r><t>raw</t></r>", "<r>&</r>", "<b>a</b>"])
 def test_text_stays_text(text: str) -> None:
     written = cell(text)

@@ -8,8 +8,8 @@ other. So two Beats make one row, and the sweep of any worker makes the rows tha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,6 +20,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from durable.clock import database_now
@@ -55,6 +58,8 @@ class Schedule:
     minute: str = "*"
     hour: str = "*"
     day_of_week: str = "*"
+    labels: Mapping[str, str | Promise] = field(default_factory=dict)
+    """What the keys of an outcome are called in the admin; a key without a label stands for itself."""
     deadline: timedelta = timedelta(hours=12)
     """A slot that was missed for longer is not caught up: the next one does its work."""
 
@@ -233,6 +238,21 @@ def _run(lease: Lease[Slot]) -> dict[str, Any]:
         return {"error": repr(error)}
     lease.finish(state=Slot.State.DONE, finished_at=Now(), outcome=outcome)
     return outcome
+
+
+def in_words(slot: Slot) -> str:
+    """What came of a slot, or what it waits for, in a sentence or two for the admin."""
+    if error := slot.outcome.get("error"):
+        failed = _("Failed: %s.") % str(error).rstrip(".")
+        if slot.next_attempt_at is None:
+            return failed
+        again = timezone.localtime(slot.next_attempt_at)
+        return f"{failed} " + _("It is tried again at %s.") % f"{again:%H:%M:%S}"
+    if slot.state == Slot.State.WAITING:
+        return _("Running.") if slot.lease_until else _("Waiting for a worker.")
+    labels = _schedules[slot.schedule].labels if slot.schedule in _schedules else {}
+    said = [f"{labels.get(name, name)}: {value}" for name, value in slot.outcome.items() if value not in (0, None)]
+    return ", ".join(said) or _("There was nothing to do.")
 
 
 def park(slot: Slot) -> None:

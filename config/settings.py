@@ -57,6 +57,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "config.urls"
+ADMIN_PATH = "admin/"
 WSGI_APPLICATION = "config.wsgi.application"
 ASGI_APPLICATION = "config.asgi.application"
 
@@ -170,7 +171,7 @@ SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {  # pages load nothing from elsewhere, and run and style nothing that stands in a page
-    "EXCLUDE_URL_PREFIXES": ["/admin/django_celery_beat/"],  # its form has a script of its own in the page
+    "EXCLUDE_URL_PREFIXES": [f"/{ADMIN_PATH}django_celery_beat/"],  # its form has a script of its own in the page
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "img-src": ["'self'", "data:"],

@@ -3,7 +3,7 @@
 #   make run                    everything this machine needs, then the whole site, until Ctrl-C
 #   make run PORT=8001          on another port (BIND=0.0.0.0 lets other machines in, with ALLOWED_HOSTS=their name for it)
 #   make run ONCE=1             the same, but one export through it and the end (ONCE_FORMAT=csv, ONCE_PERIOD=last-month)
-#   make test                   checks and tests (make faults: the long ones)
+#   make test                   checks and tests (make faults: the long ones; make quick: the short ones)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,7 +14,7 @@ $(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL,$(if $($(name)),$(e
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run test faults chaos bench check lock flower doctor shell clean
+.PHONY: help setup setup-dev run test quick faults chaos bench check lock flower doctor shell clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -33,6 +33,12 @@ test: setup-dev  ## run the checks and all the tests, those of the database on P
 	@$(BIN)/python -m tests.lanes
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
+
+quick: setup-dev  ## lint, types and unit tests, in half a minute
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo 'Run `.venv/bin/ruff format .`'; exit 1; }
+	@$(BIN)/mypy
+	@LIVES=4 $(BIN)/python -m pytest -q -n auto tests/unit
 
 faults: setup-dev  ## break whole sites in one way after the other, the long tests that `make test` has the short form of
 	@$(BIN)/python -m tests.lanes faults

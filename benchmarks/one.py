@@ -66,7 +66,7 @@ def export(key: str, rows: int, path: Path) -> dict[str, Any]:
 
 def _job(dataset: Dataset, kind: Format, path: Path) -> Job:
     context = RenderContext(
-        title=str(dataset.label), owner="Ada Lovelace", period=PERIOD.label(ZoneInfo("UTC")),
+        title=str(dataset.label), owner="Ada Lovelace", period=PERIOD.label(),
         columns=dataset.choose([]), zone=ZoneInfo("UTC"), requested_at=timezone.now(), name="bookings",
     )  # fmt: skip
     kind.refuse(context.columns)

@@ -203,7 +203,8 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "format": f"%(asctime)s %(levelname)-7s {ENVIRONMENT.process_name:<11} %(name)s: %(message)s",
+            "()": "config.logs.LineFormatter",
+            "fmt": f"%(asctime)s %(levelname)-7s {ENVIRONMENT.process_name:<11} %(name)s: %(message)s",
         },
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},

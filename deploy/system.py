@@ -35,7 +35,12 @@ SCRIPTS = {
 """Script -> code points that some font must cover, and the Debian package that does."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-TOOLS = {"pdftotext": "poppler-utils", "qpdf": "qpdf"}
+TOOLS = {
+    "pdftotext": "poppler-utils",
+    "qpdf": "qpdf",
+    "ssconvert": "gnumeric",
+    "soffice": "libreoffice-calc-nogui",
+}
 APT_SECONDS = 900
 APT_TROUBLES = {
     (

@@ -50,7 +50,7 @@ class WorkQuerySet(models.QuerySet[W]):
         return self.filter(next_attempt_at__lte=Now(), attempt__lt=F("attempt_limit")).unheld()
 
     def exhausted(self) -> Self:
-        """Their last attempt died without a word."""
+        """Exhausted: the last attempt ended without reporting a result."""
         return self.filter(next_attempt_at__lte=Now(), attempt__gte=F("attempt_limit")).unheld()
 
     def unpublished(self) -> Self:
@@ -149,6 +149,11 @@ class Work(models.Model):
 
     class Meta:
         abstract = True
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        if not args:  # a new row, and not one out of the database
+            fields = {"attempt_limit": self.attempts_given()} | fields
+        super().__init__(*args, **fields)
 
     def hint(self) -> str:
         """The name of the task that does this row's next step; it takes the primary key alone."""

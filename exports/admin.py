@@ -11,13 +11,17 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
+from django_celery_beat.admin import PeriodicTaskAdmin
+from django_celery_beat.models import PeriodicTask
 
 from durable.models import Work, WorkQuerySet
 from durable.publish import publish_on_commit
+from exports import schedules
 from exports.conf import export_settings
 from exports.datasets import datasets
 from exports.downloads import inspect
@@ -79,7 +83,7 @@ class WorkColumns:
 
 class PartInline(ReadOnly, WorkColumns, admin.TabularInline[Part, Export]):
     model = Part
-    fields = ("index", "state", "rows", "rows_done", "attempts", "worked", "leased_by", "lease_until", "error_message")
+    fields = ("index", "state", "rows", "rows_done", "attempts", "worked", "leased_by", "lease_until", "error_detail")
     readonly_fields = fields
     extra = 0
     can_delete = False
@@ -185,10 +189,14 @@ class DownloadAdmin(ReadOnly, Bounded):
 
 @admin.register(Slot)
 class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
-    list_display = ("schedule", "slot", "state", "finished_at", "attempts", "worked", "outcome")
-    list_filter = ("state", "schedule", SlowFilter)
+    list_display = ("schedule", "slot", "started_by_hand", "state", "finished_at", "attempts", "worked", "outcome")
+    list_filter = ("state", "schedule", ("by_hand", admin.EmptyFieldListFilter), SlowFilter)
     date_hierarchy = "slot"
     actions = ("run_again",)
+
+    @admin.display(description=_("by hand"), boolean=True)
+    def started_by_hand(self, obj: Slot) -> bool:
+        return bool(obj.by_hand)
 
     @admin.action(description=_("Run again"), permissions=["operate"])
     def run_again(self, request: HttpRequest, queryset: WorkQuerySet[Slot]) -> None:
@@ -204,3 +212,25 @@ class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
 class UsageReportAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[UsageReport]):
     list_display = ("week", "start", "end", "stage", "sent_at", "attempts", "worked", "error_message")
     list_filter = ("stage",)
+
+
+class ScheduleAdmin(PeriodicTaskAdmin):  # type: ignore[misc]  # it has no stubs
+    """The periodic tasks, whose action "Run selected tasks" says where its results are."""
+
+    def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        """Send the tasks, and link to what comes of those that keep it."""
+        super().run_tasks(request, queryset)
+        if queryset.filter(task__in=[schedule.task for schedule in schedules.registered()]).exists():
+            slots = f"{reverse('admin:exports_slot_changelist')}?by_hand__isempty=0"
+            self.message_user(
+                request,
+                format_html(
+                    _('The work has been started. <a href="{}">Schedule slots</a> say what came of it, in a moment.'),
+                    slots,
+                ),
+            )
+
+
+if isinstance(admin.site._registry.get(PeriodicTask), PeriodicTaskAdmin):
+    admin.site.unregister(PeriodicTask)
+    admin.site.register(PeriodicTask, ScheduleAdmin)

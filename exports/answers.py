@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from exports.downloads import Gone, NotReady
-from exports.errors import BadRequest, ExportError, NoPermission, TooMany, WrongState
+from exports.errors import BadRequest, ExportError, NoPermission, TooMany, UnfitDataset, WrongState
 from exports.models import Export
 from exports.states import State
 
@@ -27,14 +27,16 @@ _STATUS: tuple[tuple[type[ExportError], int], ...] = (
     (Gone, 410),
     (NotReady, 409),
     (WrongState, 409),
+    (UnfitDataset, 500),
 )
 
 
 def status_of(error: ExportError) -> int:
-    """What is wrong with the request has a status of its own; everything else is ours, is logged, and may pass: 503."""
+    """Return the HTTP status for an error. A fault of ours is logged: 500 when it stays, 503 when it may pass."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
-    if status == 503:
-        logger.error("A request was answered with 503 (%s): %r", error.code, error.__cause__ or error, exc_info=error)
+    if status >= 500:
+        cause = error.__cause__ or error
+        logger.error("A request was answered with %d (%s): %r", status, error.code, cause, exc_info=error)
     return status
 
 

@@ -227,7 +227,7 @@ def _json(request: HttpRequest) -> dict[str, Any]:
 def _with_period(sent: Mapping[str, Any]) -> dict[str, Any]:
     """Dates alone mean the custom period; dates beside another period are a mistake, never overlooked."""
     dates = any(sent.get(name) for name in ("date_from", "date_to"))
-    given = sent.get("period") or (PeriodChoice.CUSTOM if dates else PeriodChoice.YEAR_TO_DATE)
+    given = sent.get("period") or (PeriodChoice.CUSTOM if dates else "")
     if dates and given != PeriodChoice.CUSTOM:
         raise BadPeriod(_("date_from and date_to go with the period custom alone; leave them out, or change it."))
     return {**sent, "period": str(given)}

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.utils.translation import gettext as _
 
 from exports.datasets import datasets
-from exports.errors import BadOption, NoField, NothingInside, UnknownDataset, UnknownField, UnknownFormat
+from exports.errors import (
+    BadOption,
+    DatasetFailed,
+    NoField,
+    NoPermission,
+    NothingInside,
+    UnknownDataset,
+    UnknownField,
+    UnknownFormat,
+    blaming,
+)
 from exports.formats import Format, Kind, Option, formats, writer
+from exports.periods import Period, PeriodChoice, resolve
 
 USUALLY_INSIDE = ("csv", "pdf")
 """The files of a bundle when nobody says: one that programs read, and one for people."""
@@ -29,17 +43,21 @@ class Choice:
 
 
 def choose(
+    user: AbstractBaseUser,
     keys: Sequence[str],
     kind_key: str,
+    *,
     inside: Sequence[str] | None,
     fields: Sequence[str] | None,
     options: Mapping[str, str],
 ) -> Choice:
-    """Check a request; None for the `fields` is all of them. Raises the BadRequest that names what is wrong with it."""
+    """Check a request; None for the `fields` is all of them. Raises the BadRequest that names what is wrong with it.
+
+    Raises NoPermission before anything is said about a dataset that `user` may not have, and DatasetFailed when a
+    dataset's own code cannot tell.
+    """
     kind = formats.get(kind_key)
-    chosen = [datasets.get(key).key for key in dict.fromkeys(keys)]
-    if not chosen:
-        raise UnknownDataset(_("Choose what to export."))
+    chosen = _permitted(user, keys)
     if len(chosen) > 1 and isinstance(kind, Format):
         raise UnknownDataset(_("%s holds one dataset. Choose one, or a format that takes several.") % kind.label)
     if len(",".join(chosen)) > MOST_LETTERS:
@@ -51,6 +69,43 @@ def choose(
         for each in kinds:
             each.refuse(columns)
     return Choice(chosen, kind.key, [each.key for each in kinds[1:]], names, _options(kinds, options))
+
+
+def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
+    """The datasets' keys, each once."""
+    chosen = [datasets.get(key) for key in dict.fromkeys(keys)]
+    if not chosen:
+        raise UnknownDataset(_("Choose what to export."))
+    with blaming(DatasetFailed):
+        if not all(dataset.permitted(user) for dataset in chosen):
+            raise NoPermission(_("You have no access to this data."))
+    return [dataset.key for dataset in chosen]
+
+
+def choose_period(
+    keys: Sequence[str],
+    choice: str | None,
+    date_from: date | None,
+    date_to: date | None,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> tuple[str, Period]:
+    """The period's choice, and the period frozen at `now`, for the datasets of these keys. Raises BadPeriod.
+
+    None is from `date_from` to `date_to` when there are such days, else everything where one of the datasets has no
+    dates, else the year to date.
+    """
+    chosen = [datasets.get(key) for key in keys]
+    if choice is None:
+        choice = PeriodChoice.CUSTOM if date_from or date_to else PeriodChoice.YEAR_TO_DATE
+        if choice != PeriodChoice.CUSTOM and any(dataset.date_field is None for dataset in chosen):
+            choice = PeriodChoice.ALL
+    period = resolve(choice, date_from, date_to, zone=zone, now=now)
+    if not period.is_everything:
+        for dataset in chosen:
+            dataset.refuse_periods()
+    return str(choice), period
 
 
 def options_of(kinds: Iterable[Kind]) -> dict[str, Option]:

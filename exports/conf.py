@@ -1,6 +1,7 @@
 """Typed settings of the exports app over one `EXPORTS` dict, read live so that override_settings works."""
 
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from django.utils.module_loading import import_string
 class ExportSettings:
     """Every setting, with its default."""
 
-    scratch_dir: Path = Path("var/scratch")
-    """Where a worker writes before a file goes to the storage; on a disk of its own machine."""
+    scratch_dir: Path = field(default_factory=lambda: _project_folder() / "var" / "scratch")
+    """Where a worker writes before a file goes to the storage: an absolute path, on a disk of its own machine."""
     storage_alias: str = "exports"
     link_seconds: int = 60
     """For how long the link to a file is good where the storage gives files out itself (S3)."""
@@ -60,6 +61,11 @@ class ExportSettings:
             return ZoneInfo(self.time_zone_of(user))
         except (KeyError, ValueError, OSError):  # unknown; leading out of the zones' folder; itself a folder
             return ZoneInfo(str(settings.TIME_ZONE))
+
+
+def _project_folder() -> Path:
+    """BASE_DIR, which every started project has, so that the working directory of a process does not matter."""
+    return Path(getattr(settings, "BASE_DIR", tempfile.gettempdir())).absolute()
 
 
 def export_settings() -> ExportSettings:

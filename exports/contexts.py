@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.utils.text import slugify
 
 from exports.datasets import Dataset, KeyRange, datasets
+from exports.datasets.rules import key_value
 from exports.formats import RenderContext
 from exports.models import Export, Part
 
@@ -36,20 +36,19 @@ def context_of(export: Export, number: int, **more: Any) -> RenderContext:
 
 
 def keys_of(part: Part, dataset: Dataset) -> KeyRange | None:
-    """The keys that the part is made of; None for no rows at all."""
-    if not part.first_key:
+    """Return the range of keys that the part is made of, or None for a part without rows."""
+    if not part.rows:  # and not an empty first key, which is a key like any other where keys are text
         return None
-    key = dataset.model(part.export.owner)._meta.pk
-    assert key is not None
-    return KeyRange(key.to_python(part.first_key), key.to_python(part.last_key), part.rows)
+    model = dataset.model(part.export.owner)
+    return KeyRange(key_value(model, part.first_key), key_value(model, part.last_key), part.rows)
 
 
 def stem(export: Export, what: str) -> str:
     """A file's name without its extension, that any browser and file system takes: ASCII, digits, hyphens."""
-    first = f"{export.period_start.astimezone(export.zone):%Y-%m-%d}-to-" if export.period_start else ""
-    end = export.period_end - timedelta(microseconds=1) if export.period_end else export.requested_at
-    last = f"{end.astimezone(export.zone):%Y-%m-%d}"
-    return f"{what}-{first or 'to-'}{last}"
+    period = export.period
+    last = period.last_day or export.requested_at.astimezone(export.zone).date()
+    days = f"{period.first_day}-to-{last}" if period.first_day else f"to-{last}"
+    return f"{what}-{days}"
 
 
 def slug(dataset: str) -> str:

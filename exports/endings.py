@@ -33,7 +33,7 @@ def fail(lease: Lease[W], error: ExportError) -> None:
 
 
 def park(work: Work) -> None:
-    """The sweep's end for a row whose last attempt died without a word. Does nothing when it has come back to life."""
+    """Fail a row whose last attempt ended without reporting a result. Does nothing when a worker holds it again."""
     words = words_of(WorkerDied())
     with transaction.atomic():
         _lock_export_of(work)
@@ -43,7 +43,7 @@ def park(work: Work) -> None:
                 _stop(Export.objects.filter(pk=work.export_id), words)
         else:
             _stop(Export.objects.exhausted().filter(pk=work.pk, attempt=work.attempt), words)
-    logger.error("%s: parked; attempt %d died without a word.", work, work.attempt)
+    logger.error("%s: failed; attempt %d ended without reporting a result.", work, work.attempt)
 
 
 def _lock_export_of(work: Work) -> None:
@@ -54,7 +54,7 @@ def _lock_export_of(work: Work) -> None:
 
 def words_of(error: ExportError) -> dict[str, str]:
     """An error as a row keeps it."""
-    return {"error_code": error.code, "error_message": error.message}
+    return {"error_code": error.code, "error_message": error.message, "error_detail": error.detail}
 
 
 def _stop(exports: ExportQuerySet, words: dict[str, str]) -> None:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError
 from django.utils.functional import Promise
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from durable.lease import LeaseLost
@@ -31,6 +33,12 @@ class ExportError(Exception):
     def __init__(self, message: Text | None = None) -> None:
         self.message = str(message or self.default)
         super().__init__(self.message)
+
+    @property
+    def detail(self) -> str:
+        """The cause, for operators; empty when there is none."""
+        cause = self.__cause__
+        return Truncator(f"{type(cause).__name__}: {cause}").chars(2_000) if cause else ""
 
     def __reduce__(self) -> tuple[type[ExportError], tuple[str]]:
         return type(self), (self.message,)
@@ -125,13 +133,39 @@ class DatasetFailed(ExportError):
     """The dataset's own code raised."""
 
     code = "dataset_failed"
-    default = _("The data could not be read: our code for it failed. We have been told; trying again later may help.")
+    default = _(
+        "The data could not be read because of a fault in our code, not in your request. It was reported to us; "
+        "please try again when it is fixed."
+    )
 
     @classmethod
     def at(cls, key: object, column: Text) -> DatasetFailed:
         """The error of one cell: a function of Python raised on the row with this primary key."""
         words = _("The column “%(column)s” could not be computed for the row %(key)s. Leave it out, or tell us.")
         return cls(words % {"column": column, "key": key})
+
+    @classmethod
+    def misfit(cls, column: Text, key: object, value: str, declared: str, mend: str) -> DatasetFailed:
+        """The error of a value that is not of its column's type. `mend` is a sentence on how to fix it."""
+        if key is None:
+            words = _("The column “%(column)s” is declared as %(declared)s, but holds %(value)s. %(mend)s")
+        else:
+            words = _(
+                "The column “%(column)s” is declared as %(declared)s, but holds %(value)s in the row %(key)s. %(mend)s"
+            )
+        return cls(words % {"column": column, "key": key, "value": value, "declared": declared, "mend": mend})
+
+
+class UnfitDataset(DatasetFailed):
+    """A dataset is written in a way that would make its export wrong. The cause names each reason, for operators."""
+
+    code = "unfit_dataset"
+
+    @classmethod
+    def because(cls, dataset: str, reasons: Sequence[str]) -> UnfitDataset:
+        error = cls()
+        error.__cause__ = ValueError(f"The dataset {dataset!r} cannot be exported. {' '.join(reasons)}")
+        return error
 
 
 class FormatFailed(ExportError):
@@ -195,11 +229,11 @@ class DatabaseAway(ExportError):
 
 
 class WorkerDied(ExportError):
-    """Every attempt ended without a word: killed, out of memory, or crashed."""
+    """Every attempt ended without reporting a result: killed, out of memory, or crashed."""
 
     code = "worker_died"
     default = _(
-        "The export stopped without a word each time we tried it. We have been told; please try a shorter period."
+        "The export stopped unexpectedly each time we tried it. It was reported to us; please try a shorter period."
     )
 
 
@@ -211,7 +245,7 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
     match error:
         case ExportError():
             return error
-        case OperationalError() | InterfaceError():
+        case OperationalError() | InterfaceError() if not _is_bad_sql(error):
             return DatabaseAway()
         case OSError(errno=code) if code in NO_ROOM:
             return DiskFull()
@@ -221,6 +255,18 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
             return StorageFailed()
         case _:
             return otherwise()
+
+
+def of_cell(error: Exception, key: object, column: Text) -> ExportError:
+    """The error for one that a dataset's own code raised on the value of one cell."""
+    known = from_exception(error, DatasetFailed)
+    its_fault = type(known) is DatasetFailed  # and not that of the database, or of the memory
+    return DatasetFailed.at(key, column) if its_fault else known
+
+
+def _is_bad_sql(error: Exception) -> bool:
+    """SQLite's error for SQL that can never work is an OperationalError, as one for a database that is away."""
+    return getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
 @contextmanager

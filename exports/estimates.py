@@ -12,15 +12,13 @@ from math import ceil
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
-from exports.choices import Choice, choose
+from exports.choices import Choice, choose, choose_period
 from exports.conf import export_settings
 from exports.datasets import datasets
 from exports.datasets.estimate import Certainty, Rows, by_planner
-from exports.errors import DatasetFailed, NoPermission, blaming
 from exports.load import load_beside
-from exports.periods import Period, PeriodChoice, resolve
+from exports.periods import Period
 from exports.rates import Rate, bundle_rate, rate_of
 
 logger = logging.getLogger(__name__)
@@ -71,23 +69,21 @@ def estimate_request(
     dataset: Sequence[str],
     format: str,  # noqa: A002 - the field's own name
     inside: Sequence[str] | None = None,
-    period: str = PeriodChoice.YEAR_TO_DATE,
+    period: str | None = None,
     date_from: date | None = None,
     date_to: date | None = None,
     fields: Sequence[str] | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Estimate:
     """The estimate for what `request_export` takes. Raises BadRequest, NoPermission and DatasetFailed as that does."""
-    choice = choose(dataset, format, inside, fields, options or {})
+    choice = choose(user, dataset, format, inside=inside, fields=fields, options=options or {})
     now = timezone.now()
-    frozen = resolve(period, date_from, date_to, zone=export_settings().zone_of(user), now=now)
+    zone = export_settings().zone_of(user)
+    _choice, frozen = choose_period(choice.datasets, period, date_from, date_to, zone=zone, now=now)
     return _estimate_choice(user, choice, replace(frozen, asked_at=now))
 
 
 def _estimate_choice(user: AbstractBaseUser, choice: Choice, period: Period) -> Estimate:
-    with blaming(DatasetFailed):
-        if not all(datasets.get(key).permitted(user) for key in choice.datasets):
-            raise NoPermission(_("You have no access to this data."))
     rows = {key: _rows_of(user, key, period) for key in choice.datasets}
     known = [each for each in rows.values() if each is not None]
     if len(known) < len(rows):

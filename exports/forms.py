@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -81,7 +80,7 @@ class ExportForm(forms.Form):
 
     dataset = forms.CharField(label=_("What"), required=False)
     format = forms.CharField(label=_("Format"), error_messages={"required": _("Choose a format.")})
-    period = forms.CharField(label=_("Period"), required=False, empty_value=PeriodChoice.YEAR_TO_DATE.value)
+    period = forms.CharField(label=_("Period"), required=False, empty_value=None)
     date_from = Day(_("From"))
     date_to = Day(_("To"))
 
@@ -205,8 +204,6 @@ def again_url(export: Export) -> str:
     if export.fields:
         query["fields"] = export.fields
     query |= {f"{OPTION}{name}": value for name, value in export.options.items()}
-    if export.period_choice == PeriodChoice.CUSTOM and export.period_start and export.period_end:
-        last = export.period_end - timedelta(microseconds=1)
-        query["date_from"] = export.period_start.astimezone(export.zone).date()
-        query["date_to"] = last.astimezone(export.zone).date()
+    if export.period_choice == PeriodChoice.CUSTOM:
+        query |= {"date_from": export.period.first_day, "date_to": export.period.last_day}
     return f"{reverse('exports:list')}?{urlencode(query, doseq=True)}"

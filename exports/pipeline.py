@@ -18,7 +18,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Model, Sum
 from django.db.models.functions import Now
 from django.utils import translation
 
@@ -29,6 +29,7 @@ from exports import announce, bundle, dispatch, storage
 from exports.conf import export_settings
 from exports.contexts import context_of, keys_of
 from exports.datasets import KeyRange, Source, datasets
+from exports.datasets.rules import key_text, key_value
 from exports.endings import fail, words_of
 from exports.errors import (
     DatasetFailed,
@@ -83,13 +84,17 @@ def _attempt(lease: Lease[W] | None, work: Callable[[Lease[W]], None], otherwise
                 _end_badly(lease, TooSlow())
             except Exception as error:
                 known = from_exception(error, otherwise)
-                logger.warning(
+                if known is not error:
+                    known.__cause__ = error
+                surprise = _surprise(known, error)
+                logger.log(
+                    logging.ERROR if surprise else logging.WARNING,
                     "%s: attempt %d ended (%s): %r",
                     lease.work,
                     lease.attempt,
                     known.code,
                     error.__cause__ or error,
-                    exc_info=_surprise(known, error),
+                    exc_info=surprise,
                 )
                 _end_badly(lease, known)
     except LeaseLost:
@@ -147,18 +152,28 @@ def _plan_content(export: Export, number: int, content: Content, parts: list[Par
     columns = dataset.choose(content.fields)
     rows_per_part = rate_of(content.dataset, content.format, len(columns)).rows_per_part
     with blaming(DatasetFailed):
+        dataset.require_fit(export.owner, columns)
         ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
         sample = dataset.sample(export.owner, export.period, columns, ranges)
-    parts += [_part(export, len(parts) + place, number, keys) for place, keys in enumerate(ranges or [None])]
+        model = dataset.model(export.owner)
+        parts += [_part(export, len(parts) + place, number, model, keys) for place, keys in enumerate(ranges or [None])]
     return {"columns": [column.name for column in columns], **kind.prepare(sample, context_of(export, number))}
 
 
-def _part(export: Export, index: int, content: int, keys: KeyRange | None) -> Part:
-    limit = export_settings().max_attempts
-    part = Part(export=export, owner_id=export.owner_id, index=index, content=content, attempt_limit=limit)
+def _part(export: Export, index: int, content: int, model: type[Model], keys: KeyRange | None) -> Part:
+    part = Part(export=export, owner_id=export.owner_id, index=index, content=content)
     if keys is not None:
-        part.first_key, part.last_key, part.rows = str(keys.first), str(keys.last), keys.rows
+        part.first_key, part.last_key = (_lasting(model, key) for key in (keys.first, keys.last))
+        part.rows = keys.rows
     return part
+
+
+def _lasting(model: type[Model], key: object) -> str:
+    """A key as its part's row keeps it. Raises DatasetFailed when it could not be read back."""
+    text = key_text(model, key)
+    if key_value(model, text) != key:
+        raise DatasetFailed from ValueError(f"The primary key {key!r} of {model.__name__} cannot be written as text.")
+    return text
 
 
 def _allowed(export: Export) -> None:
@@ -178,8 +193,9 @@ def _render(lease: Lease[Part]) -> None:
     _allowed(export)
     content = export.contents[part.content]
     kind = writer(content.format)
+    context = context_of(export, part.content, index=part.index, before=_rows_before(part))
     with closing(_source(lease, content)) as source, storage.scratch(f".{kind.extension}") as file:
-        written = kind.write(source, file, context_of(export, part.content, index=part.index))
+        written = kind.write(source, file, context)
         lease.check()
         if written.rows != source.read:
             raise Mismatch
@@ -194,7 +210,14 @@ def _render(lease: Lease[Part]) -> None:
         sha256=stored.sha256,
         error_code="",
         error_message="",
+        error_detail="",
     )
+
+
+def _rows_before(part: Part) -> int:
+    """The rows of the parts before this one in its file, as planned."""
+    before = Part.objects.filter(export=part.export_id, content=part.content, index__lt=part.index)
+    return int(before.aggregate(rows=Sum("rows", default=0))["rows"])
 
 
 def _source(lease: Lease[Part], content: Content) -> Source:
@@ -203,6 +226,7 @@ def _source(lease: Lease[Part], content: Content) -> Source:
     dataset = datasets.get(content.dataset)
     with blaming(DatasetFailed):
         columns = dataset.choose(content.fields)
+        dataset.require_fit(export.owner, columns)
         source = dataset.source(export.owner, export.period, columns, keys_of(part, dataset))
     source.each = _Progress(lease)
     return source

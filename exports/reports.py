@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from celery import chain, current_app
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
 from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce, Now
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from durable.lease import Lease, LeaseLost
@@ -187,7 +190,7 @@ def _page(report: UsageReport) -> dict[str, Any]:
 
 def _send(lease: Lease[UsageReport]) -> dict[str, Any]:
     report = lease.work
-    staff = list(get_user_model()._default_manager.filter(is_staff=True, is_active=True))
+    staff = _readers()
     totals = report.figures["totals"]
     with transaction.atomic():
         lease.finish(stage=Stage.SENT, sent_at=Now(), error_message="")
@@ -202,14 +205,27 @@ def _send(lease: Lease[UsageReport]) -> dict[str, Any]:
                     "rows": totals["rows"],
                     "bytes_text": filesizeformat(totals["bytes"]),
                 },
-                link="/admin/exports/usagereport/",
+                link=_admin_page(),
                 attachment=report.artifact,
             )
     return {"recipients": len(staff)}
 
 
+def _admin_page() -> str:
+    """The address of the reports in the admin; empty on a site without the admin."""
+    with suppress(NoReverseMatch):
+        return reverse("admin:exports_usagereport_changelist")
+    return ""
+
+
+def _readers() -> list[AbstractUser]:
+    """The people who get the report, which names every customer: staff who may view usage reports."""
+    staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
+    return [user for user in staff if user.has_perm("exports.view_usagereport")]
+
+
 def park(report: UsageReport) -> None:
     """Close a report whose attempts are used; it shows in the admin as failed."""
     logger.error("%s: parked after attempt %d.", report, report.attempt)
-    words = "Every attempt died without a word."
+    words = "Every attempt ended without reporting a result."
     report.dead_rows().update(stage=Stage.FAILED, next_attempt_at=None, lease_until=None, error_message=words)

@@ -18,14 +18,13 @@ from django.utils.translation import gettext as _
 
 from durable.publish import publish_on_commit
 from exports import storage
-from exports.choices import Choice, choose
+from exports.choices import Choice, choose, choose_period
 from exports.conf import export_settings
 from exports.datasets import datasets
 from exports.errors import (
     DatabaseAway,
     DatasetFailed,
     Mismatch,
-    NoPermission,
     NotRecorded,
     SpoiltPart,
     StorageFailed,
@@ -35,7 +34,6 @@ from exports.errors import (
 )
 from exports.expiry import expire
 from exports.models import Export, Part
-from exports.periods import PeriodChoice, resolve
 from exports.states import PartState, State, sources
 
 
@@ -53,7 +51,7 @@ def request_export(
     dataset: str | Sequence[str],
     format: str,  # noqa: A002 - the field's own name
     inside: Sequence[str] | None = None,
-    period: str = PeriodChoice.YEAR_TO_DATE,
+    period: str | None = None,
     date_from: date | None = None,
     date_to: date | None = None,
     fields: Sequence[str] | None = None,
@@ -62,32 +60,34 @@ def request_export(
     """Record the request and tell the workers once it has committed.
 
     A bundle takes several datasets, and the formats of the files `inside` it. `fields` are columns' names in their
-    order, None for all of them. `options` are the format's own.
+    order, None for all of them. `options` are the format's own. `period` is a PeriodChoice; for None see
+    `choose_period`.
     The same request of the same user in flight is recognised and returned. Raises BadRequest and its kind for bad
     input, NoPermission, TooMany, and NotRecorded when the database did not say that it has it;
     the same request again is safe then.
     """
-    choice = choose([dataset] if isinstance(dataset, str) else dataset, format, inside, fields, options or {})
     zone = export_settings().zone_of(user)
-    frozen = resolve(period, date_from, date_to, zone=zone, now=timezone.now())
-    asked = Export(
-        owner_id=user.pk,
-        dataset=",".join(choice.datasets),
-        format=choice.format,
-        inside=choice.inside,
-        fields=choice.fields,
-        options=choice.options,
-        period_choice=period,
-        period_start=frozen.start,
-        period_end=frozen.end,
-        time_zone=zone.key,
-        language=get_language() or "",
-        fingerprint=_fingerprint(*astuple(choice), period, date_from, date_to),
-        attempt_limit=export_settings().max_attempts,
-    )
     try:
-        _refuse(choice, user)
-        return _record(asked)
+        keys = [dataset] if isinstance(dataset, str) else dataset
+        choice = choose(user, keys, format, inside=inside, fields=fields, options=options or {})
+        _require_fit(choice, user)
+        period, frozen = choose_period(choice.datasets, period, date_from, date_to, zone=zone, now=timezone.now())
+        return _record(
+            Export(
+                owner_id=user.pk,
+                dataset=",".join(choice.datasets),
+                format=choice.format,
+                inside=choice.inside,
+                fields=choice.fields,
+                options=choice.options,
+                period_choice=period,
+                period_start=frozen.start,
+                period_end=frozen.end,
+                time_zone=zone.key,
+                language=get_language() or "",
+                fingerprint=_fingerprint(*astuple(choice), period, date_from, date_to),
+            )
+        )
     except (DatabaseError, DatabaseAway) as error:
         raise NotRecorded from error
 
@@ -118,11 +118,12 @@ def _lock_owner(owner_pk: int) -> None:
     get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=owner_pk).values("pk").first()
 
 
-def _refuse(choice: Choice, user: AbstractBaseUser) -> None:
-    """What this user may not have at all."""
+def _require_fit(choice: Choice, user: AbstractBaseUser) -> None:
+    """Raise UnfitDataset for a dataset that would come out wrong."""
     with blaming(DatasetFailed):
-        if not all(datasets.get(key).permitted(user) for key in choice.datasets):
-            raise NoPermission(_("You have no access to this data."))
+        for key in choice.datasets:
+            dataset = datasets.get(key)
+            dataset.require_fit(user, dataset.choose(choice.fields))
 
 
 def _refuse_too_many(owner_pk: int) -> None:
@@ -170,7 +171,7 @@ def retry_export(export: Export) -> None:
 
 def _reopen(export: Export) -> None:
     attempts = export_settings().max_attempts
-    unsaid = {"error_code": "", "error_message": ""}
+    unsaid = {"error_code": "", "error_message": "", "error_detail": ""}
     ended = Export.objects.filter(pk=export.pk, state__in=sources(State.QUEUED))
     if not ended.reopen(attempts, state=State.QUEUED, finished_at=None, **unsaid):
         raise WrongState

@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
+from celery import current_task
+from celery.signals import before_task_publish
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -27,6 +30,8 @@ from exports.models import Slot
 from exports.turns import newest_slot, newest_turn
 
 logger = logging.getLogger(__name__)
+TICK = "schedule_tick"
+"""The header by which a worker tells Beat's message from a call by hand."""
 GRACE = timedelta(seconds=20)
 """What a tick may take to arrive before the sweep takes its slot for missed."""
 SWEEP = "exports.tasks.sweep"
@@ -106,6 +111,31 @@ def _create(schedule: Schedule) -> None:
     )
 
 
+def call(task: str) -> dict[str, Any]:
+    """Serve a call of a schedule's task, and return what came of it; empty for Beat's tick, whose work runs apart.
+
+    Any other call (`.delay()`, the task itself, the periodic tasks' admin) runs the work now, as a slot of its own. A
+    message that is delivered again finds that slot, and its work is not done twice.
+    """
+    request = current_task.request if current_task else None
+    if request is not None and request.get(TICK):
+        tick(task)
+        return {}
+    call_id = request.id if request is not None else str(uuid4())
+    slot, _ = Slot.objects.get_or_create(schedule=task, by_hand=call_id, defaults={"slot": database_now()})
+    return run_slot(slot.pk)
+
+
+def mark_ticks(**_: Any) -> None:
+    """Have what this process publishes for a schedule say that it is a tick: connected to the start of Beat."""
+    before_task_publish.connect(_mark_tick)
+
+
+def _mark_tick(sender: str = "", headers: Any = None, **_: Any) -> None:
+    if sender in _schedules and headers is not None:
+        headers[TICK] = True
+
+
 def tick(task: str) -> int:
     """Beat's message for a schedule: write its newest slot, unless it is there already. Returns how many are new."""
     return sum(_open_newest_slot(row, database_now()) for row in _periodic_tasks().filter(task=task))
@@ -128,7 +158,7 @@ def _periodic_tasks() -> QuerySet[PeriodicTask]:
 def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
     deadline = get(row.task).deadline
     moment = newest_slot(row.crontab, now, deadline) if row.crontab else newest_turn(row.interval, now, deadline)
-    if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment).exists():
+    if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment, by_hand="").exists():
         return 0
     with transaction.atomic():
         slot, created = Slot.objects.get_or_create(schedule=row.task, slot=moment, defaults={"published_at": Now()})
@@ -165,11 +195,11 @@ def _run(lease: Lease[Slot]) -> dict[str, Any]:
 
 def park(slot: Slot) -> None:
     """Close a slot whose last attempt died; it shows in the admin as failed."""
-    logger.error("%s: parked after attempt %d died without a word.", slot, slot.attempt)
+    logger.error("%s: failed; attempt %d ended without reporting a result.", slot, slot.attempt)
     slot.dead_rows().update(
         state=Slot.State.FAILED,
         next_attempt_at=None,
         lease_until=None,
         finished_at=Now(),
-        outcome={"error": "every attempt died without a word"},
+        outcome={"error": "every attempt ended without reporting a result"},
     )

@@ -59,23 +59,23 @@ def advance_report(report_pk: int) -> None:
 
 
 @shared_task
-def purge_expired_exports() -> None:
-    schedules.tick(purge_expired_exports.name)
+def purge_expired_exports() -> dict[str, Any]:
+    return schedules.call(purge_expired_exports.name)
 
 
 @shared_task
-def make_weekly_report() -> None:
-    schedules.tick(make_weekly_report.name)
+def make_weekly_report() -> dict[str, Any]:
+    return schedules.call(make_weekly_report.name)
 
 
 @shared_task
-def remind_of_expiring_exports() -> None:
-    schedules.tick(remind_of_expiring_exports.name)
+def remind_of_expiring_exports() -> dict[str, Any]:
+    return schedules.call(remind_of_expiring_exports.name)
 
 
 @shared_task
-def clean_up_results() -> None:
-    schedules.tick(clean_up_results.name)
+def clean_up_results() -> dict[str, Any]:
+    return schedules.call(clean_up_results.name)
 
 
 @shared_task

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from celery.signals import beat_embedded_init, beat_init
+
 from durable import sweep
 from durable.sweep import Swept
 from exports import dispatch, endings, maintenance, reports, schedules
@@ -20,6 +22,8 @@ def connect() -> None:
     sweep.register_chore("missed slots", schedules.open_missed_slots)
     for schedule in SCHEDULES:
         schedules.register(schedule)
+    beat_init.connect(schedules.mark_ticks)
+    beat_embedded_init.connect(schedules.mark_ticks)
 
 
 SCHEDULES = (

@@ -79,7 +79,7 @@ def _address(notification: Notification, user: AbstractBaseUser, wanted: list[Ch
 
 
 def _delivery(notification: Notification, channel: Channel, user: AbstractBaseUser) -> Delivery:
-    delivery = Delivery(notification=notification, channel=channel.key, attempt_limit=Delivery.max_attempts)
+    delivery = Delivery(notification=notification, channel=channel.key)
     reason = channel.unreachable(user)
     if reason:
         delivery.state, delivery.error_code, delivery.error_message = (

@@ -55,15 +55,15 @@ def _stand_back(pk: int) -> bool:
 
 
 def park(delivery: Delivery) -> None:
-    """The sweep's end for a delivery whose last attempt died without a word."""
-    logger.error("%s: parked after attempt %d died without a word.", delivery, delivery.attempt)
+    """Fail a delivery whose last attempt ended without reporting a result."""
+    logger.error("%s: failed; attempt %d ended without reporting a result.", delivery, delivery.attempt)
     delivery.dead_rows().update(
         state=State.FAILED,
         next_attempt_at=None,
         lease_until=None,
         leased_by="",
         error_code="worker_died",
-        error_message="Every attempt to send it died without a word.",
+        error_message="Every attempt to send it ended without reporting a result.",
     )
 
 

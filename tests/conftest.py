@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -40,6 +41,13 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("carryall")
 
 Committing = Callable[[], AbstractContextManager[Any]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let each xdist worker make an environment of its own: with this variable set, pytest-django reads the settings
+    before this file is loaded."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

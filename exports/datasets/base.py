@@ -5,19 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Count, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Count, DateField, DateTimeField, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from exports.datasets import declared, rules
 from exports.datasets.columns import Column
 from exports.datasets.estimate import Rows, estimate
 from exports.datasets.source import Row, Source
-from exports.errors import UnknownField
+from exports.errors import BadPeriod, DatasetFailed, UnfitDataset, UnknownField
 from exports.periods import Period
 
 WHOLE = 1 << 62
@@ -38,27 +40,36 @@ class KeyRange:
 class Dataset(ABC):
     """One thing that a user can export. Subclasses name `key`, `label`, `columns`, `date_field` and `queryset`.
 
-    `date_field` is the date-time field that periods filter on. Rows that come to be after the click are not in the
-    export: `created_before` says how they are told apart.
+    `date_field` is what periods filter on: a date-time field, or a date field, or a path or annotation of one. Days are
+    days in the person's zone. None is for rows without dates: they are exported as a whole. Rows without a date are in
+    no period but "everything". Rows that come to be after the click are not in the export: `created_before` says which
+    those are.
     """
 
     key: ClassVar[str]
     label: ClassVar[str | Promise]
     description: ClassVar[str | Promise] = ""
     columns: ClassVar[Sequence[Column]]
-    date_field: ClassVar[str]
+    date_field: ClassVar[str | None]
 
     @abstractmethod
     def queryset(self, user: AbstractBaseUser) -> QuerySet[Any]:
         """The rows that `user` may see, and no others."""
 
     def created_before(self, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
-        """Those of `rows` that were there at the click: by default those whose `date_field` lies before `moment`.
+        """Those of `rows` that were there at `moment`, the click.
 
-        Override it where that field is no moment of creation. Rows that it lets through all the same are in the export
-        when the planning, seconds after the click, has seen their keys.
+        By default `date_field` is taken for the moment of creation, and rows of later moments are left out. A row that
+        has no date stays, and so do all rows where the field holds days or where there is none: a day says nothing
+        about the moment. Override it where dates mean something else, as those of bookings, which lie ahead. Rows that
+        it lets through are in the export when the planning, seconds after the click, finds them.
         """
-        return rows.filter(**{f"{self.date_field}__lt": moment})
+        if self.date_field is None or not self._has_moments(rows):
+            return rows
+        before = Q(**{f"{self.date_field}__lt": moment})
+        if self._always_dated(rows):
+            return rows.filter(before)
+        return rows.filter(before | Q(**{f"{self.date_field}__isnull": True}))
 
     def permitted(self, user: AbstractBaseUser) -> bool:
         """May `user` export this at all? Asked at the click, by the worker, and again at the download."""
@@ -67,10 +78,18 @@ class Dataset(ABC):
     def choose(self, names: Sequence[str]) -> list[Column]:
         """The columns of `names`, in that order; all of them for an empty choice. Raises UnknownField.
 
-        Each is taken once: a small request must not make a file of a thousand columns.
+        Each is taken once, a small request must not make a file of a thousand columns; and no two have one name in the
+        file, in capitals or not: many readers of Parquet and SQL do not tell those apart.
         """
-        if not names:
-            return list(self.columns)
+        columns = self._named(names) if names else list(self.columns)
+        if two := declared.clash(columns):
+            raise UnknownField(
+                _("The fields %(one)s and %(other)s would have one name in the file. Leave one of them out.")
+                % {"one": two[0].name, "other": two[1].name}
+            )
+        return columns
+
+    def _named(self, names: Sequence[str]) -> list[Column]:
         by_name = {column.name: column for column in self.columns}
         unknown = [name for name in names if name not in by_name]
         if unknown:
@@ -83,16 +102,60 @@ class Dataset(ABC):
             raise UnknownField(_("The request names the field %s more than once. Leave the others out.") % twice)
         return [by_name[name] for name in names]
 
+    def faults(self, user: AbstractBaseUser, columns: Sequence[Column]) -> list[str]:
+        """Return one sentence for each reason why `columns` cannot be exported, with how to fix it."""
+        rows = self.queryset(user)
+        return rules.faults(rows, columns) or [*declared.faults(rows, columns), *self._faults_of_dates(rows)]
+
+    def doubts(self, user: AbstractBaseUser) -> list[str]:
+        """Return one sentence for each column of another type than its values."""
+        return declared.doubts(self.queryset(user), self.columns)
+
+    def _faults_of_dates(self, rows: QuerySet[Any]) -> list[str]:
+        if self.date_field is None:
+            return []
+        if found := rules.faults(rows, [Column("date_field", "", source=self.date_field)]):
+            return found
+        kind = rows.query.clone().resolve_ref(self.date_field).output_field
+        if isinstance(kind, DateField):  # a DateTimeField is one, too
+            return []
+        return [f"date_field is {self.date_field!r}, a {type(kind).__name__}: name a field of dates, or None."]
+
+    def require_fit(self, user: AbstractBaseUser, columns: Sequence[Column]) -> None:
+        """Raise UnfitDataset, with the reasons, when the export of `columns` would be wrong or would fail."""
+        if found := self.faults(user, columns):
+            raise UnfitDataset.because(self.key, found)
+
     def selected(self, user: AbstractBaseUser, period: Period) -> QuerySet[Any]:
-        """The user's rows of the period, in the order of their keys."""
-        rows = self.queryset(user).order_by("pk")
+        """The user's rows of the period, in the order of their keys. Raises BadPeriod where they have no dates."""
+        rows = rules.without_distinct(self.queryset(user)).order_by("pk")
         if period.asked_at is not None:
             rows = self.created_before(rows, period.asked_at)
-        if period.start is not None:
-            rows = rows.filter(**{f"{self.date_field}__gte": period.start})
-        if period.end is not None:
-            rows = rows.filter(**{f"{self.date_field}__lt": period.end})
-        return rows
+        if period.is_everything:
+            return rows
+        self.refuse_periods()
+        bounds: dict[str, datetime | date | None]
+        if self._has_moments(rows):
+            bounds = {"gte": period.start, "lt": period.end}
+        else:
+            bounds = {"gte": period.first_day, "lte": period.last_day}
+        return rows.filter(**{f"{self.date_field}__{at}": bound for at, bound in bounds.items() if bound is not None})
+
+    def refuse_periods(self) -> None:
+        """Raise BadPeriod where rows have no dates. Asked at the click for any period but "everything"."""
+        if self.date_field is None:
+            raise BadPeriod(_("“%s” has no dates to choose a period by. Choose everything.") % self.label)
+
+    def _has_moments(self, rows: QuerySet[Any]) -> bool:
+        """Does `date_field` hold date-times? Else it holds days."""
+        return isinstance(rows.query.clone().resolve_ref(str(self.date_field)).output_field, DateTimeField)
+
+    def _always_dated(self, rows: QuerySet[Any]) -> bool:
+        """Is `date_field` a field of the model itself that is never NULL?"""
+        try:
+            return not rows.model._meta.get_field(str(self.date_field)).null
+        except FieldDoesNotExist:
+            return False
 
     def count_up_to(self, user: AbstractBaseUser, period: Period, limit: int) -> int:
         """How many rows the period has; counting stops at `limit`, so that the click can afford it."""
@@ -113,12 +176,15 @@ class Dataset(ABC):
         """
         size = rows_per_part or WHOLE
         rows = self.selected(user, period)
+        if not rows.model._meta.managed:
+            _require_unique_keys(rows)
         if rows_per_part and isinstance(rows.model._meta.pk, IntegerField):  # PostgreSQL has no smallest UUID
             few = rows.order_by()[: size + 1].aggregate(first=Min("pk"), last=Max("pk"), rows=Count("pk"))
             if few["rows"] <= size:
                 return [KeyRange(**few)] if few["rows"] else []
-        numbered = rows.annotate(_row=Window(RowNumber(), order_by=F("pk").asc()))
-        ends = numbered.annotate(_place=_Place(F("_row") - 1, size)).filter(Q(_place=0) | Q(_place=size - 1))
+        numbered = rows.annotate(carryall_row=Window(RowNumber(), order_by=F("pk").asc()))
+        placed = numbered.annotate(carryall_place=_Place(F("carryall_row") - 1, size))
+        ends = placed.filter(carryall_place__in=[0, size - 1])
         return _ranges(rows, list(ends.values_list("pk", flat=True)), size)
 
     def source(
@@ -136,6 +202,15 @@ class Dataset(ABC):
 
     def model(self, user: AbstractBaseUser) -> type[Model]:
         return self.queryset(user).model
+
+
+def _require_unique_keys(rows: QuerySet[Any]) -> None:
+    """Raise DatasetFailed when a key comes twice, as it may in a view that the database does not hold to its key."""
+    found = rows.order_by().aggregate(rows=Count("pk"), keys=Count("pk", distinct=True))
+    if found["rows"] != found["keys"]:
+        raise DatasetFailed from ValueError(
+            f"{rows.model.__name__} has {found['rows']} rows for {found['keys']} primary keys: choose a unique key."
+        )
 
 
 class _Place(Mod):

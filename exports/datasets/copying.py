@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
@@ -16,7 +18,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
 
-from exports.datasets.columns import Column, ColumnType
+from exports.datasets.coercion import KINDS, python_of
+from exports.datasets.columns import Column, values_of
 from exports.errors import DatasetFailed, blaming
 
 if TYPE_CHECKING:
@@ -29,25 +32,24 @@ BOOL, BYTEA, INT8, INT2, INT4, TEXT, VARCHAR, DATE, TIMESTAMPTZ, NUMERIC, UUID =
     16, 17, 20, 21, 23, 25, 1043, 1082, 1184, 1700, 2950,
 )  # fmt: skip
 INTEGERS = (INT2, INT4, INT8)
-CHOSEN = (TEXT, VARCHAR, BOOL, *INTEGERS)
-"""What a CHOICE may be stored as."""
-OIDS: dict[int, tuple[ColumnType, str]] = {
-    BOOL: (ColumnType.BOOLEAN, "{}"),
-    BYTEA: (ColumnType.TEXT, "encode({}, 'hex')"),
-    INT8: (ColumnType.INTEGER, "{}"),
-    INT2: (ColumnType.INTEGER, "{}"),
-    INT4: (ColumnType.INTEGER, "{}"),
-    TEXT: (ColumnType.TEXT, "{}"),
-    VARCHAR: (ColumnType.TEXT, "{}"),
-    DATE: (ColumnType.DATE, "{}"),
-    TIMESTAMPTZ: (ColumnType.DATETIME, "{}"),
-    NUMERIC: (ColumnType.DECIMAL, "{}"),
-    UUID: (ColumnType.TEXT, "{}::text"),
+SAME: dict[type, Mapping[int, str]] = {
+    bool: {BOOL: "{}"},
+    int: dict.fromkeys(INTEGERS, "{}"),
+    Decimal: dict.fromkeys((*INTEGERS, NUMERIC), "{}"),
+    date: {DATE: "{}"},
+    datetime: {TIMESTAMPTZ: "{}"},
+    str: {
+        **dict.fromkeys((TEXT, VARCHAR), "{}"),
+        **dict.fromkeys((*INTEGERS, NUMERIC, BOOL, DATE, UUID), "{}::text"),
+        BYTEA: "encode({}, 'hex')",
+    },
 }
-"""The server's types whose text is the same as that of the Python values: bytea and uuid are text in any file.
+"""By the Python type that a slot declares: the server's types that it may have, and SQL whose text is the same as that
+of the Python value.
 
-Not here: floats, whose shortest digits are found by another rule; intervals, JSON and arrays, which Python writes
-differently; char(n), which loses its spaces; and types of extensions.
+Not here: floats, which Python writes with other zeros and exponents; intervals, times, JSON and arrays, which Python
+writes differently; char(n), which loses its spaces; types of extensions; and what may not fit, such as a numeric for a
+whole number.
 """
 SETTINGS = {"DateStyle": "ISO", "server_encoding": "UTF8", "client_encoding": "UTF8"}
 """What a session must have, from the beginning of the value, for its text to be what this module expects."""
@@ -64,7 +66,8 @@ PLANNING = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
 class Copying:
     """The rows of one part, as COPY gives them; `of` makes one. Every error comes out as an ExportError.
 
-    `names` are SQL for the values of `slots`, any of which may be NULL; `types` is what the server says they are.
+    `names` are SQL for the values of `slots`, any of which may be NULL, and `types` are their types; that of a CHOICE
+    is the type of what is stored.
     While a COPY runs the connection is busy, and a query on it from the same thread would wait for ever: leave the loop
     over the blocks first. A loop that is left early cancels the COPY, and the connection stays usable; but a loop that
     an exception has left lives as long as the exception does, so `close` what you no longer read.
@@ -74,13 +77,13 @@ class Copying:
         self,
         rows: QuerySet[Any],
         slots: Sequence[Column],
-        kinds: Sequence[tuple[ColumnType, str]],
+        sql: Sequence[str],
         keys: KeyRange,
         count: Callable[[int], None],
     ) -> None:
         self.slots = slots
-        self.types = [kind for kind, _ in kinds]
-        self.names = [sql.format(f"r.c{place}") for place, (_, sql) in enumerate(kinds)]
+        self.types = [KINDS[python_of(slot)] for slot in slots]
+        self.names = [each.format(f"r.c{place}") for place, each in enumerate(sql)]
         self.done = 0
         """Rows that have come out."""
         self._rows = rows
@@ -97,10 +100,10 @@ class Copying:
         `count` is called with the number of rows of each piece, when it has come out and the connection is free.
         """
         try:
-            kinds = _kinds(rows, slots)
+            sql = _same_sql(rows, slots)
         except EmptyResultSet:
             return None
-        return cls(rows, slots, kinds, keys, count) if kinds else None
+        return cls(rows, slots, sql, keys, count) if sql else None
 
     def run(self, select: str, options: str = "") -> Iterator[list[memoryview]]:
         """COPY (SELECT <select> FROM <rows> AS r) TO STDOUT <options>: lists of blocks, one a row, in order of keys."""
@@ -193,16 +196,15 @@ def _compiled(rows: QuerySet[Any], slots: Sequence[Column]) -> tuple[str, SQLCom
     An order keeps PostgreSQL from merging it into the query around it, which would compute an expression wherever that
     names it; fields alone are the faster for it.
     """
-    expressions = [slot.expression for slot in slots]
-    merged = all(isinstance(expression, F) for expression in expressions)
-    chosen = rows.order_by(*([] if merged else ["pk"])).values_list(*expressions, F("pk"))
+    merged = all(isinstance(slot.expression, F) for slot in slots)
+    chosen = values_of(rows.order_by(*([] if merged else ["pk"])), slots)
     compiler = chosen.query.get_compiler(using=rows.db)
     operations: Any = connections[rows.db].ops
     return operations.compose_sql(*compiler.as_sql()), compiler
 
 
-def _kinds(rows: QuerySet[Any], slots: Sequence[Column]) -> list[tuple[ColumnType, str]] | None:
-    """For each slot the type of its values, and SQL for them; None when one of them is not as Python writes it."""
+def _same_sql(rows: QuerySet[Any], slots: Sequence[Column]) -> list[str] | None:
+    """For each slot SQL of its values; None when one of them is not as Python writes it."""
     connection = connections[rows.db]
     connection.ensure_connection()
     session = connection.connection.info.parameter_status
@@ -214,17 +216,10 @@ def _kinds(rows: QuerySet[Any], slots: Sequence[Column]) -> list[tuple[ColumnTyp
         oids = [column.type_code for column in cursor.description or ()]
     converted = compiler.get_converters([expression for expression, _, _ in compiler.select])
     usual = all(_usual(*converted[place], oids[place]) for place in range(len(slots)) if place in converted)
-    same = usual and all(map(_same, slots, oids))
-    return [OIDS[oid] for oid in oids[:-1]] if same else None
-
-
-def _same(slot: Column, oid: int) -> bool:
-    """Is the text that PostgreSQL has for such a value what Python writes for this slot?"""
-    if slot.function is not None or oid not in OIDS:
-        return False
-    if slot.type is ColumnType.BOOLEAN:  # Python takes 0 and 1 for false and true
-        return oid not in INTEGERS
-    return slot.type is not ColumnType.CHOICE or oid in CHOSEN
+    if not usual or any(slot.function is not None for slot in slots):
+        return None
+    sql = [SAME.get(python_of(slot), {}).get(oid) for slot, oid in zip(slots, oids, strict=False)]
+    return None if None in sql else cast("list[str]", sql)
 
 
 def _usual(converters: Sequence[Callable[..., Any]], expression: Any, oid: int) -> bool:

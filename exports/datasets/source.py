@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connections
-from django.db.models import F, Field, QuerySet
+from django.db.models import Field, QuerySet
 from django.db.models.expressions import Col
 
-from exports.datasets.columns import Column, flat
-from exports.errors import DatasetFailed, ExportError, blaming, from_exception
+from exports.datasets.coercion import Typed
+from exports.datasets.columns import Column, flat, name_of, values_of
+from exports.errors import DatasetFailed, ExportError, blaming, of_cell
 
 if TYPE_CHECKING:
     from exports.datasets.base import KeyRange
     from exports.datasets.copying import Copying
 
 Row = tuple[Any, ...]
-"""One value a slot, as the database gave them: str, int, Decimal, bool, date, aware datetime (UTC), or None."""
+"""One value a slot, of the type that its column declares (`coercion.PYTHON`), or None. Date-times are aware."""
 
 CHUNK = 2_000
 """Rows that one fetch from the database holds in memory."""
@@ -36,6 +39,7 @@ class Source:
         self.read = 0
         self.each: Callable[[int], None] = _nobody
         self._slots = flat(columns)
+        self._typed = [Typed(slot) for slot in self._slots]
         self._keys = keys
         self._rows = rows
         self._copying: Copying | None = None
@@ -67,11 +71,10 @@ class Source:
 
     def fields(self) -> list[Field[Any, Any] | None]:
         """For each slot the model's field that it shows as it is; None for a function and any other expression."""
-        chosen = self._rows.values_list(*[slot.expression for slot in self._slots])
-        compiler = chosen.query.get_compiler(using=self._rows.db)
+        compiler = values_of(self._rows, self._slots).query.get_compiler(using=self._rows.db)
         compiler.setup_query()
         shown = [expression.target if isinstance(expression, Col) else None for expression, _, _ in compiler.select]
-        return [None if slot.function else field for slot, field in zip(self._slots, shown, strict=True)]
+        return [None if slot.function else field for slot, field in zip(self._slots, shown[:-1], strict=True)]
 
     def copying(self) -> Copying | None:
         """PostgreSQL's own formatting of the same rows; None where Python must have a hand in them."""
@@ -102,29 +105,44 @@ class Source:
         return self._computed_pages(functions, size) if functions else self._plain_pages(size)
 
     def _plain_pages(self, size: int) -> Iterator[list[Row]]:
-        # Expressions, because values_list() drops the second of two equal names, and two columns may have one source.
-        left = self._ranged().values_list(*[slot.expression for slot in self._slots], F("pk"))
-        for page in _by_key(left, lambda row: row[-1], size):
-            yield [row[:-1] for row in page]
+        for page in _by_key(values_of(self._ranged(), self._slots), lambda row: row[-1], size):
+            yield self._in_types([row[:-1] for row in page], [row[-1] for row in page])
 
     def _computed_pages(self, functions: Sequence[tuple[int, Column]], size: int) -> Iterator[list[Row]]:
         """The slow lane: model instances, that functions of Python look at."""
-        names = [f"_slot{place}" for place in range(len(self._slots))]
+        names = list(map(name_of, range(len(self._slots))))
         plain = {name: slot.expression for name, slot in zip(names, self._slots, strict=True) if slot.function is None}
         for page in _by_key(self._ranged().annotate(**plain), lambda instance: instance.pk, size):
             rows = [[getattr(instance, name, None) for name in names] for instance in page]
             for place, slot in functions:
                 for row, instance in zip(rows, page, strict=True):
                     row[place] = _computed(slot, instance)
-            yield [tuple(row) for row in rows]
+            yield self._in_types([tuple(row) for row in rows], [instance.pk for instance in page])
+
+    def _in_types(self, rows: list[Row], keys: Sequence[Any]) -> list[Row]:
+        """The rows with these keys, each value of its column's type. Raises DatasetFailed for one that is not."""
+        columns = list(zip(*rows, strict=True))
+        typed = [convert(values, keys) for convert, values in zip(self._typed, columns, strict=True)]
+        if all(map(operator.is_, typed, columns)):  # the usual page
+            return rows
+        return list(zip(*typed, strict=True))
 
 
 def _by_key(rows: QuerySet[Any], key_of: Callable[[Any], Any], size: int) -> Iterator[list[Any]]:
-    """Pages of `size` rows, each a query that begins behind the last key of the one before."""
-    page = list(rows[:size])
+    """Pages of `size` rows, each a query that begins behind the last key of the one before.
+
+    Each query reads one row more than its page has, so that a key that comes again is seen where a page ends, too.
+    Raises DatasetFailed for one, because its rows would be lost or come twice.
+    """
+    page = list(rows[: size + 1])
     while page:
+        for one, next_one in pairwise(page):
+            if key_of(one) == key_of(next_one):
+                raise DatasetFailed from ValueError(f"The primary key {key_of(one)!r} comes more than once.")
+        more = len(page) > size
+        page = page[:size]
         yield page
-        page = list(rows.filter(pk__gt=key_of(page[-1]))[:size]) if len(page) == size else []
+        page = list(rows.filter(pk__gt=key_of(page[-1]))[: size + 1]) if more else []
 
 
 def _computed(column: Column, instance: Any) -> Any:
@@ -135,10 +153,8 @@ def _computed(column: Column, instance: Any) -> Any:
     except (ExportError, SoftTimeLimitExceeded):
         raise
     except Exception as error:
-        known = from_exception(error, DatasetFailed)
-        its_fault = type(known) is DatasetFailed  # and not that of the database, or of the memory
-        raise (DatasetFailed.at(instance.pk, column.label) if its_fault else known) from error
+        raise of_cell(error, instance.pk, column.label) from error
 
 
 def _nobody(count: int) -> None:
-    """Nobody asked to be told."""
+    """No-op progress callback."""

@@ -49,6 +49,8 @@ class RenderContext:
     """What `Format.prepare` found out."""
     index: int = 0
     """The part's number, from 0."""
+    before: int = 0
+    """Rows of the parts before this one, as they were counted at planning; some may be gone or more since."""
     rows: int = 0
     """Rows of the whole file, once all parts are written."""
     beside: Callable[[str], BinaryIO] | None = None

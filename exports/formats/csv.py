@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import BinaryIO, ClassVar
 from zoneinfo import ZoneInfo
 
+from django.utils.duration import duration_iso_string
 from django.utils.translation import gettext_lazy as _
 
 from exports.datasets import Column, ColumnType, Row, flat
@@ -18,7 +19,17 @@ from exports.datasets.copying import Copying, quoted
 from exports.datasets.moments import written
 from exports.formats import register
 from exports.formats.base import Framed, Option, RenderContext, Written
-from exports.formats.values import REPLACED, Writers, batches, convert, converters, copying_of, encode, moment
+from exports.formats.values import (
+    REPLACED,
+    Writers,
+    batches,
+    convert,
+    converters,
+    copying_of,
+    encode,
+    float_text,
+    moment,
+)
 
 FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
 SUSPECT = FORMULA | {" "}
@@ -104,9 +115,12 @@ def _writers(zone: ZoneInfo) -> Writers[str]:
         str: guarded,
         int: str,
         Decimal: "{:f}".format,
+        float: float_text,
         bool: {True: "true", False: "false"}.__getitem__,
         date: date.isoformat,
         datetime: moment(zone),
+        time: time.isoformat,
+        timedelta: duration_iso_string,
     }
 
 

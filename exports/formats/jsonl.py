@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice
 from json.encoder import encode_basestring
+from math import isfinite
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
+from django.utils.duration import duration_iso_string
 from django.utils.translation import gettext_lazy as _
 
 from exports.datasets import ColumnType, Row, flat
@@ -18,15 +20,16 @@ from exports.datasets.copying import Copying, quoted
 from exports.datasets.moments import written
 from exports.formats import register
 from exports.formats.base import Framed, RenderContext, Written
-from exports.formats.values import Writers, batches, convert, converters, copying_of, encode, moment
+from exports.formats.values import Writers, batches, convert, converters, copying_of, encode, float_text, moment
 
 
 @register
 class JsonLines(Framed):
     """One JSON object a line, its keys the columns' names.
 
-    Decimals are numbers with all their digits (12.50 stays 12.50; read them with a decimal parser), choices their
-    stored values, date-times ISO 8601 text with the offset of the context's zone, None null. JSON has no NaN and no
+    Decimals are numbers with all their digits (12.50 stays 12.50; read them with a decimal parser), floats numbers with
+    the shortest digits that give back the same float, choices their stored values, date-times ISO 8601 text with the
+    offset of the context's zone, times and durations ISO 8601 text, None null. JSON has no NaN and no
     infinity: they are the text "NaN", "Infinity" and "-Infinity". Text is UTF-8; lone surrogates become U+FFFD.
     """
 
@@ -109,9 +112,12 @@ def _writers(zone: ZoneInfo) -> Writers[str]:
         str: text,
         int: str,
         Decimal: number,
+        float: lambda value: repr(value) if isfinite(value) else f'"{float_text(value)}"',
         bool: {True: "true", False: "false"}.__getitem__,
         date: '"{}"'.format,
         datetime: lambda value: f'"{at(value)}"',
+        time: lambda value: f'"{value.isoformat()}"',
+        timedelta: lambda value: f'"{duration_iso_string(value)}"',
     }
 
 

@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
-from types import NoneType
 from typing import TYPE_CHECKING, Any, BinaryIO
-from zoneinfo import ZoneInfo
 
-from django.db.models import DecimalField, Field, FloatField, IntegerField
+from django.db.models import DecimalField, Field, IntegerField
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from exports.datasets import Column, ColumnType, Row, Source, flat
+from exports.datasets import Column, Row, Source, flat
+from exports.datasets.coercion import python_of
+from exports.datasets.texts import as_text
 from exports.errors import FormatFailed
 from exports.formats import register
 from exports.formats.base import Format, OpenPart, RenderContext, Written
-from exports.formats.values import Writers, batches, converters, encode, moment, truth
+from exports.formats.values import Writers, batches, converters, encode
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 GROUP_ROWS, GROUP_BYTES = 100_000, 32 << 20
 """A row group is full with so many rows, or so many bytes in memory."""
-MOST_DIGITS = 76
-"""Digits of the longest decimal type."""
+MOST_DIGITS = 38
+"""Digits of the longest decimal that all readers know; some read longer ones as floats, or not at all."""
 
 
 class Parquet(Format):
-    """One table with a schema: text, 64-bit integers, exact decimals, truths, days, and moments in UTC.
+    """One table with a schema: text, 64-bit integers, exact decimals, doubles, truths, days, times, moments in UTC.
 
-    A decimal is one when its column is a model's field, which says how many digits it has; any other stands as text
-    with its digits. Choices are their stored values. A column whose first rows hold what its type does not is text as
-    well; a later value that does not fit raises FormatFailed. A part's body is Arrow's own stream, which costs no
-    encoding: the row groups are cut and compressed once, by `assemble`, wherever the parts begin.
+    A column's type comes from its declaration alone, so all parts have the same. A DECIMAL is a decimal when its column
+    is a model's field of up to 38 digits, and a 64-bit integer when it is an integer field; any other stands as text
+    with all its digits. Choices are their stored values. Durations are 64-bit integers that count microseconds, marked
+    as Arrow's durations for readers that know those: Parquet has no type for them. A value that does not fit its type
+    raises FormatFailed. A part's body is Arrow's own stream, which costs no encoding: the row groups are cut and
+    compressed once, by `assemble`, wherever the parts begin.
     """
 
     key = "parquet"
@@ -49,18 +50,11 @@ class Parquet(Format):
     rows_per_second = 100_000
     bytes_per_row = 60
 
-    def prepare(self, sample: Sequence[Row], context: RenderContext) -> Mapping[str, Any]:
-        slots = flat(context.columns)
-        columns = zip(*sample, strict=True) if sample else [()] * len(slots)
-        return {"text": [place for place, values in enumerate(columns) if not _fits(slots[place], values)]}
-
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
         import pyarrow as pa
 
         schema = _schema(rows, context)
-        columns = [
-            _Cells(slot, kind, context.zone) for slot, kind in zip(flat(context.columns), schema.types, strict=True)
-        ]
+        columns = list(map(_Cells, flat(context.columns), schema.types))
         count = 0
         with pa.ipc.new_stream(out, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
             for batch in batches(rows):
@@ -101,35 +95,12 @@ def _groups(stream: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
         yield group
 
 
-def _fits(slot: Column, values: Sequence[Any]) -> bool:
-    """Are these values what the slot's type says?"""
-    known = [value for value in values if value is not None]
-    match slot.type:
-        case ColumnType.INTEGER:
-            return all(type(value) is int and -(2**63) <= value < 2**63 for value in known)
-        case ColumnType.DECIMAL:
-            return all(isinstance(value, float) or (type(value) is Decimal and value.is_finite()) for value in known)
-        case ColumnType.BOOLEAN:
-            return all(value in (0, 1) and type(value) in (bool, int) for value in known)
-        case ColumnType.DATE:
-            return all(type(value) is date for value in known)
-        case ColumnType.DATETIME:
-            return all(isinstance(value, datetime) and value.tzinfo is not None for value in known)
-        case _:
-            return True
-
-
 def _schema(rows: Iterable[Row], context: RenderContext) -> pa.Schema:
     import pyarrow as pa
 
     slots = flat(context.columns)
     fields = rows.fields() if isinstance(rows, Source) else [None] * len(slots)
-    text = context.layout.get("text", ())
-    kinds = [
-        pa.string() if place in text else _kind(slot, field)
-        for place, (slot, field) in enumerate(zip(slots, fields, strict=True))
-    ]
-    return pa.schema([_named(slot, kind) for slot, kind in zip(slots, kinds, strict=True)])
+    return pa.schema([_named(slot, _kind(slot, field)) for slot, field in zip(slots, fields, strict=True)])
 
 
 def _named(slot: Column, kind: pa.DataType) -> pa.Field:
@@ -142,55 +113,47 @@ def _kind(slot: Column, field: Field[Any, Any] | None) -> pa.DataType:
     """The type of a slot's column; `field` is the model's field that it shows, if it is one."""
     import pyarrow as pa
 
-    if slot.type in (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.CHOICE) and isinstance(field, IntegerField):
+    python = python_of(slot)
+    if python is Decimal and isinstance(field, IntegerField):
         return pa.int64()
-    if slot.type is ColumnType.DECIMAL and isinstance(field, FloatField):
-        return pa.float64()
-    if slot.type is ColumnType.DECIMAL and isinstance(field, DecimalField) and (field.max_digits or 99) <= MOST_DIGITS:
-        wide = pa.decimal128 if field.max_digits <= 38 else pa.decimal256
-        return wide(field.max_digits, field.decimal_places)
+    if python is Decimal and isinstance(field, DecimalField) and (field.max_digits or 99) <= MOST_DIGITS:
+        return pa.decimal128(field.max_digits, field.decimal_places)
     usual = {
-        ColumnType.INTEGER: pa.int64(),
-        ColumnType.BOOLEAN: pa.bool_(),
-        ColumnType.DATE: pa.date32(),
-        ColumnType.DATETIME: pa.timestamp("us", "UTC"),
+        int: pa.int64(),
+        float: pa.float64(),
+        bool: pa.bool_(),
+        date: pa.date32(),
+        datetime: pa.timestamp("us", "UTC"),
+        time: pa.time64("us"),
+        timedelta: pa.duration("us"),
     }
-    return usual.get(slot.type, pa.string())
+    return usual.get(python, pa.string())
 
 
 class _Cells:
     """A slot's values as arrays of its Arrow type."""
 
-    def __init__(self, slot: Column, kind: pa.DataType, zone: ZoneInfo) -> None:
+    def __init__(self, slot: Column, kind: pa.DataType) -> None:
         self._slot = slot
         self._kind = kind
-        self._python = _python(kind)
-        [self._write] = converters([replace(slot, type=ColumnType.TEXT)], _texts(zone), none=None)
+        [self._write] = converters([slot], _writers(kind), none=None)
 
     def array(self, values: Sequence[Any]) -> pa.Array:
         """Raises FormatFailed, with the first value that the type cannot hold."""
-        try:
-            return self._array(values)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise self._misfit(values) from error
-
-    def _array(self, values: Sequence[Any]) -> pa.Array:
         import pyarrow as pa
 
-        if self._python is str:
-            values = self._write(values)
-        elif self._python is bool:
-            values = [value if value is None else truth(value) for value in values]
-        if set(map(type, values)) - {self._python, NoneType}:
-            raise TypeError
-        if self._python is datetime and any(value is not None and value.tzinfo is None for value in values):
-            raise ValueError
-        return pa.array(values, type=self._kind)
+        written = self._write(values)
+        try:
+            return pa.array(written, type=self._kind)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._misfit(written) from error
 
     def _misfit(self, values: Sequence[Any]) -> FormatFailed:
+        import pyarrow as pa
+
         for value in values:
             try:
-                self._array([value])
+                pa.array([value], type=self._kind)
             except (TypeError, ValueError, OverflowError):
                 return FormatFailed(
                     gettext(
@@ -202,22 +165,14 @@ class _Cells:
         return FormatFailed()
 
 
-def _python(kind: pa.DataType) -> type:
-    """The Python type of the values that become this Arrow type."""
+def _writers(kind: pa.DataType) -> Writers[Any]:
+    """How values of each type are given to Arrow for a column of this type."""
     import pyarrow as pa
 
-    if pa.types.is_decimal(kind):
-        return Decimal
-    plain = {pa.int64(): int, pa.float64(): float, pa.bool_(): bool, pa.date32(): date, pa.string(): str}
-    return plain.get(kind, datetime)
+    def itself(value: Any) -> Any:
+        return value
 
-
-def _texts(zone: ZoneInfo) -> Writers[str | None]:
-    return {
-        str: lambda text: encode(text).decode(),
-        int: str,
-        Decimal: "{:f}".format,
-        bool: {True: "true", False: "false"}.__getitem__,
-        date: date.isoformat,
-        datetime: moment(zone),
-    }
+    types: tuple[type, ...] = (int, Decimal, float, bool, date, datetime, time, timedelta)
+    if kind == pa.string():
+        return {str: lambda text: encode(text).decode(), **dict.fromkeys(types, as_text)}
+    return {**dict.fromkeys(types, itself), **({Decimal: int} if kind == pa.int64() else {})}

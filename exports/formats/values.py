@@ -1,30 +1,28 @@
 """From database values to what a format writes: a column of a batch at a time, so that a usual cell costs one call.
 
-A format says once, in a `Writers` table, how it writes each of six Python types; everything else a database may give is
-turned into one of the six first. So a column that yields values of another type than it says still comes out sensibly.
+A format says once, in a `Writers` table, how it writes each of nine Python types. A column's values are of the one that
+its declaration names; rows that do not come from a dataset are converted first, as a dataset's are.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import datetime
 from enum import Enum
 from itertools import islice
-from types import NoneType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from django.utils.duration import duration_iso_string
-
 from exports.datasets import Column, ColumnType, Row, Source
+from exports.datasets.coercion import CONVERTERS, Typed
+from exports.datasets.coercion import PYTHON as PYTHON  # noqa: PLC0414 - formats import it from here
 from exports.datasets.copying import Copying
+from exports.datasets.texts import float_text as float_text  # noqa: PLC0414
 
 T = TypeVar("T")
 Writers = Mapping[type, Callable[[Any], T]]
-"""How a format writes str, int, Decimal, bool, date and datetime."""
+"""How a format writes str, int, Decimal, float, bool, date, datetime, time and timedelta."""
 Convert = Callable[[Sequence[Any]], Sequence[T]]
 """A column's values of one batch to what is written."""
 
@@ -32,34 +30,6 @@ BATCH = 256
 """Rows converted at a time: enough to hide the cost of a batch, little to hold when cells are long."""
 
 REPLACED = "�"
-PYTHON: dict[ColumnType, type] = {
-    ColumnType.TEXT: str,
-    ColumnType.INTEGER: int,
-    ColumnType.DECIMAL: Decimal,
-    ColumnType.BOOLEAN: bool,
-    ColumnType.CHOICE: str,
-    ColumnType.NULL: str,
-    ColumnType.DATE: date,
-    ColumnType.DATETIME: datetime,
-}
-
-EXACT = frozenset(PYTHON.values())
-PLAIN: Sequence[tuple[type | tuple[type, ...], Callable[[Any], Any]]] = (
-    (Enum, lambda value: as_plain(value.value)),
-    (int, int),
-    (float, lambda value: Decimal(repr(float(value)))),
-    (Decimal, Decimal),
-    (str, str.__str__),
-    (datetime, lambda value: datetime.combine(value.date(), value.timetz())),
-    (date, lambda value: date.fromordinal(value.toordinal())),
-    (time, lambda value: value.isoformat()),
-    (timedelta, duration_iso_string),
-    ((bytes, bytearray, memoryview), lambda value: bytes(value).hex()),
-    ((dict, list, tuple), lambda value: json.dumps(value, ensure_ascii=False, default=str)),
-    (object, str),
-)
-"""What a value of another type is turned into; the first line that fits."""
-
 NOT_IN_UTF8 = re.compile("[\ud800-\udfff]")
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -85,10 +55,7 @@ def converters(slots: Sequence[Column], writers: Writers[T], none: T, *, words: 
     `words` writes a CHOICE in words, where there are words for it, instead of the stored value.
     """
     return [
-        _worded(slot.words, writers, none)
-        if words and slot.type is ColumnType.CHOICE
-        else _converter(slot.type, writers, none)
-        for slot in slots
+        (_worded if words and slot.type is ColumnType.CHOICE else _converter)(slot, writers, none) for slot in slots
     ]
 
 
@@ -97,55 +64,42 @@ def convert(batch: Sequence[Row], converts: Sequence[Convert[T]]) -> Iterator[tu
     return zip(*[apply(values) for apply, values in zip(converts, zip(*batch, strict=True), strict=True)], strict=True)
 
 
-def _converter(kind: ColumnType, writers: Writers[T], none: T) -> Convert[T]:
-    expected = PYTHON[kind]
-    write = writers[expected]
-    usual, usual_or_none = {expected}, {expected, NoneType}
-
-    def any_type(value: Any) -> T:
-        plain = truth(value) if expected is bool else as_plain(value)
-        return writers[type(plain)](plain)
+def _converter(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
+    typed = Typed(slot)
+    write = writers[typed.python]
+    usual = {typed.python}
 
     def column(values: Sequence[Any]) -> Sequence[T]:
-        types = set(map(type, values))
-        if types == usual:
+        if set(map(type, values)) == usual:
             return list(map(write, values))
-        if types <= usual_or_none:
-            return [none if value is None else write(value) for value in values]
-        return [none if value is None else any_type(value) for value in values]
+        return [none if value is None else write(value) for value in typed(values)]
 
     return column
 
 
-def _worded(words: Mapping[Any, str], writers: Writers[T], none: T) -> Convert[T]:
+def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
+    plain, typed = _converter(slot, writers, none), Typed(slot)
+
     class Written(dict[Any, T]):
         """What stands for each stored value; one without words is written as it is."""
 
         def __missing__(self, value: Any) -> T:
-            return write_any(value, writers, none)
+            [stored] = typed([value])
+            [found] = plain([stored])
+            return self.get(stored, found)
 
-    written = Written({value: writers[str](text) for value, text in words.items() if value is not None})
+    written = Written({value: writers[str](text) for value, text in slot.words.items()})
     return lambda values: list(map(written.__getitem__, values))
 
 
-def write_any(value: Any, writers: Writers[T], none: T) -> T:
-    """One value of any type, written."""
-    if value is None:
-        return none
-    plain = as_plain(value)
-    return writers[type(plain)](plain)
-
-
-def truth(value: Any) -> Any:
-    """SQLite gives 0 and 1 for the truth of an expression."""
-    return bool(value) if type(value) is int and value in (0, 1) else as_plain(value)
-
-
 def as_plain(value: Any) -> Any:
-    """`value` as exactly one of the six types that formats write; str when nothing else fits."""
-    if type(value) in EXACT:
+    """`value` as exactly one of the nine types that formats write; its text when it is of no other."""
+    if type(value) in CONVERTERS:
         return value
-    return next(change for kind, change in PLAIN if isinstance(value, kind))(value)
+    if isinstance(value, Enum):
+        return as_plain(value.value)
+    kind = next((kind for kind in CONVERTERS if isinstance(value, kind)), str)
+    return CONVERTERS[kind](value)
 
 
 def moment(zone: ZoneInfo) -> Callable[[datetime], str]:

@@ -14,9 +14,10 @@ from exports.errors import FormatFailed, TooWide
 from exports.formats import register
 from exports.formats.base import Format, OpenPart, RenderContext, Written
 from exports.spreadsheet.body import ROWS, Body, Run, runs, unpacked
-from exports.spreadsheet.book import SHEET_COLUMNS, Book
+from exports.spreadsheet.book import Book
 from exports.spreadsheet.copied import Copied, suits
 from exports.spreadsheet.desk import Desk, Lines
+from exports.spreadsheet.grid import SHEET_COLUMNS
 from exports.spreadsheet.layout import layout
 from exports.spreadsheet.styles import Styles
 from exports.spreadsheet.valued import Valued
@@ -49,11 +50,11 @@ class Xlsx(Format):
         return layout(context.columns, sample)
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
-        body, styles = Body(out, context.index + 1, _beside(context)), _styles(context)
-        for lines, count in _lines(rows, Desk(context.zone, styles, body.keep), context.columns):
+        body, styles = Body(out, context.index + 1, _beside(context), context.before), _styles(context)
+        for lines, count in _lines(rows, Desk(context.zone, styles, body.keep, context.before), context.columns):
             body.add(lines, count)
         body.flush()
-        return Written(body.rows, meta={"money": sorted(styles.used)})
+        return Written(body.rows, meta={"money": sorted(styles.used), "odd": styles.odd})
 
     def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
         styles, texts, rows = _styles(context), _LongTexts(context), 0
@@ -61,9 +62,13 @@ class Xlsx(Format):
             book = Book(archive, context)
             for part in parts:
                 rows += part.rows
-                styles.used.update(part.meta.get("money", ()))
+                others = styles.renumbering(part.meta.get("odd", ()))
+                styles.used.update(others.get(style, style) for style in part.meta.get("money", ()))
                 for run in runs(part.file):
-                    (book if run.kind == ROWS else texts).add(part.file, run)
+                    if run.kind == ROWS:
+                        book.add(part.file, run, others)
+                    else:
+                        texts.add(part.file, run)
             book.finish(styles)
         return Written(rows)
 

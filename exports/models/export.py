@@ -111,6 +111,9 @@ class Export(Work):
     sha256 = models.CharField(max_length=64, blank=True, default="")
     error_code = models.CharField(max_length=40, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
+    error_detail = models.TextField(
+        blank=True, default="", db_default="", help_text=_("The cause, for operators; the owner does not see it.")
+    )
 
     objects: ClassVar[ExportQuerySet] = ExportQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -203,7 +206,7 @@ class Export(Work):
 
     @property
     def period(self) -> Period:
-        return Period(self.period_start, self.period_end, self.requested_at)
+        return Period(self.period_start, self.period_end, self.requested_at, self.zone)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -211,7 +214,7 @@ class Export(Work):
 
     @property
     def period_label(self) -> str:
-        return self.period.label(self.zone)
+        return self.period.label()
 
     @property
     def is_open(self) -> bool:

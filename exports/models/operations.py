@@ -12,7 +12,7 @@ from durable.models import Work, WorkQuerySet
 
 
 class Slot(Work):
-    """One moment of a schedule: a row first, so that two Beats or a missed tick neither double nor skip it."""
+    """One run of a schedule: a row first, so that two Beats or a missed tick neither double nor skip it."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")
@@ -20,7 +20,11 @@ class Slot(Work):
         FAILED = "failed", _("Failed")
 
     schedule = models.CharField(max_length=100)
-    slot = models.DateTimeField(help_text=_("The moment that the schedule names, not the one at which it ran."))
+    slot = models.DateTimeField(help_text=_("The moment that the schedule names, or at which it was started by hand."))
+    by_hand = models.CharField(
+        max_length=64, blank=True, default="", db_default="", editable=False,
+        help_text=_("The id of the call that it was started by; empty when its schedule did."),
+    )  # fmt: skip
     state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
     outcome = models.JSONField(default=dict, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -33,7 +37,10 @@ class Slot(Work):
             models.Index(fields=["next_attempt_at"], name="slot_due", condition=Q(next_attempt_at__isnull=False)),
         ]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["schedule", "slot"], name="slot_once"),
+            models.UniqueConstraint(fields=["schedule", "slot"], name="slot_once", condition=Q(by_hand="")),
+            models.UniqueConstraint(
+                fields=["schedule", "by_hand"], name="slot_by_hand_once", condition=Q(by_hand__gt="")
+            ),
             models.CheckConstraint(
                 condition=Q(state="waiting", next_attempt_at__isnull=False, finished_at__isnull=True)
                 | (~Q(state="waiting") & Q(next_attempt_at__isnull=True, finished_at__isnull=False)),

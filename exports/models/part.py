@@ -38,7 +38,7 @@ class PartQuerySet(WorkQuerySet["Part"]):
 
 
 class Part(Work):
-    """A range of keys of one export's dataset; `first_key` is empty when the export has no rows."""
+    """A range of keys of one export's dataset; `rows` is 0, and the keys are empty, when the export has no rows."""
 
     # Its index comes with the constraint below.
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts", db_index=False)
@@ -47,8 +47,8 @@ class Part(Work):
     content = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text=_("Which of the export's files it is a part of.")
     )
-    first_key = models.CharField(max_length=100, blank=True, default="")
-    last_key = models.CharField(max_length=100, blank=True, default="")
+    first_key = models.TextField(blank=True, default="")
+    last_key = models.TextField(blank=True, default="")
     rows = models.PositiveBigIntegerField(default=0, help_text=_("Rows counted at planning."))
     rows_done = models.PositiveBigIntegerField(default=0)
     pages = models.PositiveIntegerField(null=True, blank=True)
@@ -61,6 +61,9 @@ class Part(Work):
     sha256 = models.CharField(max_length=64, blank=True, default="")
     error_code = models.CharField(max_length=40, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
+    error_detail = models.TextField(
+        blank=True, default="", db_default="", help_text=_("The cause, for operators; the owner does not see it.")
+    )
 
     objects: ClassVar[PartQuerySet] = PartQuerySet.as_manager()  # type: ignore[assignment]
 

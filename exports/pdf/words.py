@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils.duration import duration_string
 from django.utils.formats import date_format, get_format, number_format
 from django.utils.translation import gettext
 
@@ -62,13 +63,17 @@ class Words:
             value = local(value, zone)
             return f"{day(value.date())} {value.hour:02}:{value.minute:02}"
 
+        decimal = decimals()
         return {
             str: clean,
             int: str,
-            Decimal: decimals(),
+            Decimal: decimal,
+            float: lambda value: decimal(Decimal(repr(value))),
             bool: {True: gettext("Yes"), False: gettext("No")}.__getitem__,
             date: day,
             datetime: moment,
+            time: time.isoformat,
+            timedelta: duration_string,
         }
 
     @staticmethod

@@ -11,28 +11,37 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext
 
 from exports.archive.deflate import Segment, blocks, inflated, segment
+from exports.spreadsheet import grid
 from exports.spreadsheet.cells import escaped
 
 ROWS, LONG = b"R", b"L"
 MARK = re.compile(rb"\0(\d+)\0")
-HEAD = struct.Struct("<cLLQQ")
+HEAD = struct.Struct("<cQLLQQ")
 FULL = 1 << 20
 """Bytes of rows that make a run: enough to pack well, few enough to pack again where a sheet ends within it."""
 
 
 class Run(NamedTuple):
-    """What comes next in the file: that many rows, or texts. Its bytes follow."""
+    """What comes next in the file: that many rows, or texts. Its bytes follow.
+
+    `first` is the row that its first line is numbered as, from 0, over all sheets of the workbook.
+    """
 
     kind: bytes
+    first: int
     rows: int
     segment: Segment
 
 
 class Body:
-    """Writes the file of part `number` (from 1). `beside` is the name of the file that its long texts will stand in."""
+    """Writes the file of part `number` (from 1). `beside` is the name of the file that its long texts will stand in.
 
-    def __init__(self, out: BinaryIO, number: int, beside: str) -> None:
+    `first` is the part's first row, from 0, over all sheets. A run ends where a sheet does.
+    """
+
+    def __init__(self, out: BinaryIO, number: int, beside: str, first: int = 0) -> None:
         self.rows = 0
+        self._first = first
         self._out = out
         self._number = number
         self._beside = beside
@@ -52,12 +61,20 @@ class Body:
         if self._kept:
             lines = MARK.sub(self._noted, lines)
             self._kept.clear()
+        while rows > (room := grid.room(self._first + self.rows)):
+            here = lines.splitlines(keepends=True)
+            self._take(b"".join(here[:room]), room)
+            self.flush()
+            lines, rows = b"".join(here[room:]), rows - room
+        self._take(lines, rows)
+        if self._size >= FULL or rows == room:
+            self.flush()
+
+    def _take(self, lines: bytes, rows: int) -> None:
         self._lines.append(lines)
         self._size += len(lines)
         self._held += rows
         self.rows += rows
-        if self._size >= FULL:
-            self.flush()
 
     def _noted(self, mark: re.Match[bytes]) -> bytes:
         """What the cell says instead of the text."""
@@ -70,23 +87,23 @@ class Body:
         return escaped((gettext("%(size)s characters: text %(name)s in %(file)s") % words).encode())
 
     def flush(self) -> None:
-        self._put(ROWS, self._held, self._lines)
-        self._put(LONG, len(self._texts), self._texts)
+        self._put(ROWS, self._first + self.rows - self._held, self._held, self._lines)
+        self._put(LONG, 0, len(self._texts), self._texts)
         self._size = self._held = 0
 
-    def _put(self, kind: bytes, count: int, pieces: list[bytes]) -> None:
+    def _put(self, kind: bytes, first: int, count: int, pieces: list[bytes]) -> None:
         if pieces:
             packed, told = segment(b"".join(pieces))
             pieces.clear()
-            self._out.write(HEAD.pack(kind, count, *told))
+            self._out.write(HEAD.pack(kind, first, count, *told))
             self._out.write(packed)
 
 
 def runs(file: BinaryIO) -> Iterator[Run]:
     """What is in the file of a part, from where it stands. Take the bytes of each run before the next one."""
     while head := file.read(HEAD.size):
-        kind, rows, crc, size, packed = HEAD.unpack(head)
-        yield Run(kind, rows, Segment(crc, size, packed))
+        kind, first, rows, crc, size, packed = HEAD.unpack(head)
+        yield Run(kind, first, rows, Segment(crc, size, packed))
 
 
 def unpacked(file: BinaryIO, run: Run) -> Iterator[bytes]:

@@ -7,23 +7,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from math import inf, isfinite, nextafter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from exports.formats.values import for_xml, local
-from exports.spreadsheet.styles import DAY, MOMENT, Styles, decimal_style
+from django.utils.duration import duration_iso_string
+
+from exports.formats.values import float_text, for_xml, local
+from exports.spreadsheet import grid
+from exports.spreadsheet.styles import (
+    DAY,
+    DURATION,
+    INTEGER,
+    KNOWN,
+    MINOR_UNITS,
+    MOMENT,
+    PLACES,
+    TIME,
+    WRAPPED,
+    Styles,
+    decimal_style,
+)
 
 CELL_UNITS = 32_767
 """The longest text of a cell, in UTF-16 code units."""
 EXACT_DIGITS = 15
 """A double gives back what has no more digits."""
 ZERO = date(1899, 12, 30).toordinal()
-"""Day 0 of spreadsheets, for days from 1 March 1900 on: their calendar has a 29 February before it."""
+"""Day 0 of spreadsheets."""
 FIRST_DAY = date(1900, 3, 1)
+"""Days before it are text: Excel's calendar has a 29 February 1900, and LibreOffice's does not."""
 DAY_MS = 86_400_000
+DAY_SECONDS = 86_400
 
+CELL = b"<c"
+"""What each cell begins with; where it lies comes next."""
 EMPTY = b"<c/>"
 TEXT, TEXT_END = b'<c t="inlineStr"><is><t>', b"</t></is></c>"
 SPACED = b'<c t="inlineStr"><is><t xml:space="preserve">'
@@ -34,6 +54,9 @@ CONTROLS = bytes(range(32))
 SUSPECT = (b" \n", b"\n ", b"_x", b"\xef\xbf")
 """In texts joined by line ends: spaces at an edge, what may be Excel's escape of a character, U+FFFE and U+FFFF."""
 LOOKS_ESCAPED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+
+LINE_END = b"&#10;"
+LINE_POINTS, MOST_POINTS, LINE_LETTERS = 15, 409, 55
 
 Long = Callable[[str], str]
 """Keeps a text that no cell holds, and returns what stands in the cell instead."""
@@ -55,21 +78,41 @@ def whole(each: Sequence[bytes]) -> Cells:
     return Cells(b"", each, b"")
 
 
-def lines(columns: Sequence[Cells]) -> bytes:
-    """Rows of these columns, each a line."""
-    rows, step = len(columns[0].each), len(columns) * 2 + 1
+def lines(columns: Sequence[Cells], first: int) -> bytes:
+    """Rows of these columns, each a line, from the data row `first` (from 0, over all sheets)."""
+    rows, step = len(columns[0].each), len(columns) * 4 + 3
+    numbers = [b"%d" % number for number in grid.numbers(first, rows)]
     pieces = [b""] * (rows * step)
-    between = b"<row>"
+    pieces[::step], pieces[1::step] = [b'<row r="'] * rows, numbers
+    between = b'">'
     for place, (before, each, after) in enumerate(columns):
-        pieces[place * 2 :: step] = [between + before] * rows
-        pieces[place * 2 + 1 :: step] = each
+        start = place * 4 + 2
+        pieces[start::step] = [between + b'<c r="' + grid.letters(place + 1).encode()] * rows
+        pieces[start + 1 :: step] = numbers
+        pieces[start + 2 :: step] = [b'"' + before[len(CELL) :]] * rows
+        pieces[start + 3 :: step] = each if before else [cell[len(CELL) :] for cell in each]
         between = after
     pieces[step - 1 :: step] = [between + b"</row>\n"] * rows
-    return b"".join(pieces)
+    made = b"".join(pieces)
+    return made if LINE_END not in made else b"".join(map(_heightened, made.splitlines(keepends=True)))
+
+
+def _heightened(line: bytes) -> bytes:
+    """A row with its height, where a text of several lines needs one: programs do not look at the texts by themselves.
+
+    A line of text that is wider than its column takes further lines; columns are about LINE_LETTERS wide.
+    """
+    if LINE_END not in line:
+        return line
+    texts = (cell.rpartition(b">")[2].split(LINE_END) for cell in line.split(TEXT_END) if LINE_END in cell)
+    needed = max(sum(1 + len(each) // LINE_LETTERS for each in text) for text in texts)
+    height = min(needed * LINE_POINTS, MOST_POINTS)
+    return line.replace(b'">', b'" ht="%d">' % height, 1)
 
 
 def escaped(text: bytes) -> bytes:
-    return text.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
+    """Text for XML. Quotes as well: readers that search for attributes must not find one in a text."""
+    return text.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;").replace(b'"', b"&quot;")
 
 
 def texts(values: Sequence[bytes], long: Long) -> Cells:
@@ -97,19 +140,57 @@ def text(value: bytes, long: Long) -> bytes:
     if len(value) > CELL_UNITS and len(words.encode("utf-16-le")) // 2 > CELL_UNITS:
         words = long(words)
     spaced = words != words.strip(" \t\n")
-    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode()).replace(b"\n", b"&#10;")
+    if "\n" in words:
+        return _lined(words, spaced=spaced)
+    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode())
     return (SPACED if spaced else TEXT) + inner + TEXT_END
+
+
+def _lined(words: str, *, spaced: bool) -> bytes:
+    """A text of several lines, in a style that shows them all."""
+    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode()).replace(b"\n", LINE_END)
+    space = b' xml:space="preserve"' if spaced else b""
+    return b'<c s="%d" t="inlineStr"><is><t%b>%b' % (WRAPPED, space, inner) + TEXT_END
 
 
 def integers(values: Sequence[bytes]) -> Cells:
     if max(map(len, values)) <= EXACT_DIGITS:
-        return Cells(NUMBER, values, NUMBER_END)
+        return Cells(INTEGER_HEAD, values, NUMBER_END)
     return whole(
         [
-            NUMBER + value + NUMBER_END if len(value.lstrip(b"-")) <= EXACT_DIGITS else TEXT + value + TEXT_END
+            INTEGER_HEAD + value + NUMBER_END if len(value.lstrip(b"-")) <= EXACT_DIGITS else TEXT + value + TEXT_END
             for value in values
         ]
     )
+
+
+def floats(values: Sequence[float]) -> Cells:
+    """Numbers with the shortest digits that give back the same double; NaN and infinity are text."""
+    if all(map(isfinite, values)):
+        return Cells(NUMBER, [repr(value).encode() for value in values], NUMBER_END)
+    return whole([_float(value) for value in values])
+
+
+def _float(value: float) -> bytes:
+    text = float_text(value).encode()
+    return NUMBER + text + NUMBER_END if isfinite(value) else TEXT + text + TEXT_END
+
+
+def times(values: Sequence[time]) -> Cells:
+    """Times of day, as spreadsheets count them: fractions of a day, to the microsecond."""
+    seconds = [((value.hour * 60 + value.minute) * 60 + value.second) + value.microsecond / 1e6 for value in values]
+    return Cells(_head(TIME), [repr(second / DAY_SECONDS).encode() for second in seconds], NUMBER_END)
+
+
+def durations(values: Sequence[timedelta]) -> Cells:
+    """Durations as days; a negative one, which Excel cannot show, is ISO 8601 text."""
+    return whole([_duration(value) for value in values])
+
+
+def _duration(value: timedelta) -> bytes:
+    if value < timedelta():
+        return TEXT + duration_iso_string(value).encode() + TEXT_END
+    return _head(DURATION) + repr(value / timedelta(days=1)).encode() + NUMBER_END
 
 
 class Digits(NamedTuple):
@@ -142,8 +223,19 @@ def _digits(value: bytes) -> tuple[bytes, int | None]:
     if not number.is_finite():
         return str(number).encode(), None
     plain = f"{number:f}"
-    exact = len(number.normalize().as_tuple().digits) <= EXACT_DIGITS and Decimal(repr(float(number))) == number
-    return plain.encode(), len(plain.partition(".")[2]) if exact else None
+    return plain.encode(), len(plain.partition(".")[2]) if _is_number(number) else None
+
+
+def _is_number(number: Decimal) -> bool:
+    """Is a decimal a number in its cell, or text?
+
+    A double must hold it exactly, or at least the digits before its point and three behind it: a long fraction, such as
+    an average has, must not become a text that sums pass over. All of its digits are in the file.
+    """
+    digits = number.normalize().as_tuple().digits
+    if len(digits) <= EXACT_DIGITS:
+        return Decimal(repr(float(number))) == number
+    return number != number.to_integral_value() and number.adjusted() < EXACT_DIGITS - 3
 
 
 def decimals(values: Sequence[bytes], long: Long) -> Cells:
@@ -161,11 +253,14 @@ def decimals(values: Sequence[bytes], long: Long) -> Cells:
 
 
 def amounts(values: Sequence[bytes], codes: Sequence[bytes], styles: Styles, long: Long) -> Cells:
-    """Numbers with their currency, in whose number format it stands; text where there is no format for it."""
+    """Numbers with their currency, in whose number format it stands, with the currency's usual places.
+
+    An amount that is no number in its cell (see `_is_number`) is text, with the currency behind it.
+    """
     each, places = digits(values)
     rows = [places] * len(each) if isinstance(places, int) else places
-    pairs = list(zip(rows, codes, strict=True))
-    heads = {pair: _money_head(styles.money(*pair)) for pair in set(pairs)}
+    pairs = [(_shown(value, place, code), code) for value, place, code in zip(each, rows, codes, strict=True)]
+    heads = {pair: _money_head(styles.money(*pair)) for pair in dict.fromkeys(pairs)}
     if all(heads.values()):
         return whole([heads[pair] + value + NUMBER_END for pair, value in zip(pairs, each, strict=True)])
     return whole(
@@ -174,6 +269,14 @@ def amounts(values: Sequence[bytes], codes: Sequence[bytes], styles: Styles, lon
             for pair, value in zip(pairs, each, strict=True)
         ]
     )
+
+
+def _shown(value: bytes, places: int | None, code: bytes) -> int | None:
+    """The places that an amount is shown with: those of its currency, or more where it has more that are not zero."""
+    usual = MINOR_UNITS.get(code, 2 if code in KNOWN else places)
+    if places is None or usual is None or places <= usual:
+        return usual if places is not None else None
+    return usual if not value[len(value) - places + usual :].strip(b"0") else min(places, PLACES)
 
 
 def _money_head(style: int | None) -> bytes:
@@ -187,19 +290,18 @@ def _head(style: int) -> bytes:
 def dates(values: Sequence[date]) -> Cells:
     """Days, as spreadsheets count them."""
     if min(values) >= FIRST_DAY:
-        return Cells(DAY_HEAD, [b"%d" % (value.toordinal() - ZERO) for value in values], NUMBER_END)
+        return Cells(DAY_HEAD, [b"%d" % day(value) for value in values], NUMBER_END)
     return whole([_date(value) for value in values])
 
 
 def _date(value: date) -> bytes:
-    if value.year < 1900:
+    if value < FIRST_DAY:
         return TEXT + value.isoformat().encode() + TEXT_END
     return DAY_HEAD + b"%d" % day(value) + NUMBER_END
 
 
 def day(value: date) -> int:
-    days = value.toordinal() - ZERO
-    return days if days > 60 else days - 1
+    return value.toordinal() - ZERO
 
 
 def moments(values: Sequence[datetime], zone: ZoneInfo) -> Cells:
@@ -208,15 +310,22 @@ def moments(values: Sequence[datetime], zone: ZoneInfo) -> Cells:
 
 
 def moment(value: datetime) -> bytes:
-    if value.year < 1900:
+    if value.date() < FIRST_DAY:
         return TEXT + value.isoformat().encode() + TEXT_END
     ms = ((value.hour * 60 + value.minute) * 60 + value.second) * 1000 + value.microsecond // 1000
-    return MOMENT_HEAD + b"%d" % day(value) + fraction(ms) + NUMBER_END
+    return MOMENT_HEAD + serial(day(value), ms) + NUMBER_END
 
 
-def fraction(ms: int) -> bytes:
-    """The part of a day that `ms` is. Ten places, which with the day are the fifteen digits that Excel compares."""
-    return b".%010d" % ((ms * 10**10 + DAY_MS // 2) // DAY_MS)
+def serial(days: int, ms: int) -> bytes:
+    """Return the number of a moment, `ms` milliseconds after the day of that number began.
+
+    It is the smallest double that is not before the moment: LibreOffice cuts what is left of a second off, so that a
+    double below it would show the second before.
+    """
+    whole = days * DAY_MS + ms
+    number = whole / DAY_MS
+    above, below = number.as_integer_ratio()
+    return repr(number if above * DAY_MS >= whole * below else nextafter(number, inf)).encode()
 
 
-DAY_HEAD, MOMENT_HEAD = _head(DAY), _head(MOMENT)
+DAY_HEAD, MOMENT_HEAD, INTEGER_HEAD = _head(DAY), _head(MOMENT), _head(INTEGER)

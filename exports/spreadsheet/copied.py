@@ -56,10 +56,12 @@ class Copied:
         kinds = iter(copying.types)
         takes = [self._take(column, kinds) for column in columns]
         fields = [_sql(*each, self._desk.zone) for each in zip(copying.names, copying.types, strict=True)]
+        first = self._desk.first
         for blocks in _batches(copying.run(", ".join(fields))):
             values = b"".join(blocks).replace(b"\n", b"\t").split(b"\t")
             slots = iter([values[place : -1 : len(fields)] for place in range(len(fields))])
-            yield cells.lines([take(slots) for take in takes]), len(blocks)
+            yield cells.lines([take(slots) for take in takes], first), len(blocks)
+            first += len(blocks)
 
     def _take(self, column: Column, kinds: Iterator[ColumnType]) -> Take:
         """`kinds` are what the server says of the slots; the column's own are taken from it."""
@@ -101,7 +103,7 @@ class Copied:
         days, minutes = self._days, self._minutes
         try:
             each = [
-                days[value[:10]] + cells.fraction(minutes[value[11:17]] + round(float(value[17:23]) * 1_000))
+                cells.serial(int(days[value[:10]]), minutes[value[11:17]] + round(float(value[17:23]) * 1_000))
                 for value in values
             ]
         except ValueError:
@@ -124,8 +126,8 @@ class _Days(dict[bytes, bytes]):
         value = date.fromisoformat(key.decode())
         if len(self) >= CACHED:
             self.clear()
-        if value.year < 1900:
-            raise ValueError(f"{value} is before the calendar of spreadsheets.")
+        if value < cells.FIRST_DAY:
+            raise ValueError(f"{value} is text: see cells.FIRST_DAY.")
         return self.setdefault(key, b"%d" % cells.day(value))
 
 
@@ -175,7 +177,7 @@ def _character(found: re.Match[bytes]) -> bytes:
 def _sql(name: str, kind: ColumnType, zone: ZoneInfo) -> str:
     if kind is not ColumnType.DATETIME:
         return name
-    usual = f"{name} >= '1900-01-02' AND {name} < '9999-12-30'"
+    usual = f"{name} >= '1900-03-02' AND {name} < '9999-12-30'"
     return f"CASE WHEN {usual} THEN ({local_sql(name, zone)})::text ELSE '{ODD.decode()}' || {name}::text END"
 
 

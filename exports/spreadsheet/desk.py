@@ -28,6 +28,8 @@ class Desk:
     zone: ZoneInfo
     styles: Styles
     long: Long
+    first: int = 0
+    """The first row that it makes cells of, from 0, over all sheets of the workbook."""
 
 
 def spread(values: Sequence[Any], none: Any, bulk: Bulk) -> Cells:

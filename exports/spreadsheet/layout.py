@@ -11,7 +11,16 @@ from exports.datasets import Column, ColumnType, Row
 from exports.formats.values import as_plain
 from exports.spreadsheet.styles import unknown
 
-FIXED = {ColumnType.DATE: 11, ColumnType.DATETIME: 19, ColumnType.BOOLEAN: 7}
+FIXED = {ColumnType.DATE: 11, ColumnType.DATETIME: 19, ColumnType.BOOLEAN: 7, ColumnType.TIME: 9}
+"""Widths of values that are all equally long."""
+ROOM = {
+    ColumnType.INTEGER: 12,
+    ColumnType.DECIMAL: 14,
+    ColumnType.FLOAT: 14,
+    ColumnType.MONEY: 18,
+    ColumnType.DURATION: 11,
+}
+"""Widths that numbers get at least: the sample may hold small ones alone."""
 LEAST, LABEL, MOST = 6, 40, 60
 """Widths in digits: of any column, that a heading may ask for, and that values may ask for."""
 AROUND = 2
@@ -31,7 +40,7 @@ def layout(columns: Sequence[Column], sample: Sequence[Row]) -> dict[str, Any]:
 def _width(column: Column, values: Iterable[tuple[Any, ...]]) -> int:
     label = min(_letters(str(column.label)) + AROUND, LABEL)  # the filter's button stands beside it
     widest = FIXED.get(column.type) or max((_letters(words) for words in _words(column, values)), default=0)
-    return max(LEAST, label, min(widest, MOST)) + AROUND
+    return max(LEAST, ROOM.get(column.type, 0), label, min(widest, MOST)) + AROUND
 
 
 def _words(column: Column, values: Iterable[tuple[Any, ...]]) -> Iterable[str]:

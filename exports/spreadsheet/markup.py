@@ -7,33 +7,51 @@ from datetime import UTC, datetime
 from html import escape
 
 from exports.formats.values import encode, for_xml
+from exports.spreadsheet.grid import letters
 from exports.spreadsheet.styles import HEADING
 
 DECLARED = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 SCHEMAS = "http://schemas.openxmlformats.org"
 MAIN = f'xmlns="{SCHEMAS}/spreadsheetml/2006/main"'
 LINKS = f"{SCHEMAS}/officeDocument/2006/relationships"
+HIDDEN = ' hidden="1"'
 TYPES, PACKAGES = (f"application/vnd.openxmlformats-{kind}" for kind in ("officedocument", "package"))
 
 
-def sheet_head(labels: Sequence[str], widths: Sequence[int], *, right_to_left: bool) -> bytes:
-    """All before the first row of values: the columns' widths, and the headings, which stay where they are."""
+def sheet_head(labels: Sequence[str], widths: Sequence[int], rows: int, *, right_to_left: bool) -> bytes:
+    """All before the first row of values: the columns' widths, and the headings, which stay where they are.
+
+    `rows` are those of the sheet, with the headings.
+    """
     side = ' rightToLeft="1"' if right_to_left else ""
     columns = "".join(
         f'<col min="{place}" max="{place}" width="{width}" customWidth="1"/>' for place, width in enumerate(widths, 1)
     )
     cells = "".join(
-        f'<c s="{HEADING}" t="inlineStr"><is><t xml:space="preserve">{_text(label)}</t></is></c>' for label in labels
+        f'<c r="{letters(place)}1" s="{HEADING}" t="inlineStr"><is><t{_space(label)}>{_text(label)}</t></is></c>'
+        for place, label in enumerate(labels, 1)
     )
     return encode(
-        f'{DECLARED}<worksheet {MAIN}><sheetViews><sheetView workbookViewId="0"{side}>'
+        f'{DECLARED}<worksheet {MAIN}><sheetPr><pageSetUpPr fitToPage="1"/></sheetPr>'
+        f'<dimension ref="{area(len(labels), rows).replace("$", "")}"/>'
+        f'<sheetViews><sheetView workbookViewId="0"{side}>'
         '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews>'
-        f'<sheetFormatPr defaultRowHeight="15"/><cols>{columns}</cols><sheetData><row>{cells}</row>\n'
+        f'<sheetFormatPr defaultRowHeight="15"/><cols>{columns}</cols><sheetData><row r="1">{cells}</row>\n'
     )
+
+
+def _space(text: str) -> str:
+    return ' xml:space="preserve"' if text != text.strip() else ""
 
 
 def sheet_tail(columns: int, rows: int) -> bytes:
-    return f'</sheetData><autoFilter ref="{area(columns, rows).replace("$", "")}"/></worksheet>'.encode()
+    """All behind the rows: the filter on the headings, and how the sheet is printed."""
+    covered = area(columns, rows).replace("$", "")
+    return (
+        f'</sheetData><autoFilter ref="{covered}"/>'
+        '<pageMargins left="0.5" right="0.5" top="0.6" bottom="0.6" header="0.3" footer="0.3"/>'
+        '<pageSetup paperSize="9" orientation="landscape" fitToHeight="0"/></worksheet>'
+    ).encode()
 
 
 def area(columns: int, rows: int) -> str:
@@ -41,29 +59,25 @@ def area(columns: int, rows: int) -> str:
     return f"$A$1:${letters(columns)}${rows}"
 
 
-def letters(column: int) -> str:
-    """What spreadsheets call a column, from 1: A to Z, AA and so on."""
-    name = ""
-    while column:
-        column, letter = divmod(column - 1, 26)
-        name = chr(65 + letter) + name
-    return name
-
-
 def workbook(names: Sequence[str], areas: Sequence[str]) -> str:
-    """The sheets with their names, and the areas that their filters cover."""
+    """The sheets with their names, the areas that their filters cover, and the headings that each page repeats."""
     sheets = "".join(
         f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"/>' for number, name in enumerate(names, 1)
     )
-    filters = "".join(
-        f'<definedName name="_xlnm._FilterDatabase" localSheetId="{place}" hidden="1">'
-        f"'{escape(name, quote=False)}'!{covered}</definedName>"
+    defined = "".join(
+        _defined("_FilterDatabase", place, name, covered, HIDDEN) + _defined("Print_Titles", place, name, "$1:$1")
         for place, (name, covered) in enumerate(zip(names, areas, strict=True))
     )
     return (
         f'{DECLARED}<workbook {MAIN} xmlns:r="{LINKS}"><bookViews><workbookView/></bookViews>'
-        f"<sheets>{sheets}</sheets><definedNames>{filters}</definedNames></workbook>"
+        f"<sheets>{sheets}</sheets><definedNames>{defined}</definedNames></workbook>"
     )
+
+
+def _defined(what: str, place: int, sheet: str, covered: str, hidden: str = "") -> str:
+    """A name that Excel knows, for cells of the sheet at that place."""
+    reference = f"'{escape(sheet, quote=False)}'!{covered}"
+    return f'<definedName name="_xlnm.{what}" localSheetId="{place}"{hidden}>{reference}</definedName>'
 
 
 def workbook_relations(sheets: int) -> str:

@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-HEADING, DAY, MOMENT = 1, 2, 3
-DECIMAL = 3
+HEADING, DAY, MOMENT, TIME, DURATION, INTEGER, WRAPPED = range(1, 8)
+DECIMAL = 7
 """The style of a number with one place is the next one, and so on, up to PLACES."""
 PLACES = 15
 MONEY = DECIMAL + PLACES + 1
-"""From here on one style a currency, for no places; then one a currency for one place, and so on."""
+"""From here on the styles of a currency, for no places to PLACES; then those of the next one."""
 CUSTOM = 164
 """The first number of a workbook's own number formats."""
 CODE = re.compile(r"[A-Za-z0-9]{1,12}")
+"""A currency that a number format can name without quotes."""
+LONGEST = 30
+"""Letters of a currency that a number format takes."""
 
 ISO_4217 = (
     "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD "
@@ -27,6 +30,17 @@ ISO_4217 = (
 )
 CURRENCIES = ISO_4217.split()
 """All currencies, with those that ended lately. The order is part of what a written part says: add to the end."""
+KNOWN = frozenset(code.encode() for code in CURRENCIES)
+MINOR_UNITS = {
+    code.encode(): places
+    for places, codes in {
+        0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+        3: "BHD IQD JOD KWD LYD OMR TND",
+        4: "CLF UYW",
+    }.items()
+    for code in codes.split()
+}
+"""Places of the currencies that have others than two. Source: ISO 4217, list one."""
 
 
 def decimal_style(places: int) -> int:
@@ -34,26 +48,59 @@ def decimal_style(places: int) -> int:
 
 
 class Styles:
-    """The styles of one workbook; `more` are currencies that ISO 4217 does not have, the same for all of its parts."""
+    """The styles of one workbook, or of one part of it.
 
-    def __init__(self, more: Sequence[str] = ()) -> None:
+    `odd` are currencies that ISO 4217 does not have, in the order in which they came: a part's own order, so that the
+    workbook may have to number their styles anew (see `renumbering`).
+    """
+
+    def __init__(self, odd: Iterable[str] = ()) -> None:
         self.used: set[int] = set()
         """Styles of money that cells have."""
-        self._codes = [*CURRENCIES, *more]
+        self._codes = [*CURRENCIES, *odd]
         self._places = {code.encode(): place for place, code in enumerate(self._codes)}
 
+    @property
+    def odd(self) -> list[str]:
+        return self._codes[len(CURRENCIES) :]
+
     def money(self, places: int | None, code: bytes) -> int | None:
-        """The style of an amount, used from now on. None where there is none: of a number or a currency that is odd."""
-        place = self._places.get(code)
-        if place is None or places is None or places > PLACES:
+        """Return the style of an amount, used from now on. None for an amount or a currency that no format can show."""
+        if places is None or places > PLACES:
             return None
-        style = MONEY + places * len(self._codes) + place
+        place = self._places.get(code)
+        if place is None:
+            text = code.decode()
+            if not _showable(text):
+                return None
+            place = self._places[code] = len(self._codes)
+            self._codes.append(text)
+        style = MONEY + place * (PLACES + 1) + places
         self.used.add(style)
         return style
 
+    def renumbering(self, odd: Sequence[str]) -> dict[int, int]:
+        """Add a part's odd currencies. Return its styles whose numbers are others in this workbook."""
+        found = {}
+        for place, code in enumerate(odd, len(CURRENCIES)):
+            here = self._places.setdefault(code.encode(), len(self._codes))
+            if here == len(self._codes):
+                self._codes.append(code)
+            for places in range(PLACES + 1):
+                before, after = (MONEY + each * (PLACES + 1) + places for each in (place, here))
+                if before != after:
+                    found[before] = after
+        return found
+
     def xml(self) -> str:
         """The workbook's styles, as far as cells have them."""
-        formats = {DAY: "yyyy-mm-dd", MOMENT: "yyyy-mm-dd hh:mm:ss"}
+        formats = {
+            DAY: "yyyy-mm-dd",
+            MOMENT: "yyyy-mm-dd hh:mm:ss",
+            TIME: "hh:mm:ss",
+            DURATION: "[h]:mm:ss",
+            INTEGER: "0",
+        }
         formats |= {DECIMAL + places: "0." + "0" * places for places in range(1, PLACES + 1)}
         formats |= {style: self._looks(style) for style in sorted(self.used)}
         numbers = {style: CUSTOM + place for place, style in enumerate(formats)}
@@ -67,13 +114,19 @@ class Styles:
         )
 
     def _looks(self, style: int) -> str:
-        places, place = divmod(style - MONEY, len(self._codes))
-        return "#,##0" + "." * bool(places) + "0" * places + f" [${self._codes[place]}]"
+        place, places = divmod(style - MONEY, PLACES + 1)
+        code = self._codes[place]
+        unit = f"[${code}]" if CODE.fullmatch(code) else '"' + code.replace('"', "'") + '"'
+        return "#,##0" + "." * bool(places) + "0" * places + f" {unit}"
 
 
 def unknown(codes: Iterable[str]) -> list[str]:
-    """Those that ISO 4217 does not have and that a number format may hold, in their order."""
-    return [code for code in dict.fromkeys(codes) if code not in CURRENCIES and CODE.fullmatch(code)]
+    """Those that ISO 4217 does not have and that a number format can show, in their order."""
+    return [code for code in dict.fromkeys(codes) if code not in CURRENCIES and _showable(code)]
+
+
+def _showable(code: str) -> bool:
+    return 0 < len(code) <= LONGEST and code.isprintable()
 
 
 def _cell(style: int, number: int) -> str:
@@ -82,8 +135,17 @@ def _cell(style: int, number: int) -> str:
             '<xf numFmtId="0" fontId="1" fillId="0" borderId="1" xfId="0" applyFont="1" applyBorder="1" '
             'applyAlignment="1"><alignment vertical="top" wrapText="1"/></xf>'
         )
-    apply = ' applyNumberFormat="1"' if number else ""
-    return f'<xf numFmtId="{number}" fontId="0" fillId="0" borderId="0" xfId="0"{apply}/>'
+    if style == WRAPPED:
+        return (
+            '<xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0" applyAlignment="1">'
+            '<alignment vertical="top" wrapText="1"/></xf>'
+        )
+    if not number:
+        return '<xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>'
+    return (
+        f'<xf numFmtId="{number}" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1" '
+        'applyAlignment="1"><alignment shrinkToFit="1"/></xf>'
+    )
 
 
 HEAD = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import NoneType
 from typing import Any
@@ -25,17 +25,21 @@ class Valued:
             str: lambda values: cells.texts([encode(value) for value in values], desk.long),
             int: lambda values: cells.integers([b"%d" % value for value in values]),
             Decimal: lambda values: cells.decimals([str(value).encode() for value in values], desk.long),
-            float: lambda values: cells.decimals([repr(value).encode() for value in values], desk.long),
+            float: cells.floats,
             bool: lambda values: whole([TRUTHS[value] for value in values]),
             date: cells.dates,
             datetime: lambda values: cells.moments(values, desk.zone),
+            time: cells.times,
+            timedelta: cells.durations,
         }
 
     def lines(self, rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[Lines]:
         takes = [self._take(column) for column in columns]
+        first = self._desk.first
         for batch in batches(rows):
             slots = iter(zip(*batch, strict=True))
-            yield cells.lines([take(slots) for take in takes]), len(batch)
+            yield cells.lines([take(slots) for take in takes], first), len(batch)
+            first += len(batch)
 
     def _take(self, column: Column) -> Take:
         if column.type is ColumnType.MONEY:

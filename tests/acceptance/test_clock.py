@@ -32,3 +32,31 @@ def test_an_edit_in_the_admin_reaches_a_running_beat(start: Start) -> None:
     wait_until(lambda: last_run(stack), 90, 1, what="Beat's run of the edited schedule")
     done = "SELECT 1 FROM exports_slot WHERE schedule = ? AND state = 'done' AND outcome LIKE '%expired%'"
     wait_until(lambda: select(stack, done, PURGE), 30, 0.5, what="the slot's work")
+
+
+def by_hand(stack: Stack) -> list[str]:
+    rows = select(stack, "SELECT state, outcome FROM exports_slot WHERE schedule = ? AND by_hand <> ''", PURGE)
+    return [str(outcome) for state, outcome in rows if state == "done"]
+
+
+def test_a_call_by_hand_runs_beside_beat(start: Start) -> None:
+    """From the shell and from the periodic tasks' admin: once a press, whatever the schedule has run already."""
+    stack = start("web", "worker-high", "beat")
+    wait_until(lambda: "beat: Starting" in stack.log, what="Beat's start")
+    stack.shell("purge_expired_exports.delay()")
+    wait_until(lambda: len(by_hand(stack)) == 1, 30, 0.5, what="the work of a call from the shell")
+
+    pk = stack.shell(f"print(PeriodicTask.objects.get(task={PURGE!r}).pk)").strip()
+    staff = stack.signed_in(STAFF).browser
+    page = "/admin/django_celery_beat/periodictask/"
+    form = staff.get(page).form("action")
+    pressed = staff.post(page, form.fields | {"action": "run_tasks", "_selected_action": pk, "index": "0"})
+    assert pressed.status == 302, pressed.reason()
+    assert "/admin/exports/slot/?by_hand__isempty=0" in staff.get(page).text
+    wait_until(lambda: len(by_hand(stack)) == 2, 30, 0.5, what="the work of a press in the admin")
+    assert "1" in staff.get("/admin/exports/slot/?by_hand__isempty=0").text
+    assert all("expired" in outcome for outcome in by_hand(stack))
+
+    reminder = "SELECT by_hand FROM exports_slot WHERE schedule = 'exports.tasks.remind_of_expiring_exports'"
+    wait_until(lambda: len(select(stack, reminder)) > 1, 90, 1, what="a tick of Beat")
+    assert all(by == "" for (by,) in select(stack, reminder)), "Beat's message was taken for a call by hand"

@@ -187,6 +187,18 @@ def test_a_bundle_of_two_datasets(page: Page) -> None:
     expect(page.get_by_role("checkbox", name="PDF")).not_to_be_checked()
 
 
+def test_rows_without_dates_have_no_period(page: Page) -> None:
+    """Then none is sent, and the server takes everything."""
+    page.evaluate("""document.querySelector('[name="dataset"] [value="invoices"]').dataset.undated = "" """)
+    periods, words = page.locator(".periods"), page.get_by_text("This data has no dates")
+    for dataset, dated in (("orders", True), ("invoices", False), ("orders", True)):
+        page.get_by_label("What", exact=True).select_option(dataset)
+        expect(periods).to_be_visible(visible=dated)
+        expect(words).to_be_visible(visible=not dated)
+        sent = page.evaluate("new FormData(document.querySelector('#export-form')).has('period')")
+        assert sent is dated
+
+
 def test_the_dates_show_for_their_period_alone(page: Page) -> None:
     expect(page.get_by_label("From", exact=True)).to_be_hidden()
     page.get_by_role("radio", name="From … to …").check()

@@ -134,6 +134,8 @@ def test_parts_joined_are_the_whole(dataset: Dataset, two: Two) -> None:
 
 
 def test_a_period_begins_with_its_start_and_stops_before_its_end(dataset: Dataset, two: Two) -> None:
+    if dataset.date_field is None:
+        pytest.skip("Rows without dates are in no period.")
     assert isinstance(dataset.model(two[0])._meta.get_field(dataset.date_field), DateTimeField)
     moments = sorted(dataset.queryset(two[0]).values_list(dataset.date_field, flat=True))
     middle = moments[len(moments) // 2]
@@ -144,6 +146,8 @@ def test_a_period_begins_with_its_start_and_stops_before_its_end(dataset: Datase
 
 
 def test_rows_from_after_the_click_stay_out(dataset: Dataset, two: Two) -> None:
+    if dataset.date_field is None:
+        pytest.skip("Nothing says when rows without dates came.")
     click = sorted(dataset.queryset(two[0]).values_list(dataset.date_field, flat=True))[-2]
     period = Period(None, None, click)
     before = dataset.created_before(dataset.queryset(two[0]), click).count()

@@ -17,7 +17,6 @@ from django.db import connection
 from django.db.models import (
     BooleanField,
     CharField,
-    DateTimeField,
     DecimalField,
     DurationField,
     Expression,
@@ -142,7 +141,7 @@ def test_numbers(key: str) -> None:
     collect({"text": text, "number": Decimal("-1.50")} for text in [*NUMBERS, None])
     number = sql("text::numeric", DecimalField())
     check(key, [Column("number", "Number", ColumnType.DECIMAL), Column("any", "Any", ColumnType.DECIMAL, number)])
-    check(key, [Column("a", "A", source=number), Column("b", "B", ColumnType.INTEGER, number)])
+    check(key, [Column("a", "A", source=number), Column("b", "B", ColumnType.DECIMAL, "whole")])
 
 
 @FORMATS
@@ -230,6 +229,8 @@ def test_choices(key: str) -> None:
             Column("number", "Number", ColumnType.CHOICE, "whole", choices=numbered),
             Column("truth", "Truth", ColumnType.CHOICE, choices=truths),
             Column("open", "Open", ColumnType.CHOICE, "text"),
+            Column("as text", "As text", ColumnType.CHOICE, "number"),
+            Column("words of text", "Words", ColumnType.CHOICE, "whole", choices={"0": "None", "1": "One"}),
         ],
     )
 
@@ -267,8 +268,9 @@ LEFT: dict[str, tuple[Any, ColumnType]] = {
     "blanks": (sql("text::char(9)", CharField()), ColumnType.TEXT),
     "array": (sql("ARRAY[whole]", CharField()), ColumnType.TEXT),
     "number for a truth": (F("whole"), ColumnType.BOOLEAN),
-    "moment without zone": (sql("moment::timestamp", DateTimeField()), ColumnType.DATETIME),
-    "chosen number": (F("number"), ColumnType.CHOICE),
+    "moment for a text": (F("moment"), ColumnType.TEXT),
+    "decimal for a whole number": (Cast("whole", DecimalField(max_digits=9, decimal_places=2)), ColumnType.INTEGER),
+    "whole number for a float": (F("whole"), ColumnType.FLOAT),
 }
 
 
@@ -306,7 +308,7 @@ def test_settings_of_the_session_change_nothing(setting: str) -> None:
     moment = datetime(2024, 7, 1, 12, 0, 0, 500, tzinfo=UTC)
     collect([{"text": "\\ 'ß'", "number": Decimal("0.1"), "day": date(2024, 2, 1), "moment": moment, "truth": True}])
     raw = Column("raw", "Raw", source=sql("convert_to(text, 'UTF8')", CharField()))
-    columns = [TEXT, raw, Column("day", "Day"), Column("moment", "Moment"), Column("number", "N"), Column("truth", "T")]
+    columns = [TEXT, raw, Column("day", "Day"), MOMENT, Column("number", "N"), Column("truth", "T")]
     usual = [by_python(key, columns) for key in ("csv", "jsonl")]
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL {setting}")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core import mail
 from django.utils import timezone
 from pypdf import PdfReader
@@ -16,7 +16,7 @@ from pytest_django import Settings
 from exports import reports, storage
 from exports.models import Export, UsageReport
 from notifications.delivery import deliver
-from notifications.models import Delivery
+from notifications.models import Delivery, Notification
 from tests.support import hints
 from tests.support.errands import lapse, make_due
 from tests.support.exports import committed, export_in, files, part_in, sweep_now
@@ -109,7 +109,9 @@ def test_a_week_is_opened_once() -> None:
 @pytest.fixture
 def boss(settings: Settings) -> User:
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    return User.objects.create_user("boss", "boss@example.com", is_staff=True)
+    boss = User.objects.create_user("boss", "boss@example.com", is_staff=True)
+    boss.user_permissions.add(Permission.objects.get(codename="view_usagereport"))
+    return boss
 
 
 @pytest.mark.usefixtures("week")
@@ -128,6 +130,24 @@ def test_the_report_reaches_the_staff_as_a_pdf(ada: User, boss: User) -> None:
     ((name, content, kind),) = [tuple(attached) for attached in message.attachments]
     assert (str(name).endswith(".pdf"), kind, len(content)) == (True, "application/pdf", made.size)
     assert not ada.notifications.exists()
+
+
+def test_only_those_who_may_view_reports_get_one(ada: User, boss: User) -> None:
+    """It names every customer, with rows and bytes."""
+    User.objects.create_user("helper", "helper@example.com", is_staff=True)
+    ada.user_permissions.add(Permission.objects.get(codename="view_usagereport"))  # but is no staff
+    left = User.objects.create_user("left", "left@example.com", is_staff=True, is_superuser=True, is_active=False)
+    chief = User.objects.create_user("chief", "chief@example.com", is_staff=True, is_superuser=True)
+    *_, sent = go(report())
+    assert sent["recipients"] == 2
+    assert set(Notification.objects.values_list("user", flat=True)) == {boss.pk, chief.pk}
+    assert left.pk not in set(Delivery.objects.values_list("notification__user", flat=True))
+
+
+@pytest.mark.urls("tests.support.other_admin")
+def test_the_report_links_to_the_admin_wherever_it_is(boss: User) -> None:
+    go(report())
+    assert Notification.objects.get().link == "/backstage/exports/usagereport/"
 
 
 def test_an_empty_week_makes_a_report_too(boss: User) -> None:
@@ -185,7 +205,7 @@ def test_a_report_that_kills_its_worker_is_parked_by_the_sweep() -> None:
     lapse(made)
     assert sweep_now()["usagereport: parked"] == 1
     made.refresh_from_db()
-    assert (made.stage, "died" in made.error_message) == ("failed", True)
+    assert (made.stage, "without reporting" in made.error_message) == ("failed", True)
 
 
 @pytest.fixture(autouse=True)

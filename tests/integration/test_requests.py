@@ -26,6 +26,7 @@ from exports.errors import (
     UnknownDataset,
     WrongState,
 )
+from exports.estimates import estimate_request
 from exports.models import Export, Part
 from exports.requests import cancel_export, expire_export, request_export, retry_export
 from exports.states import OPEN, PartState, State
@@ -283,6 +284,14 @@ def test_a_dataset_that_will_not_or_cannot(ada: User, kind: type[Errands], error
     assert type(caught.value) is error
     assert "secret" not in caught.value.message
     assert nothing_recorded()
+
+
+@pytest.mark.parametrize("question", [request_export, estimate_request], ids=["click", "estimate"])
+@pytest.mark.parametrize("wrong", [{"fields": ["nothing"]}, {"fields": ["id", "id"]}, {"options": {"x": "y"}}], ids=str)
+def test_a_dataset_that_one_may_not_have_tells_nothing(ada: User, question: Any, wrong: dict[str, Any]) -> None:
+    with registered(Forbidden), pytest.raises(NoPermission) as caught:
+        question(ada, dataset=["errands"], format="csv", **wrong)
+    assert not any(column.name in caught.value.message for column in Errands.columns)
 
 
 @pytest.mark.parametrize("error", [OperationalError("away"), IntegrityError("gone"), DatabaseError("odd")], ids=repr)

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery import shared_task
+from celery._state import _task_stack  # type: ignore[attr-defined]
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from pytest_django import Settings
@@ -237,7 +239,7 @@ def test_a_slot_that_kills_its_worker_is_parked_by_the_sweep() -> None:
     lapse(mine)
     assert sweep_now()["slot: parked"] == 1
     mine.refresh_from_db()
-    assert (mine.state, "died" in mine.outcome["error"]) == (Slot.State.FAILED, True)
+    assert (mine.state, "without reporting" in mine.outcome["error"]) == (Slot.State.FAILED, True)
 
 
 def test_a_slot_that_was_taken_over_ends_quietly() -> None:
@@ -268,3 +270,78 @@ def test_an_interval_in_place_of_the_crontab_runs_too(monkeypatch: pytest.Monkey
     at(monkeypatch, MORNING + timedelta(hours=6))
     assert [tick(), open_missed()] == [1, 0]
     assert [moment.hour for moment in opened()] == [0, 6]
+
+
+# --- by hand --------------------------------------------------------------------------------------------------------
+
+
+def call(**request: Any) -> dict[str, Any]:
+    """What a worker does with a message of these headers."""
+    tick_task.push_request(**request)
+    _task_stack.push(tick_task)
+    try:
+        with committed():
+            return schedules.call(TASK)
+    finally:
+        _task_stack.pop()
+        tick_task.pop_request()
+
+
+@shared_task(name=TASK)
+def tick_task() -> dict[str, Any]:
+    return schedules.call(TASK)
+
+
+def test_a_call_by_hand_runs_now_whatever_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, MORNING + timedelta(minutes=5))
+    assert tick() == 1
+    assert call(id="press 1") == {"count": 1}
+    assert call(id="press 2") == {"count": 2}
+    slots = Slot.objects.exclude(by_hand="").order_by("by_hand")
+    assert [(slot.by_hand, slot.state, slot.outcome) for slot in slots] == [
+        ("press 1", "done", {"count": 1}),
+        ("press 2", "done", {"count": 2}),
+    ]
+
+
+def test_a_message_by_hand_that_comes_again_runs_once() -> None:
+    assert [call(id="press 1"), call(id="press 1")] == [{"count": 1}, {}]
+    assert len(ran) == 1
+
+
+def test_a_function_call_runs_now() -> None:
+    with committed():
+        assert tick_task() == {"count": 1}
+    assert Slot.objects.exclude(by_hand="").get().state == "done"
+
+
+def test_the_next_tick_runs_all_the_same_after_a_call_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, MORNING + timedelta(minutes=1))
+    call(id="press 1")
+    assert [tick(), tick()] == [1, 0]
+
+
+def test_beats_message_is_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, MORNING)
+    headers: dict[str, Any] = {}
+    schedules._mark_tick(sender=TASK, headers=headers)
+    assert call(id="message", **headers) == {}
+    assert opened() == [MORNING]
+    assert not Slot.objects.exclude(by_hand="").exists()
+
+
+def test_a_call_by_hand_whose_worker_was_killed_is_finished_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die() -> dict[str, Any]:
+        raise SystemExit
+
+    plan(die)
+    with pytest.raises(SystemExit):
+        call(id="press 1")
+    plan(run)
+    slot = Slot.objects.exclude(by_hand="").get()
+    lapse(slot)
+    sweep_now()
+    assert ("exports.tasks.run_slot", (slot.pk,)) in [(task, tuple(pks)) for task, pks in hints.sent]
+    make_due(slot)
+    schedules.run_slot(slot.pk)
+    assert Slot.objects.get(pk=slot.pk).outcome == {"count": 1}

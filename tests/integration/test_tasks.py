@@ -225,16 +225,16 @@ def _planned(ada: User) -> Export:
 def test_a_task_that_runs_twice_has_no_second_effect(
     task: Task[Any, Any], ada: User, busy_site: dict[str, int]
 ) -> None:
-    """The second run changes no row, tells nobody and writes no file, though every wait is over."""
+    """A message that comes again changes no row, sends nothing and writes no file, though every wait is over."""
     args = (rows_for(ada, task.name),) if inspect.signature(task.run).parameters else ()
     before = snapshot()
     with committed():
-        task.run(*args)
+        task.apply(args, task_id="one message", throw=True)
     after = snapshot()
     if args and "advance_report" not in task.name:
         assert after != before, "the first run did nothing, so that the second one proves nothing"
     with committed():
-        task.run(*args)
+        task.apply(args, task_id="one message", throw=True)
     assert snapshot() == after
 
 

@@ -92,7 +92,8 @@ def write_parts(kind: Format, parts: Iterable[Iterable[Row]], where: RenderConte
     bodies = []
     for index, rows in enumerate(held):
         body = BytesIO()
-        written = kind.write(iter(rows), body, replace(where, index=index))
+        before = where.before + sum(map(len, held[:index]))
+        written = kind.write(iter(rows), body, replace(where, index=index, before=before))
         assert written.rows == len(rows)
         bodies.append(OpenPart(BytesIO(body.getvalue()), written.rows, written.meta))
     out = BytesIO()

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from celery import current_app
-from django.core.checks import run_checks
+from django.core.checks import ERROR, WARNING, run_checks
+from django.db.models import Avg, DecimalField, JSONField
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast
 from pytest_django import Settings
 
-from exports.checks import check_datasets, check_settings, check_store, check_visibility_timeout
-from exports.conf import ExportSettings
-from exports.datasets import Column
+from exports.checks import (
+    check_datasets,
+    check_settings,
+    check_store,
+    check_time_zones,
+    check_visibility_timeout,
+)
+from exports.conf import ExportSettings, export_settings
+from exports.datasets import Column, ColumnType
 from tests.support.exports import Errands, registered
+from tests.support.specimens import Specimens
 
 
 def test_the_site_as_it_is_has_no_fault() -> None:
@@ -34,6 +47,22 @@ def test_a_number_that_would_stop_everything_is_named(key: str, value: int, sett
     settings.EXPORTS = {key: value}
     (fault,) = check_settings()
     assert (fault.id, key in fault.msg) == ("exports.E002", True)
+
+
+def test_a_relative_scratch_folder_is_named(settings: Settings) -> None:
+    settings.EXPORTS = {"SCRATCH_DIR": "scratch"}
+    (fault,) = check_settings()
+    assert (fault.id, "scratch" in fault.msg) == ("exports.E008", True)
+
+
+def test_the_usual_scratch_folder_does_not_depend_on_the_working_directory(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EXPORTS = {}
+    usual = export_settings().scratch_dir
+    monkeypatch.chdir(tmp_path)
+    assert (export_settings().scratch_dir, usual.is_absolute()) == (usual, True)
+    assert check_settings() == []
 
 
 def test_every_checked_number_exists() -> None:
@@ -77,10 +106,103 @@ class TwoInOne(Errands):
     key = "two,in-one"
 
 
+class OneNameTwice(Errands):
+    """The currency of an amount has a name of its own."""
+
+    key = "one-name-twice"
+    columns = (
+        Column("attempt", "Amount", ColumnType.MONEY, currency="EUR"),
+        Column("attempt_currency", "Currency", source="done_by"),
+    )
+
+
+class OnlyInCapitals(Errands):
+    key = "only-in-capitals"
+    columns = (Column("id", "Number"), Column("ID", "Number", source="done_by"))
+
+
 @pytest.mark.parametrize(
-    ("kind", "code"), [(NoColumns, "exports.E004"), (TwoOfOneName, "exports.E004"), (TwoInOne, "exports.E005")]
+    ("kind", "code"),
+    [
+        (NoColumns, "exports.E004"),
+        (TwoOfOneName, "exports.E004"),
+        (OneNameTwice, "exports.E004"),
+        (OnlyInCapitals, "exports.E004"),
+        (TwoInOne, "exports.E005"),
+    ],
 )
 def test_an_unsound_dataset_is_named(kind: type[Errands], code: str) -> None:
     with registered(kind):
         (fault,) = check_datasets()
     assert (fault.id, kind.key in fault.msg) == (code, True)
+
+
+def test_date_times_without_a_zone_are_refused(settings: Settings) -> None:
+    assert check_time_zones() == []
+    settings.USE_TZ = False
+    assert [fault.id for fault in check_time_zones()] == ["exports.E019"]
+
+
+DOUBTS: dict[str, tuple[Column, str]] = {
+    "float as text": (Column("ratio", "Ratio"), "Declare it as FLOAT."),
+    "average as text": (Column("mean", "Mean", source=Avg("number")), "Declare it as DECIMAL."),
+    "date as text": (Column("day", "Day"), "Declare it as DATE."),
+    "whole number as text": (Column("whole", "Whole"), "Declare it as INTEGER."),
+    "decimal as a whole number": (Column("number", "Number", ColumnType.INTEGER), "Declare it as DECIMAL."),
+    "float as a decimal": (Column("ratio", "Ratio", ColumnType.DECIMAL), "Declare it as FLOAT."),
+    "long decimal as a float": (Column("number", "Number", ColumnType.FLOAT), "Declare it as DECIMAL."),
+    "number as a truth": (Column("whole", "Whole", ColumnType.BOOLEAN), "Declare it as INTEGER."),
+    "amount of floats": (Column("ratio", "Ratio", ColumnType.MONEY, currency="EUR"), "Declare it as FLOAT."),
+}
+
+
+@pytest.mark.parametrize(("column", "mend"), DOUBTS.values(), ids=DOUBTS)
+def test_a_column_of_another_type_than_its_field_is_doubted(column: Column, mend: str) -> None:
+    with registered(type("Doubtful", (Specimens,), {"key": "doubtful", "columns": (column,)})):
+        (fault,) = check_datasets()
+    assert (fault.id, fault.level) == ("exports.W007", WARNING)
+    assert repr(column.name) in fault.msg
+    assert fault.msg.endswith(mend)
+
+
+TWO_LETTERS: Any = ["ab", "cd"]
+WRONG: dict[str, tuple[Column, str]] = {
+    "text as a number": (Column("text", "Text", ColumnType.INTEGER), "declare it as TEXT"),
+    "date-time as a date": (Column("moment", "Moment", ColumnType.DATE), "declare it as DATETIME"),
+    "date as a date-time": (Column("day", "Day", ColumnType.DATETIME), "declare it as DATE"),
+    "number as a duration": (Column("whole", "Whole", ColumnType.DURATION), "declare it as INTEGER"),
+    "choices of numbers for a text": (Column("text", "Text", ColumnType.CHOICE, choices={1: "One"}), "TEXT"),
+    "choices that are no pairs": (Column("text", "Text", ColumnType.CHOICE, choices=TWO_LETTERS), "no pairs"),
+}
+
+
+@pytest.mark.parametrize(("column", "mend"), WRONG.values(), ids=WRONG)
+def test_a_column_that_no_value_of_its_field_fits_is_refused(column: Column, mend: str) -> None:
+    with registered(type("Wrong", (Specimens,), {"key": "wrong", "columns": (column,)})):
+        (fault,) = check_datasets()
+    assert (fault.id, fault.level) == ("exports.E007", ERROR)
+    assert repr(column.name) in fault.msg
+    assert mend in fault.msg
+
+
+FINE = [
+    Column("id", "Number"),
+    Column("name", "Name"),
+    Column("whole", "Whole", ColumnType.DECIMAL),
+    Column("whole float", "Whole", ColumnType.FLOAT, "whole"),
+    Column("mean", "Mean", ColumnType.FLOAT, Avg("number")),
+    Column("flat", "Flat", ColumnType.INTEGER, Cast("number", DecimalField(max_digits=9, decimal_places=0))),
+    Column("data", "Data", ColumnType.INTEGER, RawSQL("1", (), output_field=JSONField())),
+    Column("by function", "Function", ColumnType.INTEGER, function=len),
+    Column("gone", "Gone", ColumnType.NULL),
+    Column("mood", "Mood", ColumnType.CHOICE, "whole", choices={1: "One"}),
+    Column("truth", "Truth", ColumnType.BOOLEAN),
+    Column("length", "Length", ColumnType.DURATION),
+    Column("opens", "Opens", ColumnType.TIME),
+]
+
+
+@pytest.mark.parametrize("column", FINE, ids=[column.name for column in FINE])
+def test_a_column_that_fits_its_field_is_not_doubted(column: Column) -> None:
+    with registered(type("Fine", (Specimens,), {"key": "fine", "columns": (column,)})):
+        assert check_datasets() == []

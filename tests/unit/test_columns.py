@@ -103,7 +103,7 @@ def test_functions_read_page_after_page(ada: User, monkeypatch: pytest.MonkeyPat
     rows = source(ada, computed(lambda row: row.pk))
     rows.each = told.append
     assert [len(batch) for batch in rows._pages(2)] == [2, 1]
-    assert [row for (row,) in rows] == list(Order.objects.order_by("pk").values_list("pk", flat=True))
+    assert [row for (row,) in rows] == list(map(str, Order.objects.order_by("pk").values_list("pk", flat=True)))
     assert told[-1] == rows.read == 3
 
 

@@ -261,3 +261,13 @@ def test_leaving_ends_the_renewing_thread() -> None:
         assert thread is not None
         assert thread.is_alive()
     assert not thread.is_alive()
+
+
+@pytest.mark.django_db
+def test_a_new_row_has_the_attempts_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Errand, "max_attempts", 2)
+    Errand.objects.bulk_create([Errand()])
+    for row in (Errand.objects.get(), Errand.objects.create(), Errand()):
+        assert row.attempt_limit == 2
+    monkeypatch.setattr(Errand, "max_attempts", 7)
+    assert {row.attempt_limit for row in Errand.objects.all()} == {2}

@@ -60,9 +60,9 @@ def test_decimals_have_the_digits_of_their_fields() -> None:
     ]
     pk = Specimen.objects.get().pk
     data = whole(Source(Specimen.objects.order_by("pk"), columns, KeyRange(pk, pk, 1)), context(columns))
-    assert types(data) == ["decimal256(40, 10)", "string", "int64", "decimal256(40, 10)", "string"]
+    assert types(data) == ["string", "string", "int64", "string", "string"]
     ((number, double, count, *money),) = rows_of(data)
-    assert [number, Decimal(double), count, *money] == [Decimal("-12.5"), Decimal(-25), 5, Decimal("-12.5"), "EUR"]
+    assert [number, Decimal(double), count, *money] == ["-12.5000000000", Decimal(-25), 5, "-12.5000000000", "EUR"]
 
 
 def whole(rows: Iterable[Row], where: RenderContext) -> bytes:
@@ -74,28 +74,10 @@ def whole(rows: Iterable[Row], where: RenderContext) -> bytes:
     return out.getvalue()
 
 
-def test_a_column_that_is_not_what_it_says_is_text() -> None:
-    odd = ("a", "soon", float("nan"), "yes", NOON, NOON.replace(tzinfo=None))
-    data = write("parquet", [ROW, odd])
-    assert types(data) == ["string"] * 6
-    assert rows_of(data)[1] == ("a", "soon", "NaN", "yes", "2024-07-01T14:00:00+02:00", "2024-07-01T12:00:00")
-
-
-@pytest.mark.parametrize(
-    ("place", "value"),
-    [
-        (1, 2**63),
-        (1, "5"),
-        (3, "yes"),
-        (4, NOON),
-        (5, NOON.replace(tzinfo=None)),
-        (5, date(2024, 1, 1)),
-        (1, Decimal(5)),
-    ],
-)
-def test_a_later_value_that_does_not_fit_is_refused(place: int, value: object) -> None:
-    row = [*ROW[:place], value, *ROW[place + 1 :]]
-    with pytest.raises(FormatFailed, match=f"“{ALL_TYPES[place].label}” .* cannot hold the value {str(value)[:10]}"):
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
+def test_a_whole_number_of_more_than_64_bits_is_refused(value: int) -> None:
+    row = [*ROW[:1], value, *ROW[2:]]
+    with pytest.raises(FormatFailed, match=f"“{ALL_TYPES[1].label}” .* cannot hold the value {str(value)[:10]}"):
         whole([ROW, tuple(row)], context())
 
 

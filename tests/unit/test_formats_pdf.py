@@ -90,9 +90,23 @@ def test_numbers_and_dates_are_for_people(language: str, number: str, day: str) 
     assert "2024" in page
 
 
-@pytest.mark.parametrize("value", [Decimal("NaN"), Decimal("1E+30"), datetime.max.replace(tzinfo=UTC), 5, None, ["a"]])
-def test_any_value_has_a_place(value: Any) -> None:
-    assert read_pdf(write("pdf", [(value,) * 6]))
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, ["a"]),
+        (1, 10**30),
+        (2, Decimal("NaN")),
+        (2, Decimal("1E+30")),
+        (2, 5),
+        (3, 1),
+        (4, date.max),
+        (5, datetime.max.replace(tzinfo=UTC)),
+    ],
+)
+def test_any_value_has_a_place(place: int, value: Any) -> None:
+    row: list[Any] = [None] * 6
+    row[place] = value
+    assert read_pdf(write("pdf", [tuple(row), (None,) * 6]))
 
 
 def test_more_columns_than_a_sheet_takes_are_refused() -> None:

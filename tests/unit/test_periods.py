@@ -43,10 +43,13 @@ def ends(choice: str, now: str, zone: ZoneInfo = UTC_ZONE, first: str = "", last
         # March in Berlin has 31 days less one hour, October one hour more.
         ("last-month", "2026-04-05T10:00", BERLIN, ("2026-02-28T23:00", "2026-03-31T22:00")),
         ("last-month", "2026-11-05T10:00", BERLIN, ("2026-09-30T22:00", "2026-10-31T23:00")),
-        ("last-12-months", "2026-07-15T10:30", UTC_ZONE, ("2025-07-15T00:00", "2026-07-15T10:30")),
-        ("last-12-months", "2028-02-29T10:00", UTC_ZONE, ("2027-02-28T00:00", "2028-02-29T10:00")),
-        ("last-12-months", "2026-01-01T03:00", NEW_YORK, ("2024-12-31T05:00", "2026-01-01T03:00")),
-        ("all", "2026-07-15T10:30", BERLIN, ("", "2026-07-15T10:30")),
+        ("last-12-months", "2026-07-15T10:30", UTC_ZONE, ("2025-07-16T00:00", "2026-07-15T10:30")),
+        ("last-12-months", "2026-11-27T10:30", UTC_ZONE, ("2025-11-28T00:00", "2026-11-27T10:30")),
+        ("last-12-months", "2026-01-01T03:00", NEW_YORK, ("2025-01-01T05:00", "2026-01-01T03:00")),
+        ("last-12-months", "2028-02-29T10:00", UTC_ZONE, ("2027-03-01T00:00", "2028-02-29T10:00")),
+        ("last-12-months", "2028-02-28T10:00", UTC_ZONE, ("2027-03-01T00:00", "2028-02-28T10:00")),
+        ("last-12-months", "2029-02-28T10:00", UTC_ZONE, ("2028-03-01T00:00", "2029-02-28T10:00")),
+        ("all", "2026-07-15T10:30", BERLIN, ("", "")),
     ],
 )
 def test_a_choice_is_frozen_in_the_persons_zone(
@@ -106,7 +109,7 @@ def test_any_two_days_give_a_period_or_a_sentence(first: date, last: date, zone:
     assert period.start is not None
     assert period.end is not None
     assert timedelta(hours=20) < period.end.astimezone(UTC) - period.start.astimezone(UTC)
-    assert period.label(zone)
+    assert period.label()
 
 
 @given(
@@ -116,20 +119,47 @@ def test_any_two_days_give_a_period_or_a_sentence(first: date, last: date, zone:
 )
 def test_no_choice_reaches_beyond_now(choice: str, now: datetime, zone: ZoneInfo) -> None:
     period = resolve(choice, None, None, zone=zone, now=now.replace(tzinfo=UTC))
+    if choice == "all":
+        assert period.is_everything
+        return
+    assert period.start is not None
     assert period.end is not None
-    assert period.end.astimezone(UTC) <= now.replace(tzinfo=UTC)
-    assert period.start is None or period.start.astimezone(UTC) <= period.end.astimezone(UTC)
+    assert period.end.astimezone(UTC) <= now.replace(tzinfo=UTC) + timedelta(microseconds=1)
+    assert period.start.astimezone(UTC) <= period.end.astimezone(UTC)
+
+
+@given(today=dates(date(1990, 1, 1), date(2090, 1, 1)))
+@example(today=date(2028, 2, 28))
+@example(today=date(2028, 2, 29))
+@example(today=date(2029, 2, 28))
+def test_the_last_12_months_have_no_day_of_the_year_twice(today: date) -> None:
+    """365 days, or 366 where one of them is a 29 February: today's date of a year before is not among them."""
+    now = datetime(today.year, today.month, today.day, 12, tzinfo=UTC)
+    period = resolve("last-12-months", None, None, zone=UTC_ZONE, now=now)
+    assert period.last_day == today
+    assert period.first_day is not None
+    days = [period.first_day + timedelta(days=number) for number in range((today - period.first_day).days + 1)]
+    named = {(day.month, day.day) for day in days}
+    assert len(named) == len(days) == 365 + ((2, 29) in named)
+
+
+@pytest.mark.parametrize("zone", [UTC_ZONE, TOKYO])
+@pytest.mark.parametrize("choice", ["ytd", "last-12-months"])
+def test_a_period_until_now_has_today_in_it_also_at_midnight(choice: str, zone: ZoneInfo) -> None:
+    midnight = datetime(2026, 1, 1, tzinfo=zone)
+    assert resolve(choice, None, None, zone=zone, now=midnight).last_day == date(2026, 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("period", "zone", "label"),
+    ("start", "end", "zone", "label"),
     [
-        (Period(), UTC_ZONE, "everything"),
-        (Period(None, at("2026-07-15T10:30")), UTC_ZONE, "everything to 15 July 2026"),
-        (Period(None, at("2026-07-15T20:30")), TOKYO, "everything to 16 July 2026"),
-        (Period(at("2026-01-01T00:00"), at("2026-02-01T00:00")), UTC_ZONE, "1 January 2026 to 31 January 2026"),
-        (Period(at("2026-03-31T22:00"), at("2026-04-30T22:00")), BERLIN, "1 April 2026 to 30 April 2026"),
+        ("", "", UTC_ZONE, "everything"),
+        ("", "2026-07-15T10:30", UTC_ZONE, "everything to 15 July 2026"),
+        ("", "2026-07-15T20:30", TOKYO, "everything to 16 July 2026"),
+        ("2026-01-01T00:00", "2026-02-01T00:00", UTC_ZONE, "1 January 2026 to 31 January 2026"),
+        ("2026-03-31T22:00", "2026-04-30T22:00", BERLIN, "1 April 2026 to 30 April 2026"),
     ],
 )
-def test_a_label_names_days_of_the_persons_zone(period: Period, zone: ZoneInfo, label: str) -> None:
-    assert period.label(zone) == label
+def test_a_label_names_days_of_the_persons_zone(start: str, end: str, zone: ZoneInfo, label: str) -> None:
+    first, last = [at(moment) if moment else None for moment in (start, end)]
+    assert Period(first, last, zone=zone).label() == label

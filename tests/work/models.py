@@ -34,6 +34,9 @@ class Specimen(models.Model):
     truth = models.BooleanField(null=True)
     day = models.DateField(null=True)
     moment = models.DateTimeField(null=True)
+    ratio = models.FloatField(null=True)
+    length = models.DurationField(null=True)
+    opens = models.TimeField(null=True)
     made_at = models.DateTimeField()
 
     class Meta:

@@ -49,7 +49,9 @@ class Command(BaseCommand):
             help="an option of the format, as often as needed",
         )
         parser.add_argument(
-            "--range", choices=PeriodChoice.values, help="the period (default: ytd, or custom with --from and --to)"
+            "--range",
+            choices=PeriodChoice.values,
+            help="the period (default: ytd, or all for data without dates)",
         )
         parser.add_argument("--from", dest="date_from", type=_day, metavar="YYYY-MM-DD")
         parser.add_argument("--to", dest="date_to", type=_day, metavar="YYYY-MM-DD")
@@ -77,7 +79,7 @@ class Command(BaseCommand):
         custom = any(dates.values())
         if custom and options["range"] not in (None, PeriodChoice.CUSTOM):
             raise CommandError("--range and --from/--to name two periods. Give one of them.")
-        period = PeriodChoice.CUSTOM if custom else options["range"] or PeriodChoice.YEAR_TO_DATE
+        period = PeriodChoice.CUSTOM if custom else options["range"]
         requested = request_export(
             _user(options["user"]),
             dataset=options["dataset"],

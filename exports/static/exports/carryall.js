@@ -19,6 +19,10 @@ function show(form) {
   }
   const columns = form.querySelector("#columns");
   const chosen = bundle ? ticked(form, "datasets") : [dataset.value];
+  const undated = [...dataset.options].some((option) => chosen.includes(option.value) && option.matches("[data-undated]"));
+  const periods = form.querySelector(".periods");
+  periods.hidden = periods.disabled = undated; // what is disabled is not sent: the server then takes everything
+  form.querySelector("[data-no-periods]").hidden = !undated;
   if (columns.dataset.columns !== chosen.join()) {
     columns.dataset.columns = chosen.join();
     forgive(columns);

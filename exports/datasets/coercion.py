@@ -1,0 +1,211 @@
+"""Values as the one Python type that their column declares: converted where nothing is lost, else refused.
+
+Both what reads the rows (`exports.datasets.source`) and what writes them (`exports.formats.values`) use it, so that a
+cell's type never depends on its value.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from math import isinf
+from types import NoneType
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+
+from exports.datasets.columns import Column, ColumnType
+from exports.datasets.texts import Unfit, as_text
+from exports.errors import DatasetFailed, ExportError, of_cell
+
+PYTHON: dict[ColumnType, type] = {
+    ColumnType.TEXT: str,
+    ColumnType.INTEGER: int,
+    ColumnType.DECIMAL: Decimal,
+    ColumnType.FLOAT: float,
+    ColumnType.BOOLEAN: bool,
+    ColumnType.CHOICE: str,
+    ColumnType.NULL: str,
+    ColumnType.DATE: date,
+    ColumnType.DATETIME: datetime,
+    ColumnType.TIME: time,
+    ColumnType.DURATION: timedelta,
+}
+"""The type of a slot's values, which may also be None. That of a CHOICE is the type of its choices' stored values."""
+KINDS = {python: kind for kind, python in PYTHON.items() if kind not in (ColumnType.CHOICE, ColumnType.NULL)}
+"""The column type that holds exactly the values of a Python type."""
+TZINFO = operator.attrgetter("tzinfo")
+SHOWN = 40
+"""Letters of a value that an error shows."""
+
+
+def python_of(slot: Column) -> type:
+    """The Python type of the slot's values."""
+    if slot.type is ColumnType.CHOICE:
+        stored = set(map(type, slot.words))
+        return stored.pop() if len(stored) == 1 and stored <= set(KINDS) else str
+    return PYTHON[slot.type]
+
+
+class Typed:
+    """Turns the values of a slot into its type, many at a time. `python` is that type."""
+
+    def __init__(self, slot: Column) -> None:
+        self.python = python_of(slot)
+        self._slot = slot
+        self._convert = CONVERTERS[self.python]
+        self._usual = {self.python, NoneType}
+        self._zoned = {datetime: True, time: False}.get(self.python)
+
+    def __call__(self, values: Sequence[Any], keys: Sequence[Any] | None = None) -> Sequence[Any]:
+        """`values`, each of the slot's type or None. `keys` are the rows' keys, for the error. Raises DatasetFailed."""
+        if set(map(type, values)) <= self._usual and self._fits(values):
+            return values
+        return list(self._converted(values, keys))
+
+    def _fits(self, values: Sequence[Any]) -> bool:
+        """Have date-times a zone, and times none?"""
+        if self._zoned is None:
+            return True
+        zones = set(map(TZINFO, filter(None, values)))
+        return None not in zones if self._zoned else zones <= {None}
+
+    def _converted(self, values: Sequence[Any], keys: Sequence[Any] | None) -> Iterator[Any]:
+        for place, value in enumerate(values):
+            try:
+                yield None if value is None else self._convert(value)
+            except (ExportError, SoftTimeLimitExceeded):
+                raise
+            except Exception as error:
+                key = keys[place] if keys is not None else None
+                raise self._fault(error, key, value) from error
+
+    def _fault(self, error: Exception, key: Any, value: Any) -> ExportError:
+        if not isinstance(error, Unfit):  # the value's own code
+            return of_cell(error, key, self._slot.label)
+        mend = error.mend or _usual_mend(value)
+        return DatasetFailed.misfit(self._slot.label, key, _what(value), self._slot.type.name, mend)
+
+
+# --- one value ------------------------------------------------------------------------------------------------------
+
+
+def _as_whole(value: Any) -> int:
+    match value:
+        case Enum():
+            return _as_whole(value.value)
+        case float() if value.is_integer():
+            return int(value)
+        case Decimal() if value.is_finite() and value == value.to_integral_value():
+            return int(value)
+        case float() | Decimal():
+            raise Unfit(_("Declare the column as DECIMAL or FLOAT, or round the value."))
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        raise Unfit from None
+
+
+def _as_decimal(value: Any) -> Decimal:
+    match value:
+        case Enum():
+            return _as_decimal(value.value)
+        case Decimal():
+            return Decimal(value)
+        case float():
+            return Decimal(repr(float(value)))  # the shortest digits: 0.1 is 0.1
+        case _:
+            return Decimal(_as_whole(value))
+
+
+def _as_float(value: Any) -> float:
+    match value:
+        case Enum():
+            return _as_float(value.value)
+        case float():
+            return float(value)
+        case Decimal():
+            number = float(value)
+            if isinf(number) and value.is_finite():
+                raise Unfit(_("Declare the column as DECIMAL."))
+            return number
+    whole = _as_whole(value)
+    try:
+        number = float(whole)
+    except OverflowError:
+        raise Unfit(_("Declare the column as INTEGER.")) from None
+    if number != whole:
+        raise Unfit(_("Declare the column as INTEGER."))
+    return number
+
+
+def _as_truth(value: Any) -> bool:
+    if isinstance(value, Enum):
+        return _as_truth(value.value)
+    if isinstance(value, int) and value in (0, 1):  # what SQLite gives for an expression
+        return bool(value)
+    raise Unfit
+
+
+def _as_day(value: Any) -> date:
+    if isinstance(value, datetime):
+        raise Unfit(_("Declare the column as DATETIME, or return the date of the value."))
+    if isinstance(value, date):
+        return date.fromordinal(value.toordinal())
+    raise Unfit
+
+
+def _as_moment(value: Any) -> datetime:
+    if not isinstance(value, datetime):
+        raise Unfit
+    if value.tzinfo is None:
+        raise Unfit(_("Give it a time zone, with django.utils.timezone.make_aware()."))
+    return datetime.combine(value.date(), value.timetz())
+
+
+def _as_time(value: Any) -> time:
+    if not isinstance(value, time):
+        raise Unfit
+    if value.tzinfo is not None:
+        raise Unfit(_("Return a time without a zone, or a date-time."))
+    return time(value.hour, value.minute, value.second, value.microsecond, fold=value.fold)
+
+
+def _as_duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return timedelta(value.days, value.seconds, value.microseconds)
+    raise Unfit
+
+
+CONVERTERS: dict[type, Callable[[Any], Any]] = {
+    str: as_text,
+    int: _as_whole,
+    Decimal: _as_decimal,
+    float: _as_float,
+    bool: _as_truth,
+    date: _as_day,
+    datetime: _as_moment,
+    time: _as_time,
+    timedelta: _as_duration,
+}
+
+
+# --- words for an error ---------------------------------------------------------------------------------------------
+
+
+def _what(value: Any) -> str:
+    """The value in an error: its text where it is a plain value, and its type."""
+    kind = type(value).__name__
+    if type(value) in KINDS:
+        return f"{Truncator(str(value)).chars(SHOWN)} ({kind})"
+    return kind
+
+
+def _usual_mend(value: Any) -> str:
+    known = next((kind for python, kind in KINDS.items() if type(value) is python), ColumnType.TEXT)
+    return _("Declare the column as %(type)s, or return a value of the declared type.") % {"type": known.name}

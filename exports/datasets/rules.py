@@ -1,0 +1,191 @@
+"""What a dataset's rows and columns must be, so that every part of every format holds the right rows.
+
+Parts are ranges of the primary key that are read apart from each other. So each key must come once, and no value may
+depend on other rows. `faults` finds what breaks this, before anything is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.db import connections
+from django.db.models import Aggregate, CompositePrimaryKey, DecimalField, Field, Max, Min, Model, QuerySet, Subquery
+from django.db.models.expressions import Col
+from django.db.models.sql.datastructures import Join
+
+from exports.datasets.columns import Column, flat
+
+
+def faults(rows: Any, columns: Sequence[Column]) -> list[str]:
+    """Return one sentence for each reason why `columns` of `rows` cannot be exported, with how to fix it.
+
+    Builds queries and runs none.
+    """
+    if not isinstance(rows, QuerySet):
+        return [f"queryset() returns {type(rows).__name__}: return a QuerySet of a model."]
+    return (
+        [*_faults_of_rows(rows), *_faults_of_key(rows)]
+        or list(_faults_of_columns(rows, columns))
+        or list(_faults_of_aggregates(rows, columns))
+    )
+
+
+def without_distinct(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return a query for the same rows without DISTINCT, which would be applied after rows are numbered and paged."""
+    if not rows.query.distinct:
+        return rows
+    if any(_many_joins(rows)):
+        once: QuerySet[Any] = rows.model._base_manager.using(rows.db).filter(pk__in=rows.order_by().values("pk"))
+        once.query.select_related = rows.query.select_related
+        return once.prefetch_related(*rows._prefetch_related_lookups)  # type: ignore[attr-defined]
+    plain = rows.all()
+    plain.query.distinct = False
+    return plain
+
+
+def key_field(model: type[Model]) -> Field[Any, Any]:
+    """Return the field that holds the model's primary key, behind any foreign key that is one."""
+    field: Any = model._meta.pk
+    while field.remote_field is not None:
+        field = field.target_field
+    return field  # type: ignore[no-any-return]
+
+
+def key_text(model: type[Model], key: Any) -> str:
+    """Return a primary key as text that `key_value` reads back."""
+    field = key_field(model)
+    return field.value_to_string(field.model(**{field.attname: key}))
+
+
+def key_value(model: type[Model], text: str) -> Any:
+    """Return the primary key that `key_text` wrote."""
+    return key_field(model).to_python(text)
+
+
+def _faults_of_rows(rows: QuerySet[Any]) -> Iterator[str]:
+    query = rows.query
+    if query.combinator:
+        yield f"queryset() is a {query.combinator}(): join the conditions with Q(...) | Q(...) in one filter()."
+    if query.is_sliced:
+        yield "queryset() is a slice ([:n]): filter the rows instead."
+    if rows._fields is not None:  # type: ignore[attr-defined]
+        yield "queryset() uses values() or values_list(): return model instances, with annotate() for what you compute."
+    if query.distinct_fields:
+        yield "queryset() uses distinct() with fields: filter with Exists(...) or pk__in=... instead."
+    if query.extra_tables:
+        yield "queryset() uses extra(tables=...): filter with Exists(...) instead."
+    yield from _faults_of_joins(rows)
+    yield from _faults_of_annotations(rows)
+
+
+def _faults_of_joins(rows: QuerySet[Any]) -> Iterator[str]:
+    query, many = rows.query, ", ".join(sorted(set(_many_joins(rows))))
+    if many and query.distinct and query.annotations:
+        yield (
+            f"queryset() joins {many}, and uses annotate() with distinct(): "
+            "filter with Exists(...) or pk__in=... instead of distinct()."
+        )
+    elif many and not query.distinct and query.group_by is None:
+        yield (
+            f"queryset() joins {many}, so a row may come more than once: add distinct(), or filter with Exists(...)."
+        )
+
+
+def _faults_of_annotations(rows: QuerySet[Any]) -> Iterator[str]:
+    for name, expression in rows.query.annotations.items():
+        if expression.contains_over_clause:
+            yield f"The annotation {name!r} is a Window(), which sees the rows of one part only: use a Subquery(...)."
+        elif rows.query.group_by is not None and (many := _names(_many_used(rows, expression))):
+            yield f"The annotation {name!r} is one of {many}, of which a row may have many: aggregate it."
+
+
+def _faults_of_key(rows: QuerySet[Any]) -> Iterator[str]:
+    name = rows.model.__name__
+    if isinstance(rows.model._meta.pk, CompositePrimaryKey):
+        yield f"{name} has a composite primary key: export a model whose key is one field."
+    elif isinstance(key_field(rows.model), DecimalField) and connections[rows.db].vendor == "sqlite":
+        yield f"{name} has a decimal primary key, which SQLite rounds: use PostgreSQL, or another key."
+
+
+def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[str]:
+    for column in columns:
+        for slot in flat([column]):
+            try:
+                known = rows.annotate(_carryall_value=slot.expression)
+            except (FieldError, FieldDoesNotExist, TypeError, ValueError, AttributeError) as error:
+                yield f"The column {column.name!r} cannot be read: {str(error).rstrip('.')}."
+                break
+            expression = known.query.annotations["_carryall_value"]
+            if expression.contains_over_clause:
+                yield (
+                    f"The column {column.name!r} is a Window(), which sees the rows of one part only: "
+                    "use a Subquery(...)."
+                )
+            elif many := _names(_many_used(known, expression)):
+                yield (
+                    f"The column {column.name!r} is one of {many}, of which a row may have many: aggregate "
+                    "it, or export the other model with a column of this one."
+                )
+
+
+def _faults_of_aggregates(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[str]:
+    """Sums over one to-many relation are wrong while the query is joined with another one."""
+    known = rows.annotate(**{f"_carryall_{place}": slot.expression for place, slot in enumerate(flat(columns))})
+    joined = {alias for alias, join in _joins(known) if _many(join)}
+    for expression in known.query.annotations.values():
+        for aggregate in _aggregates(expression):
+            behind = {alias for alias, _ in _many_used(known, *aggregate.get_source_expressions())}
+            if behind and behind != joined:
+                names = ", ".join(sorted({_many(known.query.alias_map[alias]) for alias in joined}))
+                yield f"{type(aggregate).__name__}() is wrong while {names} are joined together: use a Subquery(...)."
+                return
+
+
+def _aggregates(expression: Any) -> Iterator[Any]:
+    """The aggregates in an expression that count a row again for each row of another join."""
+    if isinstance(expression, Aggregate):
+        if not isinstance(expression, Max | Min) and not getattr(expression, "distinct", False):
+            yield expression
+    elif not isinstance(expression, Subquery):
+        for part in filter(None, expression.get_source_expressions()):
+            yield from _aggregates(part)
+
+
+def _many_joins(rows: QuerySet[Any]) -> Iterator[str]:
+    """The to-many relations that the rows are joined with."""
+    return (name for _, join in _joins(rows) if (name := _many(join)))
+
+
+def _joins(rows: QuerySet[Any]) -> Iterator[tuple[str, Any]]:
+    query = rows.query
+    return ((alias, join) for alias, join in query.alias_map.items() if query.alias_refcount.get(alias))
+
+
+def _many_used(rows: QuerySet[Any], *expressions: Any) -> Iterator[tuple[str, str]]:
+    """The aliases and names of to-many relations behind resolved expressions, other than inside an aggregate."""
+    for expression in expressions:
+        if isinstance(expression, Col):
+            alias: str | None = expression.alias
+            while alias is not None:
+                join = rows.query.alias_map[alias]
+                if name := _many(join):
+                    yield alias, name
+                alias = join.parent_alias
+        elif expression is not None and not isinstance(expression, Aggregate | Subquery):
+            yield from _many_used(rows, *expression.get_source_expressions())
+
+
+def _names(used: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(sorted({name for _, name in used}))
+
+
+def _many(join: Any) -> str:
+    """The name of the relation of a join, if one row may have many on its other side; else nothing."""
+    if not isinstance(join, Join):
+        return ""
+    relation: Any = join.join_field
+    if not getattr(relation, "one_to_many", False):
+        return ""
+    return str(relation.get_accessor_name() or relation.related_model.__name__)

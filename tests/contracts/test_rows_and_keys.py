@@ -1,0 +1,347 @@
+"""Each row comes out once, with its own values, in every format and however it is cut: or the dataset is refused."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection, models
+from django.db.models import Avg, Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Window
+from django.db.models.functions import RowNumber
+from django.test.utils import isolate_apps
+
+from exports import checks
+from exports.datasets import Column, ColumnType, Dataset, source
+from exports.demo.models import Customer, Order
+from exports.errors import DatasetFailed, UnfitDataset, UnknownField
+from exports.models import Export
+from exports.states import State
+from tests.support.exports import PLACED, registered, run
+from tests.support.formats import read_csv
+from tests.support.specimens import files_of, tables
+
+pytestmark = pytest.mark.django_db
+FORMATS = ["csv", "jsonl", "json", "xlsx", "parquet", "pdf"]
+Rows = Callable[[], Any]
+
+
+def order(owner: User, number: int, **values: Any) -> Order:
+    fields: dict[str, Any] = {"quantity": 1, "unit_price": 1, "total": 1, "currency": "EUR"} | values
+    return Order.objects.create(owner=owner, number=f"{number:05}", placed_at=PLACED, **fields)
+
+
+def dataset_of(rows: Rows, columns: Sequence[Column], date_field: str) -> type[Dataset]:
+    class Things(Dataset):
+        key, label = "things", "Things"
+
+        def queryset(self, user: Any) -> QuerySet[Any]:
+            return rows()  # type: ignore[no-any-return]
+
+    Things.columns, Things.date_field = columns, date_field
+    return Things
+
+
+@pytest.fixture
+def shop(ada: User, bob: User) -> None:
+    """Four people: ada with three orders, bob with two, eve with none, and their groups."""
+    User.objects.create_user("eve")
+    for number in range(3):
+        order(ada, number)
+    for number in range(3, 5):
+        order(bob, number)
+    for name in ("buyers", "sellers"):
+        ada.groups.add(Group.objects.create(name=name))
+
+
+NAME = Column("username", "Name")
+COUNT = Column("n", "N", ColumnType.INTEGER, source=Window(RowNumber(), order_by="pk"))
+FIRST_ORDER = Subquery(Order.objects.filter(owner=OuterRef("pk")).order_by("pk").values("number")[:1])
+PEOPLE: dict[str, tuple[Rows, Sequence[Column], str]] = {
+    "a column of a to-many relation": (User.objects.all, [Column("o", "O", source="orders__number")], "orders"),
+    "a column of a many-to-many relation": (User.objects.all, [Column("g", "G", source="groups__name")], "User_groups"),
+    "an expression over a to-many relation": (
+        User.objects.all, [Column("n", "N", ColumnType.INTEGER, source=F("orders__quantity") + 1)], "orders",
+    ),
+    "a filter over a to-many relation": (lambda: User.objects.filter(orders__number__gt=""), [NAME], "orders"),
+    "an annotation of many": (
+        lambda: User.objects.annotate(o=F("orders__number"), n=Count("orders")), [NAME], "orders",
+    ),
+    "distinct with an annotation of many": (
+        lambda: User.objects.annotate(o=F("orders__number")).distinct(), [NAME, Column("o", "O")], "orders",
+    ),
+    "distinct on fields": (lambda: User.objects.order_by("username").distinct("username"), [NAME], "distinct"),
+    "a window as a column": (User.objects.all, [COUNT], "Window"),
+    "a window as an annotation": (lambda: User.objects.annotate(n=COUNT.source), [NAME], "Window"),
+    "a window inside of an expression": (
+        User.objects.all, [Column("n", "N", source=Window(Sum("pk"), order_by="pk") + 1)], "Window",
+    ),
+    "groups": (lambda: User.objects.values("is_staff").annotate(n=Count("*")), [Column("n", "N")], "values"),
+    "values": (lambda: User.objects.values_list("username"), [NAME], "values"),
+    "a union": (lambda: User.objects.filter(pk=1).union(User.objects.filter(pk=2)), [NAME], "union"),
+    "a slice": (lambda: User.objects.all()[:2], [NAME], "slice"),
+    "extra tables": (lambda: User.objects.extra(tables=["demo_order"]), [NAME], "extra"),
+    "no queryset": (lambda: [1, 2, 3], [NAME], "list"),
+    "two sums over two relations": (
+        User.objects.all,
+        [
+            Column("a", "A", ColumnType.INTEGER, source=Count("orders")),
+            Column("b", "B", ColumnType.INTEGER, source=Sum("groups__pk")),
+        ],
+        "joined together",
+    ),
+    "an unknown field": (User.objects.all, [Column("nmae", "Name")], "nmae"),
+    "an unknown field of another model": (User.objects.all, [Column("x", "X", source="customer__nothing")], "nothing"),
+    "an unknown field in an expression": (User.objects.all, [Column("x", "X", source=F("nothing") + 1)], "nothing"),
+    "an unknown currency": (User.objects.all, [Column("id", "X", ColumnType.MONEY, currency=F("coin"))], "coin"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_what_would_come_out_wrong_is_refused_before_the_click_and_at_the_start(
+    shop: None, ada: User, name: str
+) -> None:
+    rows, columns, word = PEOPLE[name]
+    with registered(dataset_of(rows, columns, "date_joined")):
+        with pytest.raises(UnfitDataset) as refused:
+            run(ada, "csv", dataset="things")
+        [*found] = checks.check_datasets()
+    assert not Export.objects.exists()
+    assert word in str(refused.value.__cause__)
+    assert word not in refused.value.message, "the owner is not told our column names"
+    assert any(word in fault.msg for fault in found)
+
+
+FIT: dict[str, tuple[Rows, Sequence[Column], list[list[str]]]] = {
+    "distinct over a to-many relation": (
+        lambda: User.objects.filter(orders__number__gt="").distinct(), [NAME], [["ada"], ["bob"]],
+    ),
+    "distinct over rows that are distinct": (lambda: User.objects.distinct(), [NAME], [["ada"], ["bob"], ["eve"]]),
+    "rows that exist elsewhere": (
+        lambda: User.objects.filter(Exists(Order.objects.filter(owner=OuterRef("pk")))), [NAME], [["ada"], ["bob"]],
+    ),
+    "what is not excluded": (lambda: User.objects.exclude(orders__number="00000"), [NAME], [["bob"], ["eve"]]),
+    "a sum of a column": (
+        User.objects.all,
+        [NAME, Column("n", "N", ColumnType.INTEGER, source=Count("orders"))],
+        [["ada", "3"], ["bob", "2"], ["eve", "0"]],
+    ),
+    "counts that are distinct": (
+        User.objects.all,
+        [
+            Column("a", "A", ColumnType.INTEGER, source=Count("orders", distinct=True)),
+            Column("b", "B", ColumnType.INTEGER, source=Count("groups", distinct=True)),
+            Column("c", "C", source=Max("groups__name")),
+        ],
+        [["3", "2", "sellers"], ["2", "0", ""], ["0", "0", ""]],
+    ),
+    "a subquery": (
+        User.objects.all,
+        [Column("o", "O", source=FIRST_ORDER)],
+        [["00000"], ["00003"], [""]],
+    ),
+    "a one-to-one relation": (
+        User.objects.all, [Column("c", "C", source="customer__company")], [["Ada Ltd"], [""], [""]],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize("name", FIT)
+def test_what_is_right_comes_out_right(shop: None, ada: User, settings: Any, name: str, size: int) -> None:
+    Customer.objects.create(user=ada, company="Ada Ltd", country="GB", time_zone="Europe/London")
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": size}
+    rows, columns, wanted = FIT[name]
+    with registered(dataset_of(rows, columns, "date_joined")):
+        assert checks.check_datasets() == []
+        export = run(ada, "csv", dataset="things")
+        assert export.state == State.READY, export.error_detail
+        [data] = files_of(export).values()
+        assert read_csv(data)[1:] == wanted
+        assert run(ada, "pdf", dataset="things").rows == len(wanted)
+
+
+with isolate_apps("tests.work"):
+
+    class Keyed(models.Model):
+        at = models.DateTimeField(default=PLACED)
+
+        objects: ClassVar[models.Manager[Any]] = models.Manager()
+
+        class Meta:
+            abstract = True
+            app_label = "work"
+
+        def __str__(self) -> str:
+            return str(self.pk)
+
+    class ByText(Keyed):
+        key = models.CharField(primary_key=True, max_length=500)
+
+    class ByBytes(Keyed):
+        key = models.BinaryField(primary_key=True)
+
+    class ByUuid(Keyed):
+        key = models.UUIDField(primary_key=True)
+
+    class ByMoment(Keyed):
+        key = models.DateTimeField(primary_key=True)
+
+    class ByDay(Keyed):
+        key = models.DateField(primary_key=True)
+
+    class ByDecimal(Keyed):
+        key = models.DecimalField(primary_key=True, max_digits=20, decimal_places=6)
+
+    class ByTwo(Keyed):
+        pk = models.CompositePrimaryKey("one", "two")
+        one = models.IntegerField()
+        two = models.IntegerField()
+
+    class Loose(Keyed):
+        """A view whose key is not unique."""
+
+        key = models.IntegerField(primary_key=True)
+
+        class Meta(Keyed.Meta):
+            managed = False
+            db_table = "work_loose"
+
+
+TEXTS = ["", "a" * 400, "a,b", "é\n", "z" * 101, "1", "01"]
+KEYS: dict[type[models.Model], list[Any]] = {
+    ByText: TEXTS,
+    ByBytes: [b"", b"\x00\xff", b"abc", b"~" * 200],
+    ByUuid: [uuid.UUID(int=number * 7919**8) for number in range(1, 9)],
+    ByMoment: [datetime(2026, 1, 1, 12, minute, 0, 123456, tzinfo=UTC) for minute in range(7)],
+    ByDay: [date(2026, 1, day) for day in range(1, 8)],
+    ByDecimal: [Decimal(number) / 4 for number in range(-3, 4)],
+}
+
+
+@pytest.fixture
+def table(transactional_db: None, request: pytest.FixtureRequest) -> Iterator[type[models.Model]]:
+    model: type[models.Model] = request.param
+    with connection.schema_editor() as editor:
+        editor.create_model(model)
+    yield model
+    with connection.schema_editor() as editor:
+        editor.delete_model(model)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("table", KEYS, ids=lambda model: model.__name__, indirect=True)
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_keys_of_every_kind_cut_anywhere(table: Any, ada: User, settings: Any, size: int) -> None:
+    if table is ByDecimal and connection.vendor == "sqlite":
+        with registered(dataset_of(table.objects.all, [NAME], "at")), pytest.raises(UnfitDataset):
+            run(ada, "jsonl", dataset="things")
+        return
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": size}
+    keys = KEYS[table]
+    table.objects.bulk_create(table(pk=key) for key in keys)
+    columns = [Column("at", "At", ColumnType.DATETIME), Column("known", "Known", function=lambda row: repr(row.pk))]
+    with registered(dataset_of(table.objects.all, columns, "at")):
+        for chosen in (["at"], ["known"]):
+            export = run(ada, "jsonl", dataset="things", fields=chosen)
+            assert export.state == State.READY, export.error_detail
+            assert export.rows == len(keys)
+            [rows] = tables(export).values()
+            assert len(rows) == len(keys)
+            if chosen == ["known"]:
+                assert len({row["known"] for row in rows}) == len(keys)
+
+
+def test_a_composite_key_is_refused(ada: User) -> None:
+    with registered(dataset_of(ByTwo.objects.all, [Column("one", "One")], "at")):
+        with pytest.raises(UnfitDataset) as refused:
+            run(ada, "csv", dataset="things")
+        assert "composite" in str(refused.value.__cause__)
+        assert "composite" in checks.check_datasets()[0].msg
+
+
+@pytest.mark.parametrize("key", FORMATS)
+@pytest.mark.parametrize("copies", [(3, 2), (1,)])
+def test_a_view_whose_key_repeats_fails_the_export(ada: User, key: str, copies: tuple[int, ...]) -> None:
+    """Its rows would be lost where a page or a part ends."""
+    run(ada, key, dataset="things") if False else None
+    rows = " UNION ALL ".join(
+        f"SELECT {number} AS key, TIMESTAMP '2026-03-01 12:00:00+00' AS at" for number in range(9)
+    )
+    for again in copies:
+        rows += f" UNION ALL SELECT {again}, TIMESTAMP '2026-03-01 12:00:00+00'"
+    rows = rows if connection.vendor == "postgresql" else rows.replace("TIMESTAMP ", "")
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE VIEW work_loose AS {rows}")
+    with registered(dataset_of(Loose.objects.all, [Column("key", "Key", ColumnType.INTEGER)], "at")):
+        export = run(ada, key, dataset="things")
+    assert export.state == State.FAILED
+    assert "choose a unique key" in export.error_detail
+    assert "key" not in export.error_message
+
+
+def test_a_key_that_repeats_where_a_page_ends_is_seen(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "CHUNK", 3)
+    orders = [order(ada, number) for number in range(3)]
+
+    class Twice(list[Any]):
+        def filter(self, **_: Any) -> Twice:
+            return Twice()
+
+    rows = [(one.pk,) for one in orders] + [(orders[-1].pk,)]
+    with pytest.raises(DatasetFailed) as failed:
+        list(source._by_key(Twice(rows), lambda row: row[0], 3))  # type: ignore[arg-type]
+    assert "more than once" in str(failed.value.__cause__)
+
+
+@pytest.mark.parametrize("key", FORMATS)
+def test_an_average_is_a_value_of_its_row(shop: None, ada: User, key: str) -> None:
+    """An aggregate stays right when the rows are cut between every two of them."""
+    columns = [
+        NAME,
+        Column("mean", "Mean", ColumnType.FLOAT, source=Avg("orders__quantity", filter=Q(orders__quantity__gt=0))),
+    ]
+    with registered(dataset_of(User.objects.all, columns, "date_joined")):
+        export = run(ada, key, dataset="things")
+    assert (export.state, export.rows) == (State.READY, 3), export.error_detail
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fault_of_the_database_says_its_column_to_the_operator_and_is_not_tried_again(ada: User) -> None:
+    order(ada, 1)
+
+    class Missing(models.Func[Any]):
+        function = "no_such_function"
+        output_field: ClassVar[Any] = models.IntegerField()
+
+    columns = [Column("broken", "Broken", ColumnType.INTEGER, source=Missing(F("quantity")))]
+    with registered(dataset_of(Order.objects.all, columns, "placed_at")):
+        export = run(ada, "csv", dataset="things")
+    assert (export.state, export.error_code, export.attempt) == (State.FAILED, "dataset_failed", 1)
+    assert "no_such_function" in export.error_detail
+    assert "no_such_function" not in export.error_message
+
+
+@pytest.mark.parametrize(
+    ("field", "word"),
+    [
+        ("date", "date"), ("username", "CharField"), ("orders__nothing", "nothing"), ("orders__placed_at", "orders"),
+    ],
+)  # fmt: skip
+def test_a_date_field_that_is_none_is_refused(ada: User, field: str, word: str) -> None:
+    with registered(dataset_of(User.objects.all, [NAME], field)):
+        with pytest.raises(UnfitDataset) as refused:
+            run(ada, "csv", dataset="things")
+        [fault] = checks.check_datasets()
+    assert word in str(refused.value.__cause__)
+    assert word in fault.msg
+
+
+def test_an_unknown_field_in_the_request_is_another_matter(ada: User) -> None:
+    dataset = dataset_of(Order.objects.all, [Column("number", "Number")], "placed_at")
+    with registered(dataset), pytest.raises(UnknownField):
+        run(ada, "csv", dataset="things", fields=["nothing"])

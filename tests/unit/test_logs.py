@@ -1,0 +1,55 @@
+"""Log lines: one an event, whatever people send."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from config.logs import LineFormatter
+
+FORGED = "2026-11-26 10:00:00,000 ERROR web django: all is lost"
+
+
+def line(message: str, *args: object, error: Exception | None = None) -> str:
+    record = logging.LogRecord("django.request", logging.WARNING, "", 0, message, args, None)
+    if error is not None:
+        record.exc_info = (type(error), error, error.__traceback__)
+    return LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s").format(record)
+
+
+@pytest.mark.parametrize(
+    "end", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+)
+def test_no_text_starts_a_line(end: str) -> None:
+    written = line("Not Found: %s", f"/x{end}{FORGED}")
+    assert len(written.splitlines()) == 1
+    assert FORGED in written
+
+
+@pytest.mark.parametrize(
+    "code", [*range(9), *range(10, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
+def test_no_control_character_reaches_the_terminal(code: int) -> None:
+    written = line("Not Found: %s", f"/{chr(code)}[31m")
+    assert chr(code) not in written
+    assert ascii(chr(code))[1:-1] in written
+
+
+def test_other_text_stays_as_it_is() -> None:
+    assert line("Not Found: %s", "/Straße/東京/\t👍").endswith("Not Found: /Straße/東京/\t👍")
+
+
+def test_a_lone_surrogate_can_be_written() -> None:
+    assert line("%s", "\ud800").encode().endswith(b"\\ud800")
+
+
+def test_a_traceback_keeps_its_lines_and_none_looks_like_a_record() -> None:
+    try:
+        raise ValueError(f"no such thing: \n{FORGED}\x1b[31m")
+    except ValueError as error:
+        first, *rest = line("It failed.", error=error).splitlines()
+    assert first.endswith("It failed.")
+    assert len(rest) >= 3
+    assert all(each.startswith("    ") for each in rest)
+    assert "\x1b" not in "".join(rest)

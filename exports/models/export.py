@@ -47,6 +47,15 @@ class ExportQuerySet(WorkQuerySet["Export"]):
     def rendering(self) -> Self:
         return self.filter(state=State.RENDERING)
 
+    def to_plan(self) -> Self:
+        """Queued and due, with no plan on its way: what the window of plans chooses from, first come first."""
+        return self.filter(state=State.QUEUED).due().unpublished().order_by("next_attempt_at", "pk")
+
+    def planning(self) -> Self:
+        """Queued, and published lately or held by a worker: what the window of plans counts."""
+        told = self.filter(state=State.QUEUED, published_at__isnull=False)
+        return told.filter(Q(lease_until__gt=Now()) | Q(published_at__gt=self.publication_lost_before()))
+
     def small(self) -> Self:
         return self.filter(rows__lte=export_settings().small_rows)
 
@@ -124,6 +133,7 @@ class Export(Work):
             models.Index(fields=["next_attempt_at"], name="export_due", condition=Q(next_attempt_at__isnull=False)),
             models.Index(fields=["lease_until"], name="export_held", condition=Q(lease_until__isnull=False)),
             models.Index(fields=["id"], name="export_rendering", condition=Q(state=State.RENDERING)),
+            models.Index(fields=["published_at"], name="export_planning", condition=Q(state=State.QUEUED)),
             models.Index(fields=["expires_at"], name="export_expiring", condition=Q(state=State.READY)),
             models.Index(fields=["artifact"], name="export_file", condition=Q(state=State.READY)),
             models.Index(fields=["finished_at"], name="export_finished"),

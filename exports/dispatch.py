@@ -44,9 +44,18 @@ def may_plan_now() -> bool:
 
     Else it waits for `fill_plans`, which every plan that ends calls, and every sweep.
     """
-    window = export_settings().window
-    full = len(Export.objects.planning().order_by().values_list("pk", flat=True)[:window]) >= window
-    return not full and not Export.objects.to_plan().exists()
+    return len(planning()) < export_settings().window and not Export.objects.to_plan().exists()
+
+
+def planning() -> dict[int, int]:
+    """The exports that the window of plans counts: sent to the broker or held by a worker. Primary key -> owner."""
+    sent, held = Export.objects.plan_sent(), Export.objects.plan_held()
+    return {pk: owner for found in (sent, held) for pk, owner in found.order_by().values_list("pk", "owner")}
+
+
+def forget_plan(export_pk: int) -> None:
+    """The message to plan a cancelled export has come: it takes no place in the window any more."""
+    Export.objects.filter(pk=export_pk, state=State.CANCELLED).update(published_at=None)
 
 
 def fill_plans() -> int:
@@ -65,7 +74,7 @@ def fairest_plans(window: int) -> list[Export]:
     Each owner's n-th export stands behind every other owner's exports below n, and one in flight counts as a turn
     already taken; where owners are equal, the one that was queued first is first, a retry as of its own moment.
     """
-    turns = Counter(Export.objects.planning().order_by().values_list("owner", flat=True))
+    turns = Counter(planning().values())
     chosen: list[Export] = []
     while turns.total() < window and (export := _next_plan(turns, chosen)):
         chosen.append(export)

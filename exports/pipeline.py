@@ -55,10 +55,12 @@ def plan(export_pk: int) -> None:
     """Cut a queued export into parts, and let the windows choose the next plans and parts."""
     lease = Export.objects.filter(state=State.QUEUED).claim(export_pk)
     _attempt(lease, _plan, DatasetFailed)
-    if lease is not None:
+    if lease is None:
+        dispatch.forget_plan(export_pk)
+    else:
         dispatch.finish_rendering(export_pk)
-        dispatch.fill_plans()
         dispatch.fill_window()
+    dispatch.fill_plans()
 
 
 def render(part_pk: int) -> None:

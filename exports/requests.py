@@ -10,6 +10,7 @@ from datetime import date
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import Case, F, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import get_language
@@ -128,9 +129,10 @@ def _fingerprint(*choice: object) -> str:
 
 def cancel_export(export: Export) -> None:
     """Stop an export that is under way; a worker that holds a part of it writes nothing more. Raises WrongState."""
+    sent = Case(When(state=State.QUEUED, then=F("published_at")), default=None)  # the message to plan it stays there
     with transaction.atomic():
         moved = Export.objects.filter(pk=export.pk).move(
-            State.CANCELLED, finished_at=Now(), next_attempt_at=None, lease_until=None
+            State.CANCELLED, finished_at=Now(), next_attempt_at=None, lease_until=None, published_at=sent
         )
         if not moved:
             raise WrongState
@@ -159,8 +161,9 @@ def _reopen(export: Export) -> None:
     attempts = export_settings().max_attempts
     unsaid = {"error_code": "", "error_message": "", "error_detail": ""}
     ended = Export.objects.filter(pk=export.pk, state__in=sources(State.QUEUED))
-    at_once = may_plan_now()
-    told = Now() if at_once else None
+    sent = ended.plan_sent().exists()  # the message from before it was cancelled serves as well
+    at_once = not sent and may_plan_now()
+    told = F("published_at") if sent else Now() if at_once else None
     if not ended.reopen(attempts, published_at=told, state=State.QUEUED, finished_at=None, **unsaid):
         raise WrongState
     again = [PartState.FAILED, PartState.CANCELLED]

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from hypothesis import given
 from hypothesis.strategies import integers, lists
 from pytest_django import Settings
@@ -219,7 +220,7 @@ def test_the_broker_holds_a_window_of_plans(ada: User) -> None:
     assert plan_next() == []
     pipeline.plan(exports[0].pk)
     assert plan_next() == [], "planning has published the next one by itself"
-    assert set(Export.objects.planning()) == set(exports[1:5])
+    assert set(dispatch.planning()) == {export.pk for export in exports[1:5]}
 
 
 def test_a_plan_that_fails_makes_room_too(ada: User, settings: Settings) -> None:
@@ -278,7 +279,47 @@ def test_a_retry_is_queued_as_of_now(ada: User, bob: User, settings: Settings) -
     retry_export(old)
     pipeline.plan(third.pk)
     assert [export.pk for export in dispatch.fairest_plans(3)] == [old.pk]
-    assert set(Export.objects.planning()) == {his}
+    assert set(dispatch.planning()) == {his.pk}
+
+
+def test_who_cancels_and_retries_in_a_loop_sends_no_more_messages(ada: User, bob: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "MAX_PER_HOUR": 1000}
+    first, second = ask(ada), ask(ada, "jsonl")
+    for _ in range(20):
+        for export in (first, second):
+            cancel_export(export)
+            with committed():
+                retry_export(export)
+    his = ask(bob)
+    assert plans() == [first.pk, second.pk], "the messages that are there serve"
+    pipeline.plan(first.pk)
+    first.refresh_from_db()
+    assert first.state == State.RENDERING
+    assert set(dispatch.planning()) == {second.pk, his.pk}
+
+
+def test_a_cancelled_export_keeps_its_place_until_its_message_has_come(ada: User, settings: Settings) -> None:
+    """Else who asks and cancels in a loop would fill the broker."""
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1, "MAX_PER_HOUR": 1000}
+    exports = []
+    for kind in ("csv", "jsonl", "json", "pdf"):
+        exports.append(ask(ada, kind))
+        cancel_export(exports[-1])
+    last = ask(ada, "xlsx")
+    assert plans() == [exports[0].pk]
+    with committed():
+        pipeline.plan(exports[0].pk)
+    assert plans() == [exports[0].pk, last.pk]
+    assert set(dispatch.planning()) == {last.pk}
+
+
+@pytest.mark.parametrize("state", ["rendering", "assembling"])
+def test_a_retry_after_planning_is_planned_at_once(ada: User, state: str) -> None:
+    export = export_in(state, ada, published_at=timezone.now())
+    cancel_export(export)
+    with committed():
+        retry_export(export)
+    assert plans() == [export.pk]
 
 
 def test_a_lost_plan_is_published_again(ada: User) -> None:
@@ -304,8 +345,8 @@ def test_choosers_of_plans_at_the_same_moment_do_not_overfill_the_window(ada: Us
         for _ in range(6):
             export_in("queued", owner)
     at_once(*[dispatch.fill_plans] * 4)
-    assert len(plans()) == len(set(plans())) == Export.objects.planning().count() == 4
-    assert sorted(Export.objects.planning().values_list("owner", flat=True)) == [ada.pk, ada.pk, bob.pk, bob.pk]
+    assert len(plans()) == len(set(plans())) == len(dispatch.planning()) == 4
+    assert sorted(dispatch.planning().values()) == [ada.pk, ada.pk, bob.pk, bob.pk]
 
 
 # --- fan-in ---------------------------------------------------------------------------------------------------------

@@ -1,13 +1,16 @@
 """gunicorn's settings, by the names that gunicorn reads. The address comes from the command line."""
 
 import logging
+import resource
 from pathlib import Path
 
 from config.settings import LOGGING
 
 workers = 2
-worker_class = "gthread"  # a slow reader of a download holds a thread, not a process
+worker_class = "deploy.gunicorn_worker.Worker"  # a slow client holds a connection, not a thread
 threads = 8
+# Of each worker: a download holds two files, its connection and what it reads.
+worker_connections = max(50, min(1000, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100) // 2))
 timeout = 60
 graceful_timeout = 10
 limit_request_line = 8190  # a link or an estimate may name hundreds of fields

@@ -136,7 +136,8 @@ class Browser:
     def __init__(self, base_url: str, *, host: str = "", seconds: float = 30) -> None:
         self.base_url, self.seconds = base_url, seconds
         self.headers = {"User-Agent": "carryall-drive", **({"Host": host} if host else {})}
-        jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        self.cookies = http.cookiejar.CookieJar()
+        jar = urllib.request.HTTPCookieProcessor(self.cookies)
         # Never through a proxy: the site is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), jar, _Stay)
 

@@ -11,11 +11,12 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connections
+from django.db.models import Q
 
 from durable.conf import durable_settings
 from durable.models import Work, WorkQuerySet
@@ -34,8 +35,8 @@ class Swept:
     model: type[Work]
     park: Callable[[Any], None]
     """Close a row whose last attempt died, with all that follows from it, in one transaction."""
-    publishes: bool = True
-    """False when a chore of the app decides which of its rows are published."""
+    publishes: Q | None = field(default_factory=Q)
+    """Which of its rows the sweep publishes; for the others, or with None for all, a chore of the app does."""
 
 
 _swept: dict[type[Work], Swept] = {}
@@ -59,8 +60,9 @@ def sweep() -> dict[str, int]:
         name = swept.model._meta.model_name or ""
         done[f"{name}: freed"] += _safely(f"free {name}", partial(_free, swept.model))
         done[f"{name}: parked"] += _safely(f"park {name}", partial(_park, swept))
-        if swept.publishes:
-            done[f"{name}: published"] += _safely(f"publish {name}", partial(_publish, swept.model))
+        if swept.publishes is not None:
+            publishing = partial(_publish, swept.model, swept.publishes)
+            done[f"{name}: published"] += _safely(f"publish {name}", publishing)
     for name, chore in _chores.items():
         done[name] += _safely(name, chore)
     return {name: count for name, count in done.items() if count}
@@ -104,8 +106,8 @@ def _park_one(swept: Swept, row: Work) -> int:
     return 1
 
 
-def _publish(model: type[Work]) -> int:
-    rows: list[Work] = _rows(model).mark_published(BATCH)
+def _publish(model: type[Work], which: Q) -> int:
+    rows: list[Work] = _rows(model).filter(which).mark_published(BATCH)
     publish(rows)
     return len(rows)
 

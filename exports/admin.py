@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -126,7 +127,7 @@ class ExportAdmin(ReadOnly, WorkColumns, Bounded):
 
     @admin.action(description=_("Try again (failed or cancelled)"), permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:
-        _each(self, request, queryset, retry_export)
+        _each(self, request, queryset, partial(retry_export, by_operator=True))
 
     @admin.action(description=_("Cancel (under way)"), permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Export]) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
@@ -38,6 +38,12 @@ def status_of(error: ExportError) -> int:
         cause = error.__cause__ or error
         logger.error("A request was answered with %d (%s): %r", status, error.code, cause, exc_info=error)
     return status
+
+
+def say_when(answer: HttpResponse, error: ExportError) -> None:
+    """Tell programs how long to wait, where that helps."""
+    if error.retry_after is not None:
+        answer["Retry-After"] = str(error.retry_after)
 
 
 def signed_in_user(request: HttpRequest) -> AbstractBaseUser:

@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from exports.answers import files_of, own_export, page_of_exports, signed_in_user, status_of
-from exports.downloads import Gone, Unreachable, download
-from exports.errors import BadPeriod, BadRequest, ExportError, NotRecorded, TooMany
+from exports.answers import files_of, own_export, page_of_exports, say_when, signed_in_user, status_of
+from exports.downloads import Gone, download
+from exports.errors import BadPeriod, BadRequest, ExportError
 from exports.estimates import estimate_request
 from exports.forms import LISTS, NAMES, OPTION, ExportForm
 from exports.models import Export
@@ -30,8 +30,6 @@ from exports.states import State
 
 View = Callable[..., HttpResponseBase]
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-RETRY_AFTER = {TooMany: 60, NotRecorded: 60, Unreachable: 60}
-"""Seconds that a program should wait before it asks again."""
 
 
 class BadBody(Exception):
@@ -95,8 +93,7 @@ def _say_errors(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> 
     except ExportError as error:
         field = error.field if isinstance(error, BadRequest) else None
         answer = refusal(status_of(error), error.code, error.message, field)
-        if type(error) in RETRY_AFTER:
-            answer["Retry-After"] = str(RETRY_AFTER[type(error)])
+        say_when(answer, error)
         return answer
 
 

@@ -34,11 +34,15 @@ class ExportSettings:
     """Rows of one part, whatever it takes; None plans by `part_seconds`."""
     window: int = 3
     """Parts in flight over all owners: one more than the workers can do at once, so that none of them idles and a part
-    of somebody else waits for one to end, not for several. Small exports have a second window of the same size."""
+    of somebody else waits for one to end, not for several. Small exports have a second window of the same size, and
+    exports that are being planned have a third one."""
     small_rows: int = 1_000
     """An export of no more rows is small: it is rendered and joined by the worker of all that is short."""
     max_open_per_user: int = 10
     max_per_hour: int = 60
+    """Requests and retries of one owner; what an operator retries does not count."""
+    retry_pause: float = 5.0
+    """Seconds from the end of an export until its owner may try it again."""
     max_attempts: int = 5
     slow_seconds: float = 30.0
     progress_every: float = 0.5

@@ -1,23 +1,26 @@
-"""The fair window: which parts the broker holds, and the choice of the next ones.
+"""The fair windows: which parts and plans the broker holds, and the choice of the next ones.
 
 The broker holds only the few parts that workers are about to do; the backlog stays in the database. The next part
 published is the one whose owner has the fewest in flight, then the oldest; so a huge export never stands in front of
 a small one of somebody else, and losing the broker costs one window. Small exports have a window of their own, and
-another worker: they do not wait until a big part ends.
+another worker: they do not wait until a big part ends. Planning an export has a third window, with the same rule: who
+asks for many, or tries one again and again, does not keep others waiting.
 """
 
 from collections import Counter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Subquery
 from django.db.models.functions import Now
 
+from durable.models import Work
 from durable.publish import publish_on_commit
 from exports.conf import export_settings
 from exports.models import Export, Part
 from exports.states import State
 
+W = TypeVar("W", bound=Work)
 WINDOW_LOCK = 0x0CA44A11
 """Key of the PostgreSQL advisory lock that lets one process choose at a time."""
 
@@ -26,14 +29,64 @@ BATCH = 100
 
 
 def fill_window() -> int:
-    """Publish the fairest waiting parts until both windows are full. Returns how many."""
+    """Publish the fairest waiting parts until both of their windows are full. Returns how many."""
     with transaction.atomic():
         _wait_for_turn()
         window = export_settings().window
-        chosen = _not_being_changed(fairest(window, small=True) + fairest(window))
+        chosen = _not_being_changed(fairest(window, small=True) + fairest(window), Part)
         Part.objects.filter(pk__in=[part.pk for part in chosen]).update(published_at=Now())
         publish_on_commit(chosen)
     return len(chosen)
+
+
+def may_plan_now() -> bool:
+    """Whether an export that is just being queued can be published at once: there is room, and none waits for it.
+
+    Else it waits for `fill_plans`, which every plan that ends calls, and every sweep.
+    """
+    return len(planning()) < export_settings().window and not Export.objects.to_plan().exists()
+
+
+def planning() -> dict[int, int]:
+    """The exports that the window of plans counts: sent to the broker or held by a worker. Primary key -> owner."""
+    sent, held = Export.objects.plan_sent(), Export.objects.plan_held()
+    return {pk: owner for found in (sent, held) for pk, owner in found.order_by().values_list("pk", "owner")}
+
+
+def forget_plan(export_pk: int) -> None:
+    """The message to plan a cancelled export has come: it takes no place in the window any more."""
+    Export.objects.filter(pk=export_pk, state=State.CANCELLED).update(published_at=None)
+
+
+def fill_plans() -> int:
+    """Publish the fairest queued exports until the window of plans is full. Returns how many."""
+    with transaction.atomic():
+        _wait_for_turn()
+        chosen = _not_being_changed(fairest_plans(export_settings().window), Export)
+        Export.objects.filter(pk__in=[export.pk for export in chosen]).update(published_at=Now())
+        publish_on_commit(chosen)
+    return len(chosen)
+
+
+def fairest_plans(window: int) -> list[Export]:
+    """The queued exports that fill a window of so many, in fair order.
+
+    Each owner's n-th export stands behind every other owner's exports below n, and one in flight counts as a turn
+    already taken; where owners are equal, the one that was queued first is first, a retry as of its own moment.
+    """
+    turns = Counter(planning().values())
+    chosen: list[Export] = []
+    while turns.total() < window and (export := _next_plan(turns, chosen)):
+        chosen.append(export)
+        turns[export.owner_id] += 1
+    return chosen
+
+
+def _next_plan(turns: Counter[int], chosen: list[Export]) -> Export | None:
+    waiting = Export.objects.to_plan().exclude(pk__in=[export.pk for export in chosen])
+    if idle := waiting.exclude(owner__in=turns).first():
+        return idle
+    return min(waiting.filter(owner__in=turns), key=lambda export: turns[export.owner_id], default=None)
 
 
 def fairest(window: int, *, small: bool = False) -> list[Part]:
@@ -79,14 +132,14 @@ def _head(small: bool, turns: Counter[int], chosen: list[int]) -> Head | None:
     return min(busy, key=lambda head: (turns[head.owner], head.export), default=None)
 
 
-def _not_being_changed(chosen: list[Part]) -> list[Part]:
+def _not_being_changed(chosen: list[W], model: type[W]) -> list[W]:
     """Those of `chosen` that nobody is claiming or cancelling just now, locked.
 
     We wait for no row: cancelling takes the same parts in another order, and each would wait for the other.
     """
-    locked = Part.objects.select_for_update(skip_locked=True).filter(pk__in=[part.pk for part in chosen])
-    free = set(locked.order_by().values_list("pk", flat=True))
-    return [part for part in chosen if part.pk in free]
+    rows = model._default_manager.select_for_update(skip_locked=True, no_key=True)
+    free = set(rows.filter(pk__in=[row.pk for row in chosen]).order_by().values_list("pk", flat=True))
+    return [row for row in chosen if row.pk in free]
 
 
 def finish_rendering(export_pk: int) -> bool:

@@ -48,6 +48,7 @@ class Unreachable(ExportError):
     """The storage does not answer, or not with this file; that says nothing about the file."""
 
     code = "unreachable"
+    retry_after = 60
     default = _("The file cannot be fetched just now. It is not lost: please try again in a few minutes.")
 
 

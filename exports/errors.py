@@ -9,6 +9,8 @@ import errno
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from math import ceil
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError
@@ -28,6 +30,8 @@ class ExportError(Exception):
     retryable = False
     first_wait: float | None = None
     """Seconds until the second attempt, twice as many until the third; None for as many as other work waits."""
+    retry_after: int | None = None
+    """Seconds after which the same request may be answered otherwise; None when waiting does not help."""
     default: Text = _("The export failed.")
 
     def __init__(self, message: Text | None = None) -> None:
@@ -105,12 +109,21 @@ class TooMany(ExportError):
     """The owner has too many exports open, or asked too often. Nothing was recorded; later it will be."""
 
     code = "too_many"
+    retry_after = 60
+
+    @classmethod
+    def until(cls, message: str, rest: timedelta) -> TooMany:
+        """The error with the time after which the request is accepted."""
+        error = cls(message)
+        error.retry_after = max(1, ceil(rest.total_seconds()))
+        return error
 
 
 class NotRecorded(ExportError):
     """The database would not take the request, or died before it said that it had: the same request again is safe."""
 
     code = "not_recorded"
+    retry_after = 60
     default = _(
         "The export could not be recorded just now. Please try again in a minute: "
         "a request that did arrive is recognised and not doubled."

@@ -52,8 +52,15 @@ W = TypeVar("W", bound=Work)
 
 
 def plan(export_pk: int) -> None:
-    """Cut a queued export into parts and let the window choose among them."""
-    _attempt(Export.objects.filter(state=State.QUEUED).claim(export_pk), _plan, DatasetFailed)
+    """Cut a queued export into parts, and let the windows choose the next plans and parts."""
+    lease = Export.objects.filter(state=State.QUEUED).claim(export_pk)
+    _attempt(lease, _plan, DatasetFailed)
+    if lease is None:
+        dispatch.forget_plan(export_pk)
+    else:
+        dispatch.finish_rendering(export_pk)
+        dispatch.fill_window()
+    dispatch.fill_plans()
 
 
 def render(part_pk: int) -> None:
@@ -142,8 +149,6 @@ def _plan(lease: Lease[Export]) -> None:
         Part.objects.bulk_create(parts)
         counted = export.parts.aggregate(rows=Sum("rows"))["rows"]
         lease.finish(state=State.RENDERING, started_at=Now(), rows=counted, layout=layout)
-    if not dispatch.finish_rendering(export.pk):
-        dispatch.fill_window()
 
 
 def _plan_content(export: Export, number: int, content: Content, parts: list[Part]) -> Mapping[str, Any]:

@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from datetime import date, timedelta
+from datetime import date
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import Case, F, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import get_language
@@ -21,6 +21,7 @@ from exports import storage
 from exports.choices import Choice, choose, choose_period
 from exports.conf import export_settings
 from exports.datasets import datasets
+from exports.dispatch import may_plan_now
 from exports.errors import (
     DatabaseAway,
     DatasetFailed,
@@ -28,12 +29,12 @@ from exports.errors import (
     NotRecorded,
     SpoiltPart,
     StorageFailed,
-    TooMany,
     WrongState,
     blaming,
 )
 from exports.expiry import expire
 from exports.models import Export, Part
+from exports.quota import charge, lock_owner, refuse_too_soon
 from exports.states import PartState, State, sources
 
 
@@ -101,21 +102,17 @@ def _record(asked: Export) -> Requested:
 
 def _record_or_recognise(asked: Export) -> Requested:
     with transaction.atomic():
-        _lock_owner(asked.owner_id)
+        lock_owner(asked.owner_id)
         twin = Export.objects.in_flight().filter(owner_id=asked.owner_id, fingerprint=asked.fingerprint).first()
         if twin is not None:
             return Requested(twin, existing=True)
-        _refuse_too_many(asked.owner_id)
-        asked.published_at = Now()
+        charge(asked.owner_id, asked.zone)
+        at_once = may_plan_now()
+        asked.published_at = Now() if at_once else None
         asked.save(force_insert=True)
         asked.refresh_from_db()
-        publish_on_commit([asked])
+        publish_on_commit([asked] if at_once else [])
     return Requested(asked, existing=False)
-
-
-def _lock_owner(owner_pk: int) -> None:
-    """One request of an owner at a time, so that the limits hold: a row lock, or SQLite's one writer."""
-    get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=owner_pk).values("pk").first()
 
 
 def _require_fit(choice: Choice, user: AbstractBaseUser) -> None:
@@ -126,30 +123,16 @@ def _require_fit(choice: Choice, user: AbstractBaseUser) -> None:
             dataset.require_fit(user, dataset.choose(choice.fields))
 
 
-def _refuse_too_many(owner_pk: int) -> None:
-    config = export_settings()
-    mine = Export.objects.of(owner_pk)
-    if mine.in_flight().count() >= config.max_open_per_user:
-        raise TooMany(
-            _("You have %(count)s exports under way, which is the most at a time. Wait for one to end, or cancel one.")
-            % {"count": config.max_open_per_user}
-        )
-    if mine.filter(requested_at__gt=Now() - timedelta(hours=1)).count() >= config.max_per_hour:
-        raise TooMany(
-            _("You have asked for %(count)s exports within an hour, which is the most. Please try again later.")
-            % {"count": config.max_per_hour}
-        )
-
-
 def _fingerprint(*choice: object) -> str:
     return hashlib.sha256(json.dumps(choice, default=str).encode()).hexdigest()
 
 
 def cancel_export(export: Export) -> None:
     """Stop an export that is under way; a worker that holds a part of it writes nothing more. Raises WrongState."""
+    sent = Case(When(state=State.QUEUED, then=F("published_at")), default=None)  # the message to plan it stays there
     with transaction.atomic():
         moved = Export.objects.filter(pk=export.pk).move(
-            State.CANCELLED, finished_at=Now(), next_attempt_at=None, lease_until=None
+            State.CANCELLED, finished_at=Now(), next_attempt_at=None, lease_until=None, published_at=sent
         )
         if not moved:
             raise WrongState
@@ -157,12 +140,17 @@ def cancel_export(export: Export) -> None:
     export.refresh_from_db()
 
 
-def retry_export(export: Export) -> None:
-    """Try a failed or cancelled export again; finished parts are kept. Raises WrongState, TooMany."""
+def retry_export(export: Export, *, by_operator: bool = False) -> None:
+    """Try a failed or cancelled export again; finished parts are kept. Raises WrongState, TooMany.
+
+    Counts as a request of its owner, unless an operator does it, who is bound by none of the owner's limits.
+    """
     try:
         with transaction.atomic():
-            _lock_owner(export.owner_id)
-            _refuse_too_many(export.owner_id)
+            lock_owner(export.owner_id)
+            if not by_operator:
+                refuse_too_soon(export)
+                charge(export.owner_id, export.zone)
             _reopen(export)
     except IntegrityError as error:
         raise WrongState(_("The same export is under way already.")) from error
@@ -173,7 +161,10 @@ def _reopen(export: Export) -> None:
     attempts = export_settings().max_attempts
     unsaid = {"error_code": "", "error_message": "", "error_detail": ""}
     ended = Export.objects.filter(pk=export.pk, state__in=sources(State.QUEUED))
-    if not ended.reopen(attempts, state=State.QUEUED, finished_at=None, **unsaid):
+    sent = ended.plan_sent().exists()  # the message from before it was cancelled serves as well
+    at_once = not sent and may_plan_now()
+    told = F("published_at") if sent else Now() if at_once else None
+    if not ended.reopen(attempts, published_at=told, state=State.QUEUED, finished_at=None, **unsaid):
         raise WrongState
     again = [PartState.FAILED, PartState.CANCELLED]
     if export.error_code in (SpoiltPart.code, Mismatch.code, StorageFailed.code):
@@ -181,7 +172,7 @@ def _reopen(export: Export) -> None:
     Part.objects.filter(export=export, state__in=again).reopen(
         attempts, published_at=None, state=PartState.WAITING, rows_done=0, artifact="", **unsaid
     )
-    publish_on_commit([Export.objects.get(pk=export.pk)])
+    publish_on_commit([Export.objects.get(pk=export.pk)] if at_once else [])
 
 
 def expire_export(export: Export) -> None:

@@ -18,8 +18,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from exports import downloads
-from exports.answers import PER_PAGE, files_of, own_export, page_of_exports, signed_in_user, status_of
-from exports.errors import BadRequest, ExportError, NoPermission
+from exports.answers import PER_PAGE, files_of, own_export, page_of_exports, say_when, signed_in_user, status_of
+from exports.errors import BadRequest, ExportError, NoPermission, TooMany
 from exports.estimates import Estimate, estimate_request
 from exports.forms import ExportForm, again_url, offered, prefill, sent_by_page
 from exports.models import Export
@@ -83,7 +83,9 @@ def _press(request: HttpRequest) -> HttpResponse:
         requested = request_export(signed_in_user(request), **form.asked)
     except ExportError as error:
         form.refuse(error)
-        return _refused(request, form, status_of(error))
+        answer = _refused(request, form, status_of(error))
+        say_when(answer, error)
+        return answer
     if requested.existing:
         messages.info(request, _("This export was already under way; here it is."))
     url = requested.export.get_absolute_url()
@@ -222,7 +224,9 @@ def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpRe
     except ExportError as error:
         status = status_of(error)
         context = {"export": export, "again_url": again_url(export), "error": error, "status": status}
-        return render(request, "exports/no_file.html", context, status=status)
+        answer = render(request, "exports/no_file.html", context, status=status)
+        say_when(answer, error)
+        return answer
 
 
 @require_POST
@@ -241,6 +245,11 @@ def _act(request: HttpRequest, export: Export, action: Callable[[Export], None],
     """Do it, and show the export's page with what came of it."""
     try:
         action(export)
+    except TooMany as error:
+        messages.warning(request, error.message)
+        answer = render(request, "exports/detail.html", _export_context(export), status=status_of(error))
+        say_when(answer, error)
+        return answer
     except ExportError as error:
         messages.warning(request, error.message)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -85,13 +86,9 @@ def _address(notification: Notification, user: AbstractBaseUser, wanted: list[Ch
 
 def _delivery(notification: Notification, channel: Channel, user: AbstractBaseUser) -> Delivery:
     delivery = Delivery(notification=notification, channel=channel.key)
-    reason = channel.unreachable(user)
+    code, reason = _why_not(notification, channel, user)
     if reason:
-        delivery.state, delivery.error_code, delivery.error_message = (
-            Delivery.State.SKIPPED,
-            "unreachable",
-            reason,
-        )
+        delivery.state, delivery.error_code, delivery.error_message = Delivery.State.SKIPPED, code, reason
         delivery.next_attempt_at = None
     elif channel.immediate:
         delivery.state, delivery.sent_at = Delivery.State.SENT, Now()
@@ -99,6 +96,24 @@ def _delivery(notification: Notification, channel: Channel, user: AbstractBaseUs
     else:
         delivery.published_at = Now()
     return delivery
+
+
+def _why_not(notification: Notification, channel: Channel, user: AbstractBaseUser) -> tuple[str, str]:
+    """The code and the reason for which the user is not told through this channel; empty when there is none."""
+    if reason := channel.unreachable(user):
+        return "unreachable", reason
+    pause = kinds.get(notification.kind).pause
+    if pause and notification.link and not channel.immediate and _went_out(notification, channel, pause):
+        return "too_soon", "The user was told of the same through this channel a short while ago."
+    return "", ""
+
+
+def _went_out(notification: Notification, channel: Channel, pause: timedelta) -> bool:
+    """Whether this user was told of a fact of the same kind and link within `pause`, or is about to be."""
+    alike = {"user_id": notification.user_id, "kind": notification.kind, "link": notification.link}
+    lately = Notification.objects.filter(**alike, created_at__gt=Now() - pause).exclude(pk=notification.pk)
+    told = Delivery.objects.filter(channel=channel.key, state__in=[Delivery.State.SENT, Delivery.State.PENDING])
+    return told.filter(notification__in=lately).exists()
 
 
 def _storable(context: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,8 @@ class Kind:
     """Channels that are on until a user says otherwise; a channel that is new is off."""
     staff_only: bool = False
     """Only staff get it, so only staff are asked about it."""
+    pause: timedelta = timedelta()
+    """For so long after one has gone out, further ones with the same link stay on the site: no second e-mail."""
 
 
 class Kinds:
@@ -44,7 +47,7 @@ class Kinds:
 
 kinds = Kinds(
     Kind("export_ready", _("An export is ready")),
-    Kind("export_failed", _("An export failed")),
+    Kind("export_failed", _("An export failed"), pause=timedelta(hours=1)),
     Kind("export_expiring", _("A file expires soon and was not downloaded")),
     Kind("weekly_report", _("The weekly usage report"), staff_only=True),
 )

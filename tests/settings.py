@@ -28,6 +28,7 @@ def _given(**keys: Callable[[str], Any]) -> dict[str, Any]:
 DURABLE = DURABLE | _given(
     MACHINE=str, LEASE_SECONDS=float, RENEW_EVERY=float, REPUBLISH_AFTER=float, BACKOFF_FIRST=float
 )
+EXPORTS = EXPORTS | {"RETRY_PAUSE": 0}  # the pause has its own tests
 EXPORTS = EXPORTS | _given(ROWS_PER_PART=int, SMALL_ROWS=int, MAX_ATTEMPTS=int, MAX_PER_HOUR=int, MAX_OPEN_PER_USER=int)
 NOTIFICATIONS = NOTIFICATIONS | _given(MAIL_PATIENCE=float)
 if "POISON" in os.environ:  # the contract tests read every dataset, and these kill who reads them

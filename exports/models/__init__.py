@@ -4,6 +4,10 @@ from exports.models.download import Download
 from exports.models.export import Content, Export, ExportQuerySet
 from exports.models.operations import Slot, UsageReport
 from exports.models.part import Part, PartQuerySet
+from exports.models.quota import QuotaUse
 from exports.models.volume import Volume
 
-__all__ = ["Content", "Download", "Export", "ExportQuerySet", "Part", "PartQuerySet", "Slot", "UsageReport", "Volume"]
+__all__ = [
+    "Content", "Download", "Export", "ExportQuerySet", "Part", "PartQuerySet", "QuotaUse", "Slot", "UsageReport",
+    "Volume",
+]  # fmt: skip

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 TELLING_ROWS = 1_000
 """An export of fewer rows says more about starting than about rows; rates are taken from the others."""
+
+
+MAY_BE_PLANNED = [State.CANCELLED, State.QUEUED]
+"""States of the exports that a message to plan them is on its way for: cancelling does not take it back."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,20 @@ class ExportQuerySet(WorkQuerySet["Export"]):
 
     def rendering(self) -> Self:
         return self.filter(state=State.RENDERING)
+
+    def to_plan(self) -> Self:
+        """Queued and due, with no plan on its way: what the window of plans chooses from, first come first."""
+        return self.filter(state=State.QUEUED).due().unpublished().order_by("next_attempt_at", "pk")
+
+    def plan_sent(self) -> Self:
+        """The broker may still hold the message to plan them, also when they were cancelled meanwhile."""
+        not_followed = Q(claimed_at__isnull=True) | Q(claimed_at__lt=F("published_at"))
+        sent = self.filter(state__in=MAY_BE_PLANNED, published_at__gt=self.publication_lost_before())
+        return sent.filter(not_followed)
+
+    def plan_held(self) -> Self:
+        """A worker is planning them."""
+        return self.filter(state=State.QUEUED, lease_until__gt=Now())
 
     def small(self) -> Self:
         return self.filter(rows__lte=export_settings().small_rows)
@@ -124,6 +142,7 @@ class Export(Work):
             models.Index(fields=["next_attempt_at"], name="export_due", condition=Q(next_attempt_at__isnull=False)),
             models.Index(fields=["lease_until"], name="export_held", condition=Q(lease_until__isnull=False)),
             models.Index(fields=["id"], name="export_rendering", condition=Q(state=State.RENDERING)),
+            models.Index(fields=["published_at"], name="export_planning", condition=Q(state__in=MAY_BE_PLANNED)),
             models.Index(fields=["expires_at"], name="export_expiring", condition=Q(state=State.READY)),
             models.Index(fields=["artifact"], name="export_file", condition=Q(state=State.READY)),
             models.Index(fields=["finished_at"], name="export_finished"),

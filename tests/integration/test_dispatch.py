@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from hypothesis import given
 from hypothesis.strategies import integers, lists
 from pytest_django import Settings
@@ -17,10 +18,10 @@ from exports.conf import export_settings
 from exports.datasets import Source
 from exports.errors import WrongState
 from exports.models import Export, Part
-from exports.requests import cancel_export
+from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
 from tests.support import hints
-from tests.support.exports import Errands, committed, export_in, part_in, registered
+from tests.support.exports import Errands, ask, committed, export_in, part_in, registered
 from tests.support.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -195,6 +196,157 @@ def test_the_choice_is_fair_for_any_backlog(db: None, counts: list[int], window:
     for owner, count in zip(owners, counts, strict=True):
         if chosen.count(owner.pk) < count:  # still waits
             assert all(chosen.count(other.pk) <= chosen.count(owner.pk) + 1 for other in owners)
+
+
+# --- plans ----------------------------------------------------------------------------------------------------------
+
+
+def plans() -> list[int]:
+    """The exports whose plans were published, in their order."""
+    return hints.pks_of("exports.tasks.plan_export")
+
+
+def plan_next() -> list[int]:
+    """Fill the window of plans; the exports that were published."""
+    hints.sent.clear()
+    with committed():
+        dispatch.fill_plans()
+    return plans()
+
+
+def test_the_broker_holds_a_window_of_plans(ada: User) -> None:
+    exports = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf", "xlsx", "parquet")]
+    assert plans() == [export.pk for export in exports[:4]], "the others wait in the database"
+    assert plan_next() == []
+    pipeline.plan(exports[0].pk)
+    assert plan_next() == [], "planning has published the next one by itself"
+    assert set(dispatch.planning()) == {export.pk for export in exports[1:5]}
+
+
+def test_a_plan_that_fails_makes_room_too(ada: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1, "MAX_ATTEMPTS": 1}
+    first, second = ask(ada), ask(ada, "jsonl")
+    Export.objects.filter(pk=first.pk).update(dataset="gone")
+    with committed():
+        pipeline.plan(first.pk)
+    assert plans() == [first.pk, second.pk]
+
+
+def test_a_newcomer_is_planned_before_the_second_of_somebody_else(ada: User, bob: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2}
+    hers = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf")]
+    his = ask(bob)
+    assert plans() == [hers[0].pk, hers[1].pk]
+    with committed():
+        pipeline.plan(hers[0].pk)
+    assert plans()[2:] == [his.pk]
+
+
+def test_who_retries_in_a_loop_keeps_nobody_waiting(ada: User, bob: User, settings: Settings) -> None:
+    """However often: each retry of four exports is queued again at once, and the broker hands out the oldest plan."""
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "MAX_ATTEMPTS": 1, "MAX_PER_HOUR": 1000}
+    looping = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf")]
+    Export.objects.update(dataset="gone")
+
+    done: list[int] = []
+
+    def turn() -> None:
+        """The oldest message is worked off, and what has failed is tried again."""
+        done.append(plans()[len(done)])
+        with committed():
+            pipeline.plan(done[-1])
+        for export in looping:
+            export.refresh_from_db()
+            if export.state == State.FAILED:
+                with committed():
+                    retry_export(export)
+
+    for _ in range(20):
+        turn()
+    his = ask(bob)
+    for _ in range(6):
+        turn()
+    assert his.pk in done[20:23], "no more than one window of plans stands before it"
+    assert {export.pk for export in looping} == set(done) - {his.pk}, "the others go on"
+
+
+def test_a_retry_is_queued_as_of_now(ada: User, bob: User, settings: Settings) -> None:
+    """By its age alone it would always stand before what is new."""
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1}
+    old = export_in("failed", ada)
+    third = ask(User.objects.create_user("third"))
+    his = ask(bob)
+    retry_export(old)
+    pipeline.plan(third.pk)
+    assert [export.pk for export in dispatch.fairest_plans(3)] == [old.pk]
+    assert set(dispatch.planning()) == {his.pk}
+
+
+def test_who_cancels_and_retries_in_a_loop_sends_no_more_messages(ada: User, bob: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "MAX_PER_HOUR": 1000}
+    first, second = ask(ada), ask(ada, "jsonl")
+    for _ in range(20):
+        for export in (first, second):
+            cancel_export(export)
+            with committed():
+                retry_export(export)
+    his = ask(bob)
+    assert plans() == [first.pk, second.pk], "the messages that are there serve"
+    pipeline.plan(first.pk)
+    first.refresh_from_db()
+    assert first.state == State.RENDERING
+    assert set(dispatch.planning()) == {second.pk, his.pk}
+
+
+def test_a_cancelled_export_keeps_its_place_until_its_message_has_come(ada: User, settings: Settings) -> None:
+    """Else who asks and cancels in a loop would fill the broker."""
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1, "MAX_PER_HOUR": 1000}
+    exports = []
+    for kind in ("csv", "jsonl", "json", "pdf"):
+        exports.append(ask(ada, kind))
+        cancel_export(exports[-1])
+    last = ask(ada, "xlsx")
+    assert plans() == [exports[0].pk]
+    with committed():
+        pipeline.plan(exports[0].pk)
+    assert plans() == [exports[0].pk, last.pk]
+    assert set(dispatch.planning()) == {last.pk}
+
+
+@pytest.mark.parametrize("state", ["rendering", "assembling"])
+def test_a_retry_after_planning_is_planned_at_once(ada: User, state: str) -> None:
+    export = export_in(state, ada, published_at=timezone.now())
+    cancel_export(export)
+    with committed():
+        retry_export(export)
+    assert plans() == [export.pk]
+
+
+def test_a_lost_plan_is_published_again(ada: User) -> None:
+    export = ask(ada)
+    assert plan_next() == []
+    Export.objects.update(published_at=Work.moment_in(-600))
+    assert plan_next() == [export.pk]
+
+
+def test_who_comes_while_others_wait_waits_too(ada: User, bob: User, settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1}
+    first, second = ask(ada), ask(ada, "jsonl")
+    Export.objects.filter(pk=first.pk).update(published_at=None)  # the broker could not be told
+    his = ask(bob)
+    assert plans() == [first.pk]
+    assert plan_next() == [first.pk]
+    assert set(dispatch.fairest_plans(3)) == {his, second}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_choosers_of_plans_at_the_same_moment_do_not_overfill_the_window(ada: User, bob: User) -> None:
+    for owner in (ada, bob):
+        for _ in range(6):
+            export_in("queued", owner)
+    at_once(*[dispatch.fill_plans] * 4)
+    assert len(plans()) == len(set(plans())) == len(dispatch.planning()) == 4
+    assert sorted(dispatch.planning().values()) == [ada.pk, ada.pk, bob.pk, bob.pk]
 
 
 # --- fan-in ---------------------------------------------------------------------------------------------------------

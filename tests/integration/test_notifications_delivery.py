@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -21,7 +22,7 @@ from notifications.api import send_again
 from notifications.channels import Channel, channels, email
 from notifications.delivery import deliver
 from notifications.errors import DeliveryError
-from notifications.models import Delivery, Preference
+from notifications.models import Delivery, Notification, Preference
 from notifications.tasks import deliver_notification
 from tests.support.notices import mail_of, make_user, tell
 from tests.support.smtp_sink import SmtpSink, smtp_sink
@@ -363,3 +364,54 @@ def test_a_mail_that_has_just_begun_holds_nobody_up(user: User, sink: SmtpSink) 
     assert Delivery.objects.claim(mail_of(tell(user, key="quick")).pk) is not None
     attempted(user, key="other")
     assert len(sink.accepted) == 1
+
+
+# --- the pause of a kind --------------------------------------------------------------------------------------------
+
+
+def test_one_mail_about_one_failing_export_within_an_hour(user: User, sink: SmtpSink) -> None:
+    """The site itself tells of each end; the row of the mail that is not sent says why."""
+    first = attempted(user, key="attempt 1", link="/exports/7/")
+    for number in range(2, 13):
+        told = tell(user, key=f"attempt {number}", link="/exports/7/")
+        mail = mail_of(told)
+        assert (mail.state, mail.error_code, mail.next_attempt_at) == (State.SKIPPED, "too_soon", None)
+        assert "a short while ago" in mail.error_message
+        assert told.deliveries.get(channel="in_app").state == State.SENT
+    assert len(sink.accepted) == 1
+    Notification.objects.filter(pk=first.notification_id).update(created_at=Now() - timedelta(minutes=61))
+    assert mail_of(tell(user, key="attempt 13", link="/exports/7/")).state == State.PENDING
+
+
+def test_a_mail_that_is_still_to_be_sent_counts(user: User) -> None:
+    assert mail_of(tell(user, key="first", link="/exports/7/")).state == State.PENDING
+    assert mail_of(tell(user, key="second", link="/exports/7/")).state == State.SKIPPED
+
+
+def test_a_mail_that_never_went_out_does_not(user: User) -> None:
+    first = mail_of(tell(user, key="first", link="/exports/7/"))
+    lost = {"state": State.FAILED, "next_attempt_at": None, "error_code": "refused", "error_message": "No."}
+    Delivery.objects.filter(pk=first.pk).update(**lost)
+    assert mail_of(tell(user, key="second", link="/exports/7/")).state == State.PENDING
+
+
+def test_other_facts_have_mails_of_their_own(user: User, bob: User) -> None:
+    tell(user, key="first", link="/exports/7/")
+    others = [
+        tell(user, key="another export", link="/exports/8/"),
+        tell(user, "export_ready", key="ready", link="/exports/7/"),
+        tell(bob, key="another owner", link="/exports/7/"),
+        tell(user, key="no link", link=""),
+        tell(user, key="no link again", link=""),
+    ]
+    assert {mail_of(told).state for told in others} == {State.PENDING}
+
+
+def test_an_operator_can_send_it_all_the_same(
+    user: User, committing: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    tell(user, key="first", link="/exports/7/")
+    skipped = mail_of(tell(user, key="second", link="/exports/7/"))
+    with committing():
+        assert send_again(skipped)
+    assert mail_of(skipped.notification).state == State.PENDING

@@ -43,7 +43,8 @@ def make_user(name: str = "ada", email: str | None = None, **fields: Any) -> Use
 def tell(user: User, kind: str = "export_failed", key: str = "fact", **options: Any) -> Notification:
     """`notify` with a context that the kind's templates understand."""
     context = CONTEXTS[kind] | options.pop("context", {})
-    notification = notify(user, kind, dedupe_key=key, context=context, **({"link": "/exports/1/"} | options))
+    link = "/exports/1/" if key == "fact" else f"/exports/{key}/"  # another fact is about another export
+    notification = notify(user, kind, dedupe_key=key, context=context, **({"link": link} | options))
     assert notification is not None
     return notification
 

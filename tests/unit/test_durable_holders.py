@@ -24,7 +24,7 @@ from tests.work.models import Errand
 
 @pytest.fixture(autouse=True)
 def _errands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=lambda row: None, publishes=False)})
+    monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=lambda row: None, publishes=None)})
     monkeypatch.setattr(sweep, "_chores", {})
 
 

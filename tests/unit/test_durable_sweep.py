@@ -172,7 +172,7 @@ def test_one_broken_step_does_not_keep_the_others(caplog: pytest.LogCaptureFixtu
 
 
 def test_an_app_may_choose_for_itself_what_is_told() -> None:
-    sweep.register(Swept(Errand, park=close, publishes=False))
+    sweep.register(Swept(Errand, park=close, publishes=None))
     errand()
     assert sweep.sweep() == {}
 

@@ -1,0 +1,66 @@
+"""How much one owner may ask for: exports at a time, requests and retries per hour, and a pause between two tries."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from math import ceil
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth import get_user_model
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from durable.clock import database_now
+from exports.conf import export_settings
+from exports.errors import TooMany
+from exports.models import Export, QuotaUse
+from exports.states import State, sources
+
+HOUR = timedelta(hours=1)
+
+
+def lock_owner(owner_pk: int) -> None:
+    """Let one request of an owner happen at a time, so that the limits hold: a row lock, or SQLite's one writer."""
+    get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=owner_pk).values("pk").first()
+
+
+def charge(owner_pk: int, zone: ZoneInfo) -> None:
+    """Count one request or retry of this owner; `zone` is for the time in the message. Raises TooMany.
+
+    Call it in the transaction that records the request, after `lock_owner`. Cancelling gives nothing back.
+    """
+    config = export_settings()
+    if Export.objects.of(owner_pk).in_flight().count() >= config.max_open_per_user:
+        raise TooMany(
+            _("You have %(count)s exports under way, which is the most at a time. Wait for one to end, or cancel one.")
+            % {"count": config.max_open_per_user}
+        )
+    now, mine = database_now(), QuotaUse.objects.filter(owner_id=owner_pk)
+    mine.filter(used_at__lte=now - HOUR).delete()
+    used = list(mine.order_by("used_at").values_list("used_at", flat=True))
+    if len(used) >= config.max_per_hour:
+        free = used[len(used) - config.max_per_hour] + HOUR
+        words = _("Limit reached (%(count)s per hour). Try again at %(time)s.")
+        raise TooMany.until(words % {"count": config.max_per_hour, "time": _minute(free, zone)}, free - now)
+    mine.create(owner_id=owner_pk)
+
+
+def refuse_too_soon(export: Export) -> None:
+    """Raise TooMany when the export has ended less than `retry_pause` seconds ago."""
+    ended = Export.objects.filter(pk=export.pk, state__in=sources(State.QUEUED)).values_list("finished_at", flat=True)
+    moment = ended.first()
+    if moment is None:
+        return
+    rest = moment + timedelta(seconds=export_settings().retry_pause) - database_now()
+    if rest > timedelta():
+        words = _("This export ended a moment ago. Try again in %(seconds)s s.")
+        raise TooMany.until(words % {"seconds": _seconds(rest)}, rest)
+
+
+def _minute(moment: datetime, zone: ZoneInfo) -> str:
+    """The next full minute on the owner's clock, as "22:41"."""
+    return date_format((moment + timedelta(seconds=59)).astimezone(zone), "H:i")
+
+
+def _seconds(rest: timedelta) -> int:
+    return ceil(rest.total_seconds())

@@ -18,6 +18,7 @@ class Migration(migrations.Migration):
             name='QuotaUse',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('used_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],
             options={
@@ -28,11 +29,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='export',
             index=models.Index(condition=models.Q(('state__in', ['cancelled', 'queued'])), fields=['published_at'], name='export_planning'),
-        ),
-        migrations.AddField(
-            model_name='quotause',
-            name='owner',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddIndex(
             model_name='quotause',

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, BinaryIO
+
+import pydyf
 
 from exports.pdf import faces
 from exports.pdf.body import Sizes, pieces
@@ -17,6 +20,8 @@ from exports.pdf.numbers import EXACT, move, plain
 from exports.pdf.page import section
 from exports.pdf.rows import Setter
 
+NAMES = re.compile(rb"\b(?:Tf|Do)\b")
+"""The operators that take a font or another form."""
 BOX = b"/Type/XObject/Subtype/Form/BBox[%b]/Resources %d 0 R"
 
 
@@ -33,7 +38,8 @@ class Forms:
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self.resources = file.reserve()
+        self.resources, self.plain = file.reserve(), file.reserve()
+        """The resources of pages, and those of forms without text: readers load all fonts of each form anew."""
         self.numbers: dict[str, int] = {}
 
     def add(self, ops: bytes, box: Sequence[float]) -> bytes:
@@ -42,7 +48,7 @@ class Forms:
             return b""
         edges = " ".join(map(plain, box)).encode()
         name = f"F{len(self.numbers)}"
-        self.numbers[name] = self._file.stream(ops, BOX % (edges, self.resources))
+        self.numbers[name] = self._file.stream(ops, BOX % (edges, self.resources if NAMES.search(ops) else self.plain))
         return f"/{name} Do\n".encode()
 
 
@@ -160,6 +166,8 @@ class Binder:
         resources["XObject"].update({name: b"%d 0 R" % number for name, number in forms.numbers.items()})
         resources["Font"] = b"<<%b>>" % b"".join(f"/{name} ".encode() + reference for name, reference in fonts.items())
         file.write(resources.data, forms.resources)
+        light = {kind: found for kind, found in resources.items() if kind not in ("Font", "XObject")}
+        file.write(pydyf.Dictionary(light).data, forms.plain)
         tree = file.pages(numbers, nodes, b"/Resources %d 0 R" % forms.resources)
         entries = outline(file, list(marks), numbers)
         language = self._sheet.metadata.pop("Lang", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ SOFT = "\u00ad"
 ENDS = " \n\t\f\x85\u2028\u2029" + SOFT
 """What may stand between two lines and be in neither."""
 UNKNOWN = pango.PANGO_GLYPH_UNKNOWN_FLAG
+EMPTY_RUN = re.compile(rb"/\S+ [\d.]+ Tf\s+\[(?:<>|[-.0]+)*\] ?TJ\s*")
+"""The run of characters that draw nothing, as U+061C: it would name a font that has no glyph in the file."""
 # fmt: off
 STYLE = (
     "font_family", "font_style", "font_stretch", "font_weight", "font_size", "line_height", "color",
@@ -277,7 +280,7 @@ class Shaper:
         box = SimpleNamespace(text=text, style=self.style, pango_layout=layout, baseline=baseline)
         pictures = draw_first_line(self._pen, box, "clip", "none", Matrix())
         self._sampled(text)
-        ops = b"%b %b" % (self._pen.taken().replace(b">0<", b""), self.home)
+        ops = b"%b %b" % (EMPTY_RUN.sub(b"", self._pen.taken().replace(b">0<", b"")), self.home)
         undrawn = [letter for letter in text if ord(letter) > 0x2100][
             : len(pictures)
         ]  # fonts of pictures: none is drawn

@@ -142,7 +142,7 @@ class Export(Work):
             models.Index(fields=["next_attempt_at"], name="export_due", condition=Q(next_attempt_at__isnull=False)),
             models.Index(fields=["lease_until"], name="export_held", condition=Q(lease_until__isnull=False)),
             models.Index(fields=["id"], name="export_rendering", condition=Q(state=State.RENDERING)),
-            models.Index(fields=["published_at"], name="export_planning", condition=Q(state__in=MAY_BE_PLANNED)),
+            models.Index(fields=["published_at"], name="export_published", condition=Q(published_at__isnull=False)),
             models.Index(fields=["expires_at"], name="export_expiring", condition=Q(state=State.READY)),
             models.Index(fields=["artifact"], name="export_file", condition=Q(state=State.READY)),
             models.Index(fields=["finished_at"], name="export_finished"),

@@ -69,7 +69,7 @@ class Decor:
         known, period, row, found = self._known, self._period, first - 1 + sizes.more[0], list[bytes]()
         for height, more in zip(sizes.heights, sizes.more, strict=True):
             row += not more
-            if not row and self._alone:
+            if not row and (self._alone or excess):  # it may look like the others and be higher all the same
                 found.append(self._made(0, height, spacing, excess))
                 continue
             key = period + row % period, height

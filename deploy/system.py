@@ -40,6 +40,7 @@ TOOLS = {
     "qpdf": "qpdf",
     "ssconvert": "gnumeric",
     "soffice": "libreoffice-calc-nogui",
+    "unzip": "unzip",
     "pgbouncer": "pgbouncer",
 }
 SERVERS = "/usr/sbin"

@@ -76,13 +76,15 @@ class Pdf(Format):
                 "count": rows,
                 "totals": totals.words(context.columns),
                 "notes": page.notes(missing),
+                "share": page.share(context, rows),
             }
             if not rows:
                 laid = context.layout or self.prepare([], context)
                 empty = page.render(self.template, replace(context, layout=laid), [], **about)
                 return Written(0, write_pdf(empty, out))
             sheet = laid_out(self._sample(context, SAMPLE_ROWS, **about), len(context.columns))
-            return Written(rows, bind(sheet, spool, trailers, rows, out), {"missing": page.named(missing)})
+            pages = bind(sheet, spool, trailers, rows, out, before=_before(context))
+            return Written(rows, pages, {"missing": page.named(missing)})
 
     def _sample(self, context: RenderContext, rows: int, count: int = 0, **about: Any) -> str:
         """The template with so many rows of a letter each."""
@@ -92,7 +94,7 @@ class Pdf(Format):
         if not context.layout:
             context = replace(context, layout=self.prepare([], context))
         lines = list(page.cells(sample(len(numeric), rows), numeric, rows))
-        lines[0].section = page.section(0, count)
+        lines[0].section = page.section(0, count, _before(context))
         shown = page.Sample(lines)
         html = page.render(self.template, context, shown, **({"count": count, "totals": [], "notes": []} | about))
         if not shown.shown:
@@ -110,3 +112,8 @@ class Pdf(Format):
         lines = page.cells(texts, list(map(page.aligned, context.columns)), len(held))
         about = {"count": len(held), "totals": totals.words(context.columns), "notes": list(notes)}
         return page.render(self.template, context, lines, **about)
+
+
+def _before(context: RenderContext) -> int:
+    """Rows in the files before this one, when it is one of several."""
+    return context.share.before if context.share else 0

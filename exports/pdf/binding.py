@@ -25,12 +25,16 @@ NAMES = re.compile(rb"\b(?:Tf|Do)\b")
 BOX = b"/Type/XObject/Subtype/Form/BBox[%b]/Resources %d 0 R"
 
 
-def bind(sheet: Sheet, spool: BinaryIO, parts: Sequence[dict[str, Any]], rows: int, out: BinaryIO) -> int:
+def bind(
+    sheet: Sheet, spool: BinaryIO, parts: Sequence[dict[str, Any]], rows: int, out: BinaryIO, *, before: int = 0
+) -> int:
     """Write the file of `rows` rows, whose blocks are in `spool`; the number of its pages.
+
+    `before` is the number of rows in the files before this one, when it is one of several.
 
     `parts` are the trailers; `sheet` is the template with the words that it is to show.
     """
-    return Binder(sheet, parts, out).write(spool, rows)
+    return Binder(sheet, parts, out).write(spool, rows, before)
 
 
 class Forms:
@@ -99,7 +103,7 @@ class Binder:
         self._leaves = Leaves(sheet.leaves())
         self._margins = Margins(sheet.inks)
 
-    def write(self, spool: BinaryIO, rows: int) -> int:
+    def write(self, spool: BinaryIO, rows: int, before: int = 0) -> int:
         done = plan(spool, self._leaves, self._sheet.spacing, sum(self._excess[0]))
         covers, count = len(self._leaves.covers), len(self._leaves.covers) + len(done.ends)
         numbers = range(first := self._file.reserve(count), first + count)
@@ -112,7 +116,7 @@ class Binder:
             size = b"/MediaBox[0 0 %b %b]" % _points(leaf.width, leaf.height)
             page = b"<</Type/Page/Parent %d 0 R%b/Contents %d 0 R>>" % (nodes[place // KIDS], size, stream)
             self._file.write(page, numbers[place])
-        self._end(numbers, nodes, self._bookmarks(done, covers, rows))
+        self._end(numbers, nodes, self._bookmarks(done, covers, rows, before))
         return count
 
     def _leaf(self, leaf: Leaf) -> tuple[bytes, list[tuple[bytes, Any]]]:
@@ -145,9 +149,9 @@ class Binder:
 
     # --- the end ---
 
-    def _bookmarks(self, done: Plan, covers: int, rows: int) -> Iterator[Mark]:
+    def _bookmarks(self, done: Plan, covers: int, rows: int, before: int) -> Iterator[Mark]:
         """The template's own bookmarks, and one for each section if the first row has one."""
-        sample = section(0, rows)
+        sample = section(0, rows, before)
         for level, label, page, x, y in self._marks:
             if not sample or label != sample:
                 height = self._sheet.pages[page].margin_height()
@@ -157,7 +161,7 @@ class Binder:
             for row, number, top in done.sections:
                 leaf = self._leaves.tables[self._leaves.table(number)]
                 place = (leaf.height - top - (y - start)) * POINT
-                yield Mark(level, section(row, rows), covers + number, x * POINT, place)
+                yield Mark(level, section(row, rows, before), covers + number, x * POINT, place)
 
     def _end(self, numbers: range, nodes: range, marks: Iterator[Mark]) -> None:
         file, forms = self._file, self._forms

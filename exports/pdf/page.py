@@ -12,7 +12,7 @@ from django.utils.translation import get_language, get_language_bidi, gettext
 from exports.datasets import Column, ColumnType
 from exports.formats.base import RenderContext
 from exports.pdf.widths import SHEETS, shares
-from exports.pdf.words import clean, directed, moment
+from exports.pdf.words import Totals, clean, directed, moment
 
 SECTION = 1_000
 """Rows that a bookmark stands for."""
@@ -69,7 +69,7 @@ def layout(columns: Sequence[Column], texts: Sequence[Sequence[str]], paper: str
 
 
 def render(template: str, context: RenderContext, lines: Iterable[Cells], **more: Any) -> str:
-    """The document; `more` are count, totals and notes."""
+    """The document; `more` are count, totals, notes, and share when the file is one of several."""
     write = directed if get_language_bidi() else clean
     columns = [
         {"label": write(str(column.label)), "numeric": aligned(column), "width": width}
@@ -105,12 +105,32 @@ def cells(texts: Sequence[Sequence[str]], numeric: Sequence[bool], count: int) -
         yield row
 
 
-def section(first: int, count: int) -> str:
-    """What the bookmark at the row `first` (from 0) says; nothing when all rows are one section."""
+def section(first: int, count: int, before: int = 0) -> str:
+    """What the bookmark at the row `first` (from 0) says; nothing when all rows are one section.
+
+    `before` is the number of rows in the files before this one, when it is one of several.
+    """
     if count <= SECTION:
         return ""
     last = min(first + SECTION, count)
-    return gettext("Rows %(first)s–%(last)s") % {"first": _count(first + 1), "last": _count(last)}
+    return gettext("Rows %(first)s–%(last)s") % {"first": _count(before + first + 1), "last": _count(before + last)}
+
+
+def share(context: RenderContext, count: int) -> dict[str, Any] | None:
+    """What a file says of itself when it is one of several; `count` are its own rows. None for a whole one."""
+    if context.share is None:
+        return None
+    totals = Totals(context.columns)
+    totals.merge(meta.get("totals", {}) for meta in context.share.metas)
+    before = context.share.before
+    return {
+        "number": context.share.number,
+        "count": context.share.count,
+        "first": _count(before + 1) if count else "",
+        "last": _count(before + count),
+        "rows": _count(context.share.rows),
+        "totals": totals.words(context.columns),
+    }
 
 
 def notes(missing: Mapping[str, int]) -> list[str]:

@@ -16,7 +16,7 @@ from pypdf import PdfReader
 
 from exports.datasets import Column, ColumnType, Row
 from exports.errors import FormatFailed
-from exports.formats import OpenPart
+from exports.formats import OpenPart, Share
 from exports.formats.pdf import Pdf
 from tests.support import pdf
 from tests.support.formats import context, kind, read_pdf, write, write_parts
@@ -110,6 +110,19 @@ def test_bookmarks_name_sections() -> None:
     pages = [page for *_, page in marks]
     assert pages == sorted(pages)
     assert pages[1] == 1 < pages[2] < pages[3]
+
+
+def test_bookmarks_of_one_file_of_several_name_its_rows_in_all() -> None:
+    share = Share(2, 3, before=5_000, rows=9_000)
+    data = write("pdf", [("a",)] * 1_500, context([Column("a", "A")], share=share))
+    assert [words for _, words, _ in pdf.bookmarks(data)] == [
+        "Orders, part 2 of 3", "Rows 5,001–6,000", "Rows 6,001–6,500"
+    ]  # fmt: skip
+
+
+def test_one_file_of_several_without_rows() -> None:
+    share = Share(2, 3, before=5_000, rows=9_000)
+    assert "none of 9,000" in read_pdf(write("pdf", [], context(share=share)))[0]
 
 
 def test_few_rows_are_one_section() -> None:

@@ -3,7 +3,7 @@
 gunicorn's threaded worker reads a request and writes its answer in a thread, and waits there for the client without
 an end: 16 clients that stop half way stop the whole site. Here one loop reads all requests and sends what clients do
 not take at once. A thread gets a request when all of it has arrived, and is free again while the client is behind.
-Each wait has an end, below. Why not another server: docs/decisions/0028-slow-clients.md.
+Each wait has an end, below. Why not another server: docs/decisions/0023-slow-clients.md.
 """
 
 from __future__ import annotations

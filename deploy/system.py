@@ -38,6 +38,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 TOOLS = {
     "pdftotext": "poppler-utils",
     "qpdf": "qpdf",
+    "mutool": "mupdf-tools",
     "ssconvert": "gnumeric",
     "soffice": "libreoffice-calc-nogui",
     "unzip": "unzip",

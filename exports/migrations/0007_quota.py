@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('used_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'verbose_name': 'use of a quota',
@@ -28,11 +29,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='export',
             index=models.Index(condition=models.Q(('published_at__isnull', False)), fields=['published_at'], name='export_published'),
-        ),
-        migrations.AddField(
-            model_name='quotause',
-            name='owner',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddIndex(
             model_name='quotause',

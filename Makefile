@@ -68,7 +68,7 @@ flower: setup  ## show workers and tasks at port 5555 (FLOWER_PASSWORD=... FLOWE
 	@test -n "$$FLOWER_PASSWORD" || { echo 'Flower shows and stops tasks, so it needs a password: FLOWER_PASSWORD=... make flower (the user is carryall).'; exit 1; }
 	@PROCESS_NAME=flower FLOWER_BASIC_AUTH="carryall:$$FLOWER_PASSWORD" exec $(BIN)/python -m celery --quiet -A config.celery flower --address=127.0.0.1 --port=$${FLOWER_PORT:-5555}
 
-doctor: setup  ## say what is wrong with this installation, and the mend
+doctor: setup  ## say what is wrong with this installation, and how to fix it
 	@$(BIN)/python manage.py doctor
 
 shell: setup  ## a Python prompt with the models, the tasks and request_export

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from zoneinfo import ZoneInfo
@@ -55,7 +56,9 @@ def export(key: str, rows: int, path: Path) -> dict[str, Any]:
         job = _job(datasets.get("bookings"), writer(key), path)
         ranges, layout = job.timed("plan", lambda: _plan(job))
         job = replace(job, context=replace(job.context, layout=layout))
-        parts = job.timed("write", lambda: [_write(job, index, keys) for index, keys in enumerate(ranges)])
+        before = [0, *accumulate(keys.rows for keys in ranges)]
+        work = list(enumerate(zip(ranges, before, strict=False)))
+        parts = job.timed("write", lambda: [_write(job, index, keys, rows) for index, (keys, rows) in work])
         with path.open("wb") as out:
             context = replace(job.context, rows=sum(part.rows for part in parts))
             written = job.timed("assemble", lambda: job.kind.assemble(_opened(job, parts), out, context))
@@ -75,14 +78,16 @@ def _job(dataset: Dataset, kind: Format, path: Path) -> Job:
 
 def _plan(job: Job) -> tuple[Sequence[KeyRange], Any]:
     ranges = job.dataset.key_ranges(User(), PERIOD, rate_of(job.dataset.key, job.kind.key).rows_per_part)
-    sample = job.dataset.sample(User(), PERIOD, job.context.columns, ranges)
+    sample = job.dataset.sample(User(), PERIOD, job.context.columns, ranges) if job.kind.prepares else []
+    if job.kind.wants_extremes:
+        sample += job.dataset.extremes(User(), PERIOD, job.context.columns)
     return ranges, job.kind.prepare(sample, job.context)
 
 
-def _write(job: Job, index: int, keys: KeyRange) -> Written:
+def _write(job: Job, index: int, keys: KeyRange, before: int) -> Written:
     source = job.dataset.source(User(), PERIOD, job.context.columns, keys)
     with _file(job, index).open("w+b") as out:
-        return job.kind.write(source, out, replace(job.context, index=index))
+        return job.kind.write(source, out, replace(job.context, index=index, before=before))
 
 
 def _opened(job: Job, parts: Sequence[Written]) -> Iterator[OpenPart]:

@@ -5,6 +5,7 @@ import sys
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.defaults import server_error as fault_of_ours
 
@@ -18,7 +19,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """The site's handler500. Its page asks the database nothing."""
     if not isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
         return fault_of_ours(request)
-    answer = _for_programs() if request.path.startswith("/api/") else _for_people()
+    answer = _for_programs() if request.path.startswith(reverse("exports:api-list")) else _for_people()
     answer["Retry-After"], answer["Cache-Control"] = RETRY_AFTER, "no-store"
     return answer
 

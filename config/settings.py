@@ -57,6 +57,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "config.urls"
+ADMIN_PATH = "admin/"
 WSGI_APPLICATION = "config.wsgi.application"
 ASGI_APPLICATION = "config.asgi.application"
 
@@ -94,17 +95,19 @@ POSTGRESQL: dict[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
-    # A lock that somebody else holds is waited for briefly: the click is told 503, a worker's row is taken up again.
-    # A process that stands still inside a transaction loses it, and its locks, after as long as a lease lasts.
-    "options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
 }
-"""What each database's connections are opened with; docs/decisions/0015-every-wait-ends.md has the reasons."""
+"""What each database's connections are opened with; docs/decisions/0015-every-wait-ends.md has the reasons.
+
+Not `options`, which poolers refuse: config/timeouts.py sets what would stand there.
+"""
 
 
 def _database(parsed: dict[str, Any]) -> dict[str, Any]:
     """The database's entry. What its URL says of an option (?timeout=5) stands; another backend is left as it is."""
     usual = {"django.db.backends.sqlite3": SQLITE, "django.db.backends.postgresql": POSTGRESQL}
     options = usual.get(parsed["ENGINE"], {}) | parsed.get("OPTIONS", {})
+    # Django's own setting; a URL has no other place for it than beside the driver's options.
+    parsed = parsed | {"DISABLE_SERVER_SIDE_CURSORS": options.pop("disable_server_side_cursors", False)}
     # Asking whether a connection lives costs a query: a file does not go away.
     checks = parsed["ENGINE"] != "django.db.backends.sqlite3"
     return parsed | {"OPTIONS": options, "CONN_HEALTH_CHECKS": checks, "CONN_MAX_AGE": 60}
@@ -168,7 +171,7 @@ SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {  # pages load nothing from elsewhere, and run and style nothing that stands in a page
-    "EXCLUDE_URL_PREFIXES": ["/admin/django_celery_beat/"],  # its form has a script of its own in the page
+    "EXCLUDE_URL_PREFIXES": [f"/{ADMIN_PATH}django_celery_beat/"],  # its form has a script of its own in the page
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "img-src": ["'self'", "data:"],

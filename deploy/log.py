@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from config.logs import escaped
 from deploy.steps import say
 
 FILE_BYTES, FILE_COUNT = 10_000_000, 3
@@ -104,7 +105,11 @@ class _RotatedFile(logging.handlers.RotatingFileHandler):
 
 
 def formed(source: Source, text: str) -> str:
-    """A line as it is written: as it came if in our form, else with time, level and process before it."""
+    """A line as it is written: as it came if in our form, else with time, level and process before it.
+
+    A program that prints past our logging may print anything, so control characters are escaped here as well.
+    """
+    text = escaped(text)
     if source.name == "supervisor" and (theirs := SUPERVISOR_FORM.match(text)):
         return f"{theirs['time']} {LEVELS[theirs['level']]:<7} {source.name:<11} {theirs['text']}"
     if ours := OWN_FORM.match(text):

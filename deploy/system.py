@@ -40,7 +40,11 @@ TOOLS = {
     "qpdf": "qpdf",
     "ssconvert": "gnumeric",
     "soffice": "libreoffice-calc-nogui",
+    "unzip": "unzip",
+    "pgbouncer": "pgbouncer",
 }
+SERVERS = "/usr/sbin"
+"""Where Debian puts servers; it is not on the PATH of an ordinary user."""
 APT_SECONDS = 900
 APT_TROUBLES = {
     (
@@ -86,6 +90,11 @@ def _covered(code_points: str) -> bool:
     return True
 
 
+def found(tool: str) -> str | None:
+    """The path of a program; None where it is not there."""
+    return shutil.which(tool, path=f"{os.environ.get('PATH', os.defpath)}:{SERVERS}")
+
+
 def probe(*, dev: bool) -> Missing:
     """What is not there."""
     needed = [package for name, package in LIBRARIES.items() if not _has_library(name)]
@@ -95,7 +104,7 @@ def probe(*, dev: bool) -> Missing:
         needed += [package for points, package in SCRIPTS.values() if not _covered(points)]
     useful = []
     if dev:
-        useful += [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+        useful += [package for tool, package in TOOLS.items() if found(tool) is None]
         useful += [package for name, package in BROWSER_LIBRARIES.items() if not _has_library(name)]
         useful += [] if any(map(shutil.which, BROWSERS)) else ["chromium"]
     return Missing(needed, useful)

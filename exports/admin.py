@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django_celery_beat.admin import PeriodicTaskAdmin
 from django_celery_beat.models import PeriodicTask
+from kombu.exceptions import OperationalError
 
 from durable.models import Work, WorkQuerySet
 from durable.publish import publish_on_commit
@@ -190,7 +191,7 @@ class DownloadAdmin(ReadOnly, Bounded):
 
 @admin.register(Slot)
 class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
-    list_display = ("schedule", "slot", "started_by_hand", "state", "finished_at", "attempts", "worked", "outcome")
+    list_display = ("schedule", "slot", "started_by_hand", "state", "finished_at", "attempts", "worked", "result")
     list_filter = ("state", "schedule", ("by_hand", admin.EmptyFieldListFilter), SlowFilter)
     date_hierarchy = "slot"
     actions = ("run_again",)
@@ -198,6 +199,10 @@ class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
     @admin.display(description=_("by hand"), boolean=True)
     def started_by_hand(self, obj: Slot) -> bool:
         return bool(obj.by_hand)
+
+    @admin.display(description=_("result"))
+    def result(self, obj: Slot) -> str:
+        return schedules.in_words(obj)
 
     @admin.action(description=_("Run again"), permissions=["operate"])
     def run_again(self, request: HttpRequest, queryset: WorkQuerySet[Slot]) -> None:
@@ -218,10 +223,17 @@ class UsageReportAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[UsageReport]):
 class ScheduleAdmin(PeriodicTaskAdmin):  # type: ignore[misc]  # it has no stubs
     """The periodic tasks, whose action "Run selected tasks" says where its results are."""
 
+    @admin.action(description=_("Run selected tasks"), permissions=["change"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
         """Send the tasks, and link to what comes of those that keep it."""
-        super().run_tasks(request, queryset)
-        if queryset.filter(task__in=[schedule.task for schedule in schedules.registered()]).exists():
+        try:
+            super().run_tasks(request, queryset)
+        except OperationalError:
+            words = _("Redis does not answer: not all of the tasks were started. Try again when it does.")
+            self.message_user(request, words, messages.ERROR)
+            return
+        unknown = queryset.exclude(task__in=list(self.celery_app.tasks)).exists()  # then nothing was sent
+        if not unknown and queryset.filter(task__in=[schedule.task for schedule in schedules.registered()]).exists():
             slots = f"{reverse('admin:exports_slot_changelist')}?by_hand__isempty=0"
             self.message_user(
                 request,

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from exports.downloads import Gone, NotReady
 from exports.errors import BadRequest, ExportError, NoPermission, TooMany, UnfitDataset, WrongState
+from exports.formats import content_type_of
 from exports.models import Export
 from exports.states import State
 
@@ -72,6 +73,7 @@ class File(NamedTuple):
     filename: str
     size: int | None
     sha256: str
+    content_type: str
     download_url: str
 
 
@@ -79,13 +81,9 @@ def files_of(export: Export) -> list[File]:
     """The files that can be fetched now, in their order; none unless the export is ready."""
     if export.state != State.READY:
         return []
-    first = File(export.filename, export.size, export.sha256, reverse("exports:download", args=[export.uuid]))
-    return [first] + [
-        File(
-            volume.filename,
-            volume.size,
-            volume.sha256,
-            reverse("exports:download-volume", args=[export.uuid, volume.index]),
-        )
-        for volume in export.volumes.all()
+    first = reverse("exports:download", args=[export.uuid])
+    others = [reverse("exports:download-volume", args=[export.uuid, each.index]) for each in export.volumes.all()]
+    return [
+        File(file.filename, file.size, file.sha256, content_type_of(file.filename), address)
+        for file, address in zip(export.files, [first, *others], strict=True)
     ]

@@ -11,7 +11,7 @@ class ExportsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from exports import checks, formats, signals, wiring  # noqa: F401 - they import models, which exist only from here on
+        from exports import checks, clocks, formats, signals, wiring  # noqa: F401 - they import models, which exist only from here on
 
         formats.load_builtin()
         autodiscover_modules("datasets")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from exports.errors import (
     UnknownFormat,
     blaming,
 )
-from exports.formats import Format, Kind, Option, formats, writer
+from exports.formats import Format, Kind, current, formats, options_of, writer
 from exports.periods import Period, PeriodChoice, resolve
 
 USUALLY_INSIDE = ("csv", "pdf")
@@ -108,11 +108,6 @@ def choose_period(
     return str(choice), period
 
 
-def options_of(kinds: Iterable[Kind]) -> dict[str, Option]:
-    """The options of `kinds` by their names. Two that have one name are one question, asked once for both."""
-    return {option.name: option for kind in kinds for option in kind.options}
-
-
 def _within(kind: Kind, inside: Sequence[str] | None) -> list[Format]:
     """The formats of a bundle's files."""
     if isinstance(kind, Format):
@@ -143,7 +138,7 @@ def _fields(chosen: Sequence[str], fields: Sequence[str] | None) -> list[str]:
 
 def _options(kinds: Sequence[Kind], given: Mapping[str, str]) -> dict[str, str]:
     """What is chosen otherwise than usual, of the options of `kinds`. Raises BadOption."""
-    known = options_of(kinds)
+    known, given = options_of(kinds), current(kinds, given)
     for name, value in given.items():
         if name not in known:
             names = ", ".join(known) or _("none")

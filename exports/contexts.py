@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.utils.text import slugify
@@ -33,6 +34,11 @@ def context_of(export: Export, number: int, **more: Any) -> RenderContext:
         "layout": export.layout[number] if export.layout else {},
     }
     return RenderContext(**known | more)
+
+
+def entries_at(export: Export) -> datetime:
+    """The moment that the entries of its archives carry: when it was requested, in the owner's zone."""
+    return export.requested_at.astimezone(export.zone)
 
 
 def keys_of(part: Part, dataset: Dataset) -> KeyRange | None:

@@ -1,34 +1,54 @@
-"""What is wrong with an installation, and the mend: each probe looks at one thing as it is now."""
+"""What is wrong with an installation and how to fix it: each probe looks at one thing as it is now."""
 
 from __future__ import annotations
 
+import ipaddress
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from celery import current_app
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.http.request import validate_host
+from django.utils import translation
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
-from exports import schedules, storage
+from exports import clocks, schedules, storage
+from exports.conf import export_settings
 from exports.datasets import datasets
+from notifications.api import channel_faults
+from notifications.conf import notification_settings
 
+PROBE_SECONDS = 60.0
+"""What one probe may take: a bucket that does not answer takes 40 s, fonts are slow to list on a busy machine."""
 WORKER_ANSWER = 2.0
 """Seconds that workers may take to answer."""
+SKEW = 5.0
+"""Seconds by which clocks may differ: links to files are signed for a minute, and logs are read side by side."""
+BY_HAND = 'run it in the admin (Periodic tasks, "Run selected tasks")'
 FREE_BYTES = 1 << 30
 SQLITE_FULL = 2
 """What PRAGMA synchronous answers when each commit is synced to the disk (https://sqlite.org/pragma.html)."""
+TIMEOUTS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
+"""What a pooler's connections need from their role, because a statement reaches one of them only."""
 FORGETS = "a power cut can take back what the database has accepted"
+PHRASE = "Export my data"
+"""Words of these pages, by which a translation is recognised."""
 SCRIPTS = {
     "Latin": "é",
     "Greek": "Ω",
@@ -44,7 +64,7 @@ SCRIPTS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One probe's answer: what was looked at, whether it is well, and else what is wrong with the mend."""
+    """One probe's answer: what was looked at, whether it is well, and else what is wrong and how to fix it."""
 
     subject: str
     well: bool
@@ -55,10 +75,37 @@ def examine() -> Iterator[Finding]:
     """Run every probe; one that raises is itself a finding."""
     for subject, probe in PROBES.items():
         try:
-            fault = probe()
-        except Exception as error:  # noqa: BLE001 - a doctor does not die of the patient
+            with _bounded(PROBE_SECONDS):
+                fault = probe()
+        except _Overdue:
+            connection.close()  # it may be in the middle of a query
+            fault = f"did not answer within {PROBE_SECONDS:g} s: look at the server or the disk behind it."
+        except Exception as error:  # noqa: BLE001 - the other probes still have something to say
             fault = f"could not be looked at: {error!r}"
         yield Finding(subject, not fault, fault or "well")
+
+
+class _Overdue(BaseException):
+    """A probe took too long. No Exception: what a probe catches of its libraries must not catch this."""
+
+
+@contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
+    """Raise _Overdue inside when it takes longer. Only the main thread can be interrupted; others wait."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise _Overdue
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _settings() -> str:
@@ -67,6 +114,54 @@ def _settings() -> str:
     except SystemCheckError as error:
         return str(error)
     return ""
+
+
+def _language() -> str:
+    """Whether the site's language is one that Django and these pages have words in."""
+    code = settings.LANGUAGE_CODE
+    try:
+        language = translation.get_supported_language_variant(code)
+    except LookupError:
+        return f"LANGUAGE_CODE is {code!r}, which is not one of the site's LANGUAGES: set it to one, as 'en-gb'."
+    with translation.override(language):
+        translated = language.startswith("en") or translation.gettext(PHRASE) != PHRASE
+    if not translated:
+        return (
+            f"LANGUAGE_CODE is {code!r}, and there is no translation of Carryall into it, so pages and mails mix it "
+            "with English: set it to 'en' or 'en-gb', or add a translation to LOCALE_PATHS."
+        )
+    return ""
+
+
+def _site_url() -> str:
+    """Whether the links in mails and files lead to this site."""
+    return next(_site_url_faults(notification_settings().site_url), "")
+
+
+def _site_url_faults(url: str) -> Iterator[str]:
+    other = export_settings().site_url
+    if other and other != url:
+        yield f"is {url!r} in NOTIFICATIONS and {other!r} in EXPORTS: give both the same."
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host:
+        yield f"is {url!r}, so links in mails lead nowhere: set it to the site's public address, as https://example.com."
+    if settings.DEBUG:
+        return
+    if not validate_host(host, settings.ALLOWED_HOSTS):
+        yield f"names {host}, which the site does not answer to: add it to ALLOWED_HOSTS, or correct SITE_URL."
+    if _is_local(host) and not all(map(_is_local, settings.ALLOWED_HOSTS)):
+        yield f"is {url}, which each reader's own machine answers to: set it to the site's public address."
+    if parts.scheme == "http" and settings.SECURE_SSL_REDIRECT:
+        yield f"is {url}, and the site redirects to https: let it begin with https://."
+
+
+def _is_local(host: str) -> bool:
+    """Whether a host name means the machine that it is used on."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _database() -> str:
@@ -83,6 +178,31 @@ def _database() -> str:
             mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
         if mode != "wal":
             return f"SQLite's journal mode is {mode}, so writers block readers: use a local disk that supports WAL."
+    return ""
+
+
+def _pooler() -> str:
+    """Whether a pooler before PostgreSQL, where there is one, may hand a transaction to any of its connections.
+
+    A pooler tells its client a process of its own making, and not the server's.
+    """
+    if connection.vendor != "postgresql":
+        return ""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid(), current_user")
+        pid, role = cursor.fetchone()
+        if pid == connection.connection.info.backend_pid:
+            return ""
+        cursor.execute("SELECT name FROM pg_settings WHERE name = ANY(%s) AND reset_val = '0'", [list(TIMEOUTS)])
+        unbounded = sorted(name for (name,) in cursor.fetchall())
+    if unbounded:
+        cure = " ".join(f"ALTER ROLE {role} SET {name} = '{TIMEOUTS[name]}';" for name in unbounded)
+        return f"its connections wait without end for locks, or hold them: run `{cure}` and reconnect the pooler."
+    if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+        return (
+            "a cursor may be looked for on another connection: add ?disable_server_side_cursors=true to DATABASE_URL "
+            "(DISABLE_SERVER_SIDE_CURSORS)."
+        )
     return ""
 
 
@@ -110,7 +230,7 @@ def _redis() -> str:
 
 
 def forgetfulness(client: redis.Redis) -> str:
-    """What makes this server drop messages, with the mend; empty where there is nothing, or where it does not say.
+    """What makes this server drop messages, and how to fix it; empty where nothing does, or where it does not say.
 
     It is asked with INFO: CONFIG is often forbidden where somebody else runs the server.
     """
@@ -138,7 +258,40 @@ def _schedules() -> str:
     missing = [schedule.name for schedule in schedules.registered() if schedule.task not in installed]
     if missing:
         return f"{', '.join(missing)}: missing or switched off. Run `manage.py migrate`, or enable it in the admin."
+    if late := schedules.missed_runs():
+        runs = ", ".join(f"{name} ({moment:%Y-%m-%d %H:%M} UTC)" for name, moment in sorted(late.items()))
+        return f"not begun: {runs}. Start Beat and a worker that serves high; or {BY_HAND}."
+    if failed := schedules.failed_runs():
+        said = "; ".join(f"{slot}: {slot.outcome.get('error', 'no reason is known')}" for slot in failed)
+        return f"the last run failed: {said}. Correct the cause, then {BY_HAND}."
     return ""
+
+
+def _beat() -> str:
+    """Whether Beat sends its messages. Without it each worker's sweep begins the runs, later."""
+    if (moment := schedules.missed_by_beat()) is None:
+        return ""
+    return (
+        f"is not running: it should have sent a message at {moment:%Y-%m-%d %H:%M:%S} UTC and did not. "
+        "Start `celery -A config.celery beat`; until then workers begin what is due, half a minute late."
+    )
+
+
+def _clocks() -> str:
+    """Whether the machines agree on the time: this one with the database's, and the workers' with this one's."""
+    ahead = clocks.database_ahead()
+    if abs(ahead) > SKEW:
+        return f"this machine is {_apart(-ahead)} the database's: let an NTP service set both."
+    wrong = [f"{name} is {_apart(by)}" for name, by in clocks.workers_ahead(WORKER_ANSWER) if abs(by) > SKEW]
+    return f"{', '.join(wrong)} this machine's: let an NTP service set both." if wrong else ""
+
+
+def _apart(seconds: float) -> str:
+    return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'}"
+
+
+def _mail() -> str:
+    return " ".join(channel_faults())
 
 
 def _storage() -> str:
@@ -149,9 +302,11 @@ def _storage() -> str:
                 return "gives back other bytes than it was given: do not use it."
         if storage.storage().is_public(key):
             return "gives files to anybody who knows their key: take the bucket's public policy away."
-        return ""
     finally:
         storage.delete([key])
+    if storage.storage().exists(key):
+        return "keeps what it was told to delete, so expired files stay: give the site the right to delete there."
+    return ""
 
 
 def _room() -> str:
@@ -194,11 +349,17 @@ def _datasets() -> str:
 
 PROBES: dict[str, Callable[[], str]] = {
     "settings": _settings,
+    "language": _language,
+    "SITE_URL": _site_url,
     "database": _database,
+    "pooler": _pooler,
     "durability": _durability,
     "redis": _redis,
     "workers": _workers,
     "schedules": _schedules,
+    "Beat": _beat,
+    "clocks": _clocks,
+    "mail": _mail,
     "storage": _storage,
     "room on disk": _room,
     "PDF": _pdf,

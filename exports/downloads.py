@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from exports import storage
 from exports.datasets import datasets
 from exports.errors import DatasetFailed, ExportError, NoPermission, StorageFailed, blaming
-from exports.formats import formats
+from exports.formats import content_type_of
 from exports.models import Download, Export, Volume
 from exports.states import State
 
@@ -134,21 +134,14 @@ def _open(found: Export | Volume) -> BinaryIO:
 
 def _link(found: Export | Volume) -> str | None:
     try:
-        return storage.link(found.artifact, found.filename, _content_type(found.filename))
+        return storage.link(found.artifact, found.filename, content_type_of(found.filename))
     except StorageFailed as error:
         raise Unreachable from error
 
 
-def _content_type(filename: str) -> str:
-    """By the file's own ending: what a format could not hold makes a ZIP of a workbook."""
-    extension = filename.rpartition(".")[2]
-    known = (kind.content_type for kind in formats if kind.extension == extension)
-    return next(known, "application/octet-stream")
-
-
 def _described(response: HttpResponseBase, found: Export | Volume) -> HttpResponseBase:
     digest = base64.b64encode(bytes.fromhex(found.sha256)).decode()
-    response["Content-Type"] = _content_type(found.filename)
+    response["Content-Type"] = content_type_of(found.filename)
     response["Content-Length"] = str(found.size)
     response["Content-Disposition"] = content_disposition_header(True, found.filename) or "attachment"
     response["ETag"] = f'"{found.sha256}"'

@@ -14,10 +14,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from exports.choices import options_of
 from exports.datasets import Dataset, datasets
 from exports.errors import BadRequest, ExportError
-from exports.formats import Format, Kind, formats
+from exports.formats import Format, Kind, current, formats, options_of
 from exports.models import Export
 from exports.periods import PeriodChoice
 
@@ -151,8 +150,9 @@ def _fields_apply(sent: QueryDict, chosen: Sequence[str]) -> bool:
 
 def _options_sent(sent: QueryDict, data: Mapping[str, Any]) -> dict[str, str]:
     given = {name.removeprefix(OPTION): str(sent[name]) for name in sent if name.startswith(OPTION)}
-    known = options_of(_kinds(data))
-    return {name: value for name, value in given.items() if name in known or FIELDS_OF not in sent}
+    kinds = _kinds(data)
+    known = options_of(kinds)
+    return {name: value for name, value in current(kinds, given).items() if name in known or FIELDS_OF not in sent}
 
 
 def chosen_datasets(data: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from exports.datasets import datasets
 from exports.errors import ExportError
-from exports.formats import formats
+from exports.formats import current, formats, options_of
 from exports.models import Export
 from exports.registry import Registry
 
@@ -33,9 +33,9 @@ def inside_labels(export: Export) -> list[str]:
 def option_words(export: Export) -> list[tuple[str, str]]:
     """The options that were chosen otherwise than usual, each with its words."""
     kinds = [formats.get(key) for key in (export.format, *export.inside) if key in formats]
-    known = {option.name: option for kind in kinds for option in kind.options}
+    known = options_of(kinds)
     found = []
-    for name, value in export.options.items():
+    for name, value in current(kinds, export.options).items():
         words = {key: str(label) for key, label in known[name].choices} if name in known else {}
         found.append((str(known[name].label) if name in known else name, words.get(value, value)))
     return found

@@ -159,7 +159,9 @@ def _plan_content(export: Export, number: int, content: Content, parts: list[Par
     with blaming(DatasetFailed):
         dataset.require_fit(export.owner, columns)
         ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
-        sample = dataset.sample(export.owner, export.period, columns, ranges)
+        sample = dataset.sample(export.owner, export.period, columns, ranges) if kind.prepares else []
+        if kind.wants_extremes:
+            sample += dataset.extremes(export.owner, export.period, columns)
         model = dataset.model(export.owner)
         parts += [_part(export, len(parts) + place, number, model, keys) for place, keys in enumerate(ranges or [None])]
     return {"columns": [column.name for column in columns], **kind.prepare(sample, context_of(export, number))}

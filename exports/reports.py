@@ -43,22 +43,28 @@ CUSTOMERS_IN_CHART = 12
 
 
 def open_last_week() -> dict[str, Any]:
-    """Write the row of the week that ended last, unless it is there, and start its chain."""
+    """Write the row of the week that ended last, unless it is there, and start its chain; again when it has failed."""
     today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     end = today - timedelta(days=today.isoweekday() - 1)
-    return {"week": open_week(end - timedelta(days=7), end).week}
+    report, begun = open_week(end - timedelta(days=7), end)
+    return {"week": report.week, "report": "begun" if begun else f"already {report.get_stage_display().lower()}"}
 
 
-def open_week(start: datetime, end: datetime) -> UsageReport:
-    """The report's row for the week from `start` to `end`; a new one is published."""
+def open_week(start: datetime, end: datetime) -> tuple[UsageReport, bool]:
+    """The report's row for the week from `start` to `end`, and whether its work begins here.
+
+    It does for a new row, and for one that has failed: that is collected again.
+    """
     year, week, _ = start.isocalendar()
     with transaction.atomic():
         report, created = UsageReport.objects.get_or_create(
             week=f"{year}-W{week:02}", defaults={"start": start, "end": end, "published_at": Now()}
         )
-        if created:
+        failed = UsageReport.objects.filter(pk=report.pk, stage=Stage.FAILED)
+        begun = created or bool(failed.reopen(UsageReport.attempts_given(), stage=Stage.COLLECT, error_message=""))
+        if begun:
             publish_on_commit([report])
-    return report
+    return report, begun
 
 
 def advance(report_pk: int) -> None:

@@ -8,8 +8,8 @@ other. So two Beats make one row, and the sweep of any worker makes the rows tha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -18,8 +18,11 @@ from celery import current_task
 from celery.signals import before_task_publish
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from durable.clock import database_now
@@ -34,6 +37,10 @@ TICK = "schedule_tick"
 """The header by which a worker tells Beat's message from a call by hand."""
 GRACE = timedelta(seconds=20)
 """What a tick may take to arrive before the sweep takes its slot for missed."""
+LATE = timedelta(minutes=1)
+"""What a tick and the sweep after it may take together before the doctor calls a run missed."""
+LOOK_BACK = timedelta(days=8)
+"""How far back the doctor looks for runs: a weekly schedule has one within it."""
 SWEEP = "exports.tasks.sweep"
 SWEEP_WORDS = "Sends lost hints again and parks what has used its attempts. Every worker does so too."
 
@@ -51,6 +58,8 @@ class Schedule:
     minute: str = "*"
     hour: str = "*"
     day_of_week: str = "*"
+    labels: Mapping[str, str | Promise] = field(default_factory=dict)
+    """What the keys of an outcome are called in the admin; a key without a label stands for itself."""
     deadline: timedelta = timedelta(hours=12)
     """A slot that was missed for longer is not caught up: the next one does its work."""
 
@@ -155,9 +164,47 @@ def _periodic_tasks() -> QuerySet[PeriodicTask]:
     return tasks.select_related("crontab", "interval")
 
 
+def _newest_moment(row: PeriodicTask, now: datetime, horizon: timedelta) -> datetime | None:
+    """The last moment at or before `now` that a periodic task names; None when it lies beyond `horizon`."""
+    return newest_slot(row.crontab, now, horizon) if row.crontab else newest_turn(row.interval, now, horizon)
+
+
+def missed_runs() -> dict[str, datetime]:
+    """The enabled schedules whose newest run nobody has begun, by name, and when it should have begun."""
+    due = {row: moment for row, moment in _due_runs() if row.task in _schedules}
+    return {
+        row.name: moment
+        for row, moment in due.items()
+        if not Slot.objects.filter(schedule=row.task, slot__gte=moment).exists()
+    }
+
+
+def missed_by_beat() -> datetime | None:
+    """When Beat should have sent its newest message, by what the database says of its last one; None: it has."""
+    due = max((moment for _, moment in _due_runs()), default=None)
+    sent = PeriodicTask.objects.aggregate(newest=Max("last_run_at"))["newest"]
+    return due if due and (sent is None or sent < due) else None
+
+
+def _due_runs() -> Iterator[tuple[PeriodicTask, datetime]]:
+    """Each enabled periodic task with the newest moment that it names, unless it was edited after that moment."""
+    now = database_now() - LATE
+    for row in _periodic_tasks():
+        moment = _newest_moment(row, now, LOOK_BACK)
+        # Beat changes the row as well, whenever it has sent the task.
+        edited = row.last_run_at is None or row.date_changed - row.last_run_at > LATE
+        if moment is not None and not (edited and moment < row.date_changed):
+            yield row, moment
+
+
+def failed_runs() -> list[Slot]:
+    """The newest slot of each schedule whose newest slot has failed."""
+    newest = (Slot.objects.filter(schedule=task).order_by("slot").last() for task in _schedules)
+    return [slot for slot in newest if slot is not None and slot.state == Slot.State.FAILED]
+
+
 def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
-    deadline = get(row.task).deadline
-    moment = newest_slot(row.crontab, now, deadline) if row.crontab else newest_turn(row.interval, now, deadline)
+    moment = _newest_moment(row, now, get(row.task).deadline)
     if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment, by_hand="").exists():
         return 0
     with transaction.atomic():
@@ -191,6 +238,21 @@ def _run(lease: Lease[Slot]) -> dict[str, Any]:
         return {"error": repr(error)}
     lease.finish(state=Slot.State.DONE, finished_at=Now(), outcome=outcome)
     return outcome
+
+
+def in_words(slot: Slot) -> str:
+    """What came of a slot, or what it waits for, in a sentence or two for the admin."""
+    if error := slot.outcome.get("error"):
+        failed = _("Failed: %s.") % str(error).rstrip(".")
+        if slot.next_attempt_at is None:
+            return failed
+        again = timezone.localtime(slot.next_attempt_at)
+        return f"{failed} " + _("It is tried again at %s.") % f"{again:%H:%M:%S}"
+    if slot.state == Slot.State.WAITING:
+        return _("Running.") if slot.lease_until else _("Waiting for a worker.")
+    labels = _schedules[slot.schedule].labels if slot.schedule in _schedules else {}
+    said = [f"{labels.get(name, name)}: {value}" for name, value in slot.outcome.items() if value not in (0, None)]
+    return ", ".join(said) or _("There was nothing to do.")
 
 
 def park(slot: Slot) -> None:

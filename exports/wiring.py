@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from celery.signals import beat_embedded_init, beat_init
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from durable import sweep
 from durable.sweep import Swept
@@ -35,6 +36,14 @@ SCHEDULES = (
         name="Nightly purge",
         description="Removes the files of expired exports, what failed exports left behind, and orphaned files.",
         run=maintenance.purge,
+        labels={
+            "expired": _("expired exports removed"),
+            "abandoned": _("parts of failed exports removed"),
+            "orphans": _("orphaned files removed"),
+            "unfinished": _("unfinished uploads removed"),
+            "scratch": _("old scratch files removed"),
+            "forgotten": _("old exports deleted"),
+        },
         minute="0",
         hour="3",
     ),
@@ -43,6 +52,7 @@ SCHEDULES = (
         name="Weekly usage report",
         description="Exports, rows, bytes and worker seconds per customer of last week, as a PDF to the staff.",
         run=reports.open_last_week,
+        labels={"week": _("week"), "report": _("its report")},
         minute="0",
         hour="6",
         day_of_week="1",
@@ -53,6 +63,7 @@ SCHEDULES = (
         name="Reminder of expiring files",
         description="Tells owners of files that expire soon and were never downloaded.",
         run=maintenance.remind,
+        labels={"reminded": _("owners reminded")},
         deadline=timedelta(minutes=10),
     ),
     Schedule(
@@ -60,6 +71,11 @@ SCHEDULES = (
         name="Clean-up of results",
         description="Deletes old task results and schedule slots in batches.",
         run=maintenance.clean_up_results,
+        labels={
+            "results": _("task results deleted"),
+            "groups": _("group results deleted"),
+            "slots": _("schedule slots deleted"),
+        },
         minute="30",
         hour="3",
     ),

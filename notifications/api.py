@@ -73,6 +73,11 @@ def wanted_channels(user_pk: int, kind: Kind) -> list[Channel]:
     return [channel for channel in channels if said.get(channel.key, channel.key in kind.default_channels)]
 
 
+def channel_faults() -> list[str]:
+    """What keeps channels from working now, a sentence each."""
+    return [fault for channel in channels if (fault := channel.fault())]
+
+
 def _address(notification: Notification, user: AbstractBaseUser, wanted: list[Channel]) -> None:
     deliveries = [_delivery(notification, channel, user) for channel in wanted]
     Delivery.objects.bulk_create(deliveries)

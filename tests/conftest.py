@@ -72,6 +72,12 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         connection.settings_dict["TEST"]["NAME"] = str(site_settings.VAR_DIR / "test.sqlite3")
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Leave the tests' database behind PgBouncer, whose connections keep it from being dropped: its server goes."""
+    return os.environ.get("CARRYALL_TEST_DB") == "pgbouncer"
+
+
 @pytest.fixture(autouse=True)
 def _remembering_broker(settings: Settings) -> None:
     hints.sent.clear()

@@ -28,6 +28,11 @@ QUICK = ["tests/unit", "tests/contracts", "tests/integration"]
 LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_designs.py"]
 TWO_WAYS = ["tests/contracts/test_lanes.py", "tests/integration/test_xlsx_lanes.py"]
 """What PostgreSQL writes itself: its coverage counts too."""
+TRANSACTIONS = [
+    "tests/contracts/test_lanes.py", "tests/contracts/test_key_ranges.py", "tests/integration/test_dispatch.py",
+    "tests/integration/test_estimates.py", "tests/integration/test_pipeline.py", "tests/unit/test_durable_life.py",
+]  # fmt: skip
+"""What holds locks, sets something for a transaction, or copies: each of them must stay within one transaction."""
 FAULTS = ["database_faults", "deploys", "kill_points", "poison", "redis_faults", "zombies"]
 """Acceptance tests that break whole sites, each in one way after the other; test_chaos has the short form of them."""
 
@@ -105,6 +110,7 @@ def lanes() -> list[Lane]:
         Lane("PostgreSQL", [*PYTEST, *elsewhere, *QUICK], ON_POSTGRESQL),
         Lane("the layout of PDF", [*PYTEST, *LAYOUT]),
         Lane("the two ways of writing, on PostgreSQL", [*COVERED, *TWO_WAYS], ON_POSTGRESQL),
+        Lane("PostgreSQL behind PgBouncer", [*PYTEST, *TRANSACTIONS], {"CARRYALL_TEST_DB": "pgbouncer"}),
         Lane("lint, types, layers, migrations", ["make", "--no-print-directory", "check"]),
     ]
 

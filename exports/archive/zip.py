@@ -34,6 +34,8 @@ MODE = 0o100644 << 16
 LOCAL = struct.Struct("<4s5H3L2H")
 CENTRAL = struct.Struct("<4s6H3L5H2L")
 GROWTH = struct.pack("<4H12x", 0xA220, 16, 0xA028, 0)
+EXTENDED_TIMESTAMP = struct.Struct("<2HBl")
+"""Info-ZIP's field: seconds since 1970, in UTC."""
 FOLLOWING = struct.Struct("<4sL2Q")
 LAST = struct.Struct("<4s4H2LH")
 LAST_ZIP64 = struct.Struct("<4sQ2H2L4Q")
@@ -60,15 +62,18 @@ class Listed:
 class Zip:
     """A ZIP file, written to `out` from where it stands; every entry carries `moment`. Leaving `with` completes it.
 
+    ZIP has no time zones: the time of day is written that `moment` has in its own zone, which is to be the reader's.
+    `timestamps` adds the moment in UTC, for programs that unpack files in another zone.
     Where `out` can seek, headers are completed afterwards; where it cannot (a pipe), sizes follow the data.
     """
 
-    def __init__(self, out: BinaryIO, moment: datetime, *, hashing: bool = False) -> None:
+    def __init__(self, out: BinaryIO, moment: datetime, *, hashing: bool = False, timestamps: bool = False) -> None:
         self.listed: list[Listed] = []
         self._out = out
         self._start = out.tell() if out.seekable() else None
         self._at = 0
         self._moment = _dos(moment)
+        self._timestamp = _timestamp(moment) if timestamps else b""
         self._hashing = hashing
         self._names: set[str] = set()
         self._directory: list[bytes] = []
@@ -88,8 +93,9 @@ class Zip:
 
         `stored`: as it is, for what is packed already.
         """
+        method = STORED if stored else DEFLATED
         header = _Header(
-            self._claimed(name), STORED if stored else DEFLATED, self._moment, self._at, self._start is None
+            self._claimed(name), method, self._moment, self._timestamp, self._at, sizes_follow=self._start is None
         )
         self._put(header.local(0, 0, 0))
         entry = Entry(self._put, stored=stored, hashing=self._hashing)
@@ -204,13 +210,14 @@ class _Header(NamedTuple):
     name: bytes
     method: int
     moment: tuple[int, int]
+    timestamp: bytes
     at: int
     sizes_follow: bool
 
     def local(self, crc: int, packed: int, size: int) -> bytes:
         """Of the same length whatever the sizes."""
         wide = self.sizes_follow or max(packed, size) >= WIDE
-        extra = struct.pack("<2H2Q", 1, 16, size, packed) if wide else GROWTH
+        extra = self.timestamp + (struct.pack("<2H2Q", 1, 16, size, packed) if wide else GROWTH)
         packed, size = (WIDE, WIDE) if wide else (packed, size)
         fields = (self._flags, self.method, *self.moment, crc, packed, size, len(self.name), len(extra))
         return LOCAL.pack(b"PK\x03\x04", ZIP64 if wide else PLAIN, *fields) + self.name + extra
@@ -218,7 +225,8 @@ class _Header(NamedTuple):
     def central(self, crc: int, packed: int, size: int) -> bytes:
         numbers = (size, packed, self.at)
         wide = [number for number in numbers if number >= WIDE]
-        extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+        extra = self.timestamp
+        extra += struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
         size, packed, at = (min(number, WIDE) for number in numbers)
         needed = ZIP64 if wide or self.sizes_follow else PLAIN
         fields = (self._flags, self.method, *self.moment, crc, packed, size, len(self.name), len(extra))
@@ -234,3 +242,11 @@ def _dos(moment: datetime) -> tuple[int, int]:
     year = min(max(moment.year, 1980), 2107)
     clock = moment.hour << 11 | moment.minute << 5 | moment.second // 2
     return clock, (year - 1980) << 9 | moment.month << 5 | moment.day
+
+
+def _timestamp(moment: datetime) -> bytes:
+    """The field of the moment in UTC; nothing before 1901 and after 2038, which it cannot say."""
+    seconds = int(moment.timestamp())
+    if not -(1 << 31) <= seconds < 1 << 31:
+        return b""
+    return EXTENDED_TIMESTAMP.pack(0x5455, 5, 1, seconds)

@@ -17,7 +17,7 @@ from exports.bundle.manifest import Bound, Bundle, Listing
 from exports.bundle.pages import Extras, previews
 from exports.bundle.pieces import ENTRY, pieces
 from exports.bundle.shelf import Shelf
-from exports.contexts import context_of, folders, slug, stem
+from exports.contexts import context_of, entries_at, folders, slug, stem
 from exports.errors import Mismatch
 from exports.formats import writer
 from exports.formats.zip import limit_of
@@ -49,11 +49,11 @@ def one_file(job: Job) -> Made:
         written = kind.assemble(job.opened(parts), file, context)
         if written.rows != rows:
             raise Mismatch
-        extension = kind.extension
+        extension = kind.extension_of(job.export.options)
         if beside.files:
             archived = held.enter_context(storage.scratch(".zip"))
             file.seek(0)
-            with Zip(archived, job.export.requested_at) as archive:
+            with Zip(archived, entries_at(job.export), timestamps=True) as archive:
                 put(job, archive, f"{context.name}.{extension}", file, stored=not is_framed(kind))
                 beside.put(job, archive)
             file, extension = archived, "zip"
@@ -70,7 +70,7 @@ def bundled(job: Job) -> Made:
     extras = Extras(previews(job))
     blank = Bundle(export, created, [], [Bound(1, _volume_name(export, 1, 2))] * 2, limit)
     room = (0, 0) if limit is None else _kept_free(job, extras, blank, limit)
-    with Shelf(job.folder, export.requested_at, limit, *room) as shelf:
+    with Shelf(job.folder, entries_at(export), limit, *room) as shelf:
         files = list(_filled(job, shelf))
         made = _stored(job, shelf, extras, replace(blank, files=files))
     pages = [file.pages for file in files if file.pages is not None]
@@ -86,8 +86,8 @@ def _filled(job: Job, shelf: Shelf) -> Iterator[Listing]:
                 box = shelf.box_for(piece)
                 written, (own, *beside) = box.put(piece, f"{places[content.dataset]}/")
                 volume = len(shelf.boxes)
-                rows, pages = written.rows, written.pages
-                yield Listing(number, own.name, content.format, rows, pages, own.size, own.sha256, volume)
+                told = (content.format, written.rows, written.pages, own.size, own.sha256, volume)
+                yield Listing(number, own.name, *told, piece.context.share, piece.kind.about(piece.context))
                 for more in beside:
                     yield Listing(number, more.name, "", None, None, more.size, more.sha256, volume)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.utils.translation import get_language
 from exports import __version__
 from exports.contexts import folders
 from exports.datasets import Column, ColumnType, datasets
+from exports.formats import Share, content_type_of
 from exports.models import Export
 
 FORMAT, VERSION = "carryall-bundle", 1
@@ -29,6 +30,9 @@ class Listing:
     size: int
     sha256: str
     volume: int
+    share: Share | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What its format says of it."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,18 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _file(file: Listing) -> dict[str, Any]:
-    own = {"format": file.format, "rows": file.rows, "pages": file.pages} if file.format else {"beside": True}
-    return {"path": file.path, **own, "size": file.size, "sha256": file.sha256, "volume": file.volume}
+    own: dict[str, Any] = {"beside": True}
+    if file.format:
+        own = {
+            "format": file.format,
+            "content_type": content_type_of(file.path),
+            "rows": file.rows,
+            "pages": file.pages,
+        }
+    if share := file.share:
+        first = {"first_row": share.before + 1} if file.rows else {}
+        own["part"] = {"number": share.number, "of": share.count, **first, "rows_of_all": share.rows}
+    return {"path": file.path, **own, **file.about, "size": file.size, "sha256": file.sha256, "volume": file.volume}
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -14,7 +14,7 @@ from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
-from django.utils.translation import get_language, get_language_bidi, ngettext
+from django.utils.translation import get_language, get_language_bidi, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from exports.bundle.job import Job
@@ -23,7 +23,7 @@ from exports.conf import export_settings
 from exports.contexts import folders, keys_of
 from exports.datasets import Row, datasets
 from exports.errors import DatabaseAway, DatasetFailed, ExportError, blaming
-from exports.formats import formats, writer
+from exports.formats import Kind, formats, writer
 from exports.formats.values import for_xml
 from exports.pdf.words import Words
 
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 ROWS, LETTERS = 20, 200
 """Rows of a dataset that the page shows, and characters of a cell."""
+OTHERS = "readme"
+"""The folder of what the volumes after the first say of themselves."""
 OPENING: Mapping[str, str | Promise] = {
     "csv": _("opens in Excel, LibreOffice and Numbers, and goes into any database."),
     "xlsx": _("opens in Excel, LibreOffice, Numbers and Google Sheets."),
@@ -40,6 +42,8 @@ OPENING: Mapping[str, str | Promise] = {
     "parquet": _("is for programs: pandas, DuckDB, Spark, R."),
 }
 """How each format is opened. One that is not here says its own hint."""
+UNGUARDED = _("is for programs: its texts are as they are. A spreadsheet may run what looks like a formula.")
+"""Instead of it, for a format whose files were asked for unguarded."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,10 @@ class Extras:
         }
 
     def of_other(self, bundle: Bundle, volume: Bound) -> dict[str, str]:
-        """Those of another volume. No name is in two volumes, so that all can be unpacked into one folder."""
-        return {f"README-{volume.number}.txt": _readme(bundle, volume)}
+        """Those of another volume, in a folder of their own: no name is in two volumes, so that all can be unpacked
+        into one folder, where one README stands.
+        """
+        return {f"{OTHERS}/volume-{volume.number}-of-{len(bundle.volumes)}.txt": _readme(bundle, volume)}
 
 
 # --- the first rows -------------------------------------------------------------------------------------------------
@@ -135,11 +141,20 @@ def _readme(bundle: Bundle, volume: Bound) -> str:
     context = _common(bundle) | {
         "volume": volume,
         "labels": [_line(datasets.get(key).label) for key in export.datasets],
-        "kinds": [(kind.extension, _line(kind.label), OPENING.get(kind.key, kind.hint)) for kind in kinds],
+        "kinds": [
+            (kind.extension_of(export.options), _line(kind.label), _opening(kind, export.options)) for kind in kinds
+        ],
         "example": bundle.files[0].path if bundle.files else "manifest.json",
         "expires": _in_words(bundle.created + timedelta(days=export_settings().keep_days), bundle),
     }
     return str(render_to_string("exports/bundle/README.txt", context))
+
+
+def _opening(kind: Kind, options: Mapping[str, str]) -> str | Promise:
+    """How its files are opened."""
+    if kind.key == "csv" and options.get("for") == "programs":
+        return UNGUARDED
+    return OPENING.get(kind.key, kind.hint)
 
 
 def _page(bundle: Bundle, shown: Mapping[str, Preview]) -> dict[str, Any]:
@@ -165,6 +180,7 @@ def _page(bundle: Bundle, shown: Mapping[str, Preview]) -> dict[str, Any]:
 
 def _shown(file: Listing) -> dict[str, Any]:
     facts = [str(formats.get(file.format).label)] if file.format else []
+    facts += [gettext("part %(number)s of %(count)s") % vars(file.share)] if file.share else []
     facts += [] if file.rows is None else [_rows(file.rows)]
     facts += [] if file.pages is None else [ngettext("%s page", "%s pages", file.pages) % _count(file.pages)]
     address, name = quote(file.path), file.path.rpartition("/")[2]

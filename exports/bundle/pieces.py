@@ -1,8 +1,10 @@
 """The files of a bundle: a dataset in a format is one, or several when it is larger than a volume.
 
-A file is cut between two parts alone, and each piece is a whole file with a head and a tail of its own. How much room
-a piece takes must be known before it is put anywhere. So with volumes, framed formats are packed to scratch first,
-part after part, and joined without being packed again; without volumes they go straight into the archive.
+A file is cut between two parts alone, and each piece is a whole file with a head and a tail of its own, which says
+which one of how many it is. How much room a piece takes must be known before it is put anywhere. So with volumes,
+framed formats are packed to scratch first, part after part, and joined without being packed again; without volumes they
+go straight into the archive. Files that a format makes are made once to learn where to cut, and again with what they
+say of their number.
 """
 
 from __future__ import annotations
@@ -19,27 +21,31 @@ from exports.archive import Deflater, Segment, Zip
 from exports.bundle.job import Beside, Job, is_framed, put
 from exports.contexts import context_of
 from exports.errors import Mismatch
-from exports.formats import Format, Framed, RenderContext, Written, writer
+from exports.formats import Format, Framed, RenderContext, Share, Written, writer
 from exports.models import Part
 
 T = TypeVar("T")
 
 ENTRY = 256
 """Bytes that an archive spends on an entry beside its content and twice its name, at most."""
+SLACK = 1_024
+"""Bytes by which a file that is made again, with another number in it, may be larger."""
 
 
 class Piece(ABC):
     """One file of a bundle, complete in itself. It may be put once, before the next one is asked for."""
 
-    def __init__(self, job: Job, number: int, parts: Sequence[Part], held: ExitStack, cut: int | None) -> None:
+    def __init__(
+        self, job: Job, number: int, parts: Sequence[Part], held: ExitStack, share: Share | None = None
+    ) -> None:
         self.job, self.parts = job, parts
         self.content = number
         self.kind: Format = writer(job.export.contents[number].format)
         self.rows = sum(part.rows_done for part in parts)
         self.beside = Beside(job.folder, held)
-        context = context_of(job.export, number, rows=self.rows, beside=self.beside)
-        self.context = context if cut is None else replace(context, name=f"{context.name}-{cut}")
-        self.name = f"{self.context.name}.{self.kind.extension}"
+        context = context_of(job.export, number, rows=self.rows, share=share, beside=self.beside)
+        self.context = replace(context, name=context.name + _suffix(share))
+        self.name = f"{self.context.name}.{self.kind.extension_of(context.options)}"
 
     @property
     @abstractmethod
@@ -74,9 +80,30 @@ def pieces(job: Job, number: int, capacity: int | None) -> Generator[Piece, None
         yield from _composed(job, number, parts, capacity)
     elif capacity is None:
         with ExitStack() as held:
-            yield Streamed(job, number, parts, held, None)
+            yield Streamed(job, number, parts, held)
     else:
         yield from _segmented(job, number, parts, capacity)
+
+
+def _suffix(share: Share | None) -> str:
+    return f"-{share.number}-of-{share.count}" if share else ""
+
+
+def _shares(groups: Sequence[Sequence[Part]]) -> Iterator[Share | None]:
+    """What each file is of all; None for a single one."""
+    if len(groups) == 1:
+        yield None
+        return
+    rows = [sum(part.rows_done for part in group) for group in groups]
+    metas = [part.meta for group in groups for part in group]
+    for place in range(len(groups)):
+        yield Share(place + 1, len(groups), sum(rows[:place]), sum(rows), metas)
+
+
+def _widest(parts: Sequence[Part]) -> Share:
+    """A share that takes as much room in a file and its name as any of these parts' can."""
+    rows = sum(part.rows_done for part in parts)
+    return Share(len(parts), len(parts), rows, rows, [part.meta for part in parts])
 
 
 # --- framed formats -------------------------------------------------------------------------------------------------
@@ -139,15 +166,16 @@ class Segmented(Piece):
 def _segmented(job: Job, number: int, parts: Sequence[Part], capacity: int) -> Iterator[Piece]:
     with (job.folder / f"packed-{number}").open("w+b") as file, ExitStack() as held:
         held.callback(os.unlink, file.name)
-        whole = Segmented(job, number, parts, held, None).packed_from(file, list(_pack(job, parts, file)))
+        whole = Segmented(job, number, parts, held).packed_from(file, list(_pack(job, parts, file)))
         if whole.room <= capacity or len(parts) == 1:
             yield whole
             return
-        spent = whole.room - _room(whole.bodies)
+        widest = Segmented(job, number, parts, held, _widest(parts)).packed_from(file, whole.bodies)
+        spent = widest.room - _room(whole.bodies)
         groups = _groups(whole.bodies, [_room([body]) for body in whole.bodies], capacity - spent)
-        for cut, group in enumerate(groups, start=1):
-            piece = Segmented(job, number, [body.part for body in group], held, cut)
-            yield piece.packed_from(file, group)
+        cut = [[body.part for body in group] for group in groups]
+        for bodies, group, share in zip(groups, cut, _shares(cut), strict=True):
+            yield Segmented(job, number, group, held, share).packed_from(file, bodies)
 
 
 def _pack(job: Job, parts: Sequence[Part], out: BinaryIO) -> Iterator[Packed]:
@@ -200,19 +228,45 @@ class Composed(Piece):
 
 def _composed(job: Job, number: int, parts: Sequence[Part], capacity: int | None) -> Iterator[Piece]:
     """What a file of some parts comes to is known only when it is made; the sizes of the parts are the guess."""
-    room = capacity or sum(part.size or 0 for part in parts)
-    todo = [list(parts)] if capacity is None else _groups(parts, [part.size or 0 for part in parts], room)
-    cut = None if len(todo) == 1 else 1
+    groups: Sequence[Sequence[Part]] = [parts]
+    if capacity is not None:
+        groups = _groups(parts, [part.size or 0 for part in parts], capacity)
+    if len(groups) == 1:
+        with _made(job, number, parts) as whole:
+            if capacity is None or whole.room <= capacity or len(parts) == 1:
+                yield whole
+                return
+        groups = _halves(parts)
+    assert capacity is not None
+    groups = list(_fitting(job, number, groups, capacity - SLACK))
+    for group, share in zip(groups, _shares(groups), strict=True):
+        with _made(job, number, group, share) as piece:
+            yield piece
+
+
+def _fitting(job: Job, number: int, groups: Sequence[Sequence[Part]], capacity: int) -> Iterator[Sequence[Part]]:
+    """The groups, halved until the file of each fits or has a single part."""
+    todo, widest = list(groups), _widest([part for group in groups for part in group])
     while todo:
         group = todo.pop(0)
-        with ExitStack() as held, Composed(job, number, group, held, cut).made() as piece:
-            if capacity is None or piece.room <= capacity or len(group) == 1:
-                yield piece
-                cut = None if cut is None else cut + 1
+        if len(group) > 1:
+            with _made(job, number, group, widest) as piece:
+                fits = piece.room <= capacity
+            if not fits:
+                todo[:0] = _halves(group)
                 continue
-        half = len(group) // 2
-        todo[:0] = [group[:half], group[half:]]
-        cut = cut or 1
+        yield group
+
+
+@contextmanager
+def _made(job: Job, number: int, parts: Sequence[Part], share: Share | None = None) -> Iterator[Composed]:
+    with ExitStack() as held, Composed(job, number, parts, held, share).made() as piece:
+        yield piece
+
+
+def _halves(parts: Sequence[Part]) -> list[Sequence[Part]]:
+    half = len(parts) // 2
+    return [parts[:half], parts[half:]]
 
 
 def _groups(items: Sequence[T], sizes: Sequence[int], capacity: int) -> list[list[T]]:

@@ -22,7 +22,7 @@ class Box:
         self.path, self.oversize = path, False
         self._file = _Reopened(path)
         self._room = room
-        self._archive = Zip(cast("BinaryIO", self._file), moment, hashing=True)
+        self._archive = Zip(cast("BinaryIO", self._file), moment, hashing=True, timestamps=True)
 
     @property
     def listed(self) -> list[Listed]:

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import accumulate
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Count, DateField, DateTimeField, F, IntegerField, Max, Min, Model, Q, QuerySet, Window
+from django.db.models import (
+    Count,
+    DateField,
+    DateTimeField,
+    DecimalField,
+    DurationField,
+    F,
+    FloatField,
+    IntegerField,
+    Max,
+    Min,
+    Model,
+    Q,
+    QuerySet,
+    Window,
+)
 from django.db.models.functions import Mod, RowNumber
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from exports.datasets import declared, rules
-from exports.datasets.columns import Column
+from exports.datasets.coercion import Typed, python_of
+from exports.datasets.columns import Column, flat
 from exports.datasets.estimate import Rows, estimate
 from exports.datasets.source import Row, Source
 from exports.errors import BadPeriod, DatasetFailed, UnfitDataset, UnknownField
@@ -24,8 +43,11 @@ from exports.periods import Period
 
 WHOLE = 1 << 62
 """More rows than any range has."""
+NUMBERS = {int, Decimal, float, timedelta}
+ORDERED = (IntegerField, DecimalField, FloatField, DurationField)
+"""Types of values, and of a database's fields, whose least and greatest value `extremes` gives."""
 SAMPLE, SAMPLED_RANGES = 200, 10
-"""Rows that a format may look at before the first part is written, and the ranges that they are from."""
+"""Rows that a format may look at before the first part is written, and the places that they are from."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +218,30 @@ class Dataset(ABC):
     def sample(
         self, user: AbstractBaseUser, period: Period, columns: Sequence[Column], ranges: Sequence[KeyRange]
     ) -> list[Row]:
-        """Up to SAMPLE rows, from the beginnings of ranges all over the period."""
-        some = ranges[:: max(1, len(ranges) // SAMPLED_RANGES)][:SAMPLED_RANGES]
-        return [row for keys in some for row in self.source(user, period, columns, keys).head(SAMPLE // len(some))]
+        """Return up to SAMPLE rows, from SAMPLED_RANGES places that lie evenly among the period's rows.
+
+        The same for the same rows, however `ranges` cut them. It reads each key at most once.
+        """
+        rows = self.selected(user, period)
+        sampled = sample_ranges(ranges, lambda keys, skip, count: _keys_within(rows, keys, skip, count))
+        return [row for keys in sampled for row in self.source(user, period, columns, keys).head(keys.rows)]
+
+    def extremes(self, user: AbstractBaseUser, period: Period, columns: Sequence[Column]) -> list[Row]:
+        """Return two rows with the least and the greatest values of the columns of numbers and durations.
+
+        All other values are None, and so are those of a column that the database does not hold as numbers.
+        It takes one pass over the period's rows.
+        """
+        slots = flat(columns)
+        names = {f"_slot{place}": slot.expression for place, slot in enumerate(slots) if python_of(slot) in NUMBERS}
+        rows = self.selected(user, period).order_by().annotate(**names)
+        kinds = {name: rows.query.annotations[name].output_field for name in names}
+        measured = [name for name, kind in kinds.items() if isinstance(kind, ORDERED)]
+        ends = {f"{name}_{end.__name__}": end(name) for name in measured for end in (Min, Max)}
+        found = rows.aggregate(**ends) if ends else {}
+        both = [[found.get(f"_slot{place}_{end}") for place in range(len(slots))] for end in ("Min", "Max")]
+        typed = [Typed(slot)(values) for slot, values in zip(slots, zip(*both, strict=True), strict=True)]
+        return list(zip(*typed, strict=True))
 
     def model(self, user: AbstractBaseUser) -> type[Model]:
         return self.queryset(user).model
@@ -211,6 +254,35 @@ def _require_unique_keys(rows: QuerySet[Any]) -> None:
         raise DatasetFailed from ValueError(
             f"{rows.model.__name__} has {found['rows']} rows for {found['keys']} primary keys: choose a unique key."
         )
+
+
+def sample_ranges(
+    ranges: Sequence[KeyRange], keys_within: Callable[[KeyRange, int, int], list[Any]]
+) -> Iterator[KeyRange]:
+    """Yield the ranges of a sample: SAMPLED_RANGES of the same size at even distances, or all rows when they are few.
+
+    `keys_within` returns keys of a range, in order: how many to skip, and how many to take at most.
+    """
+    starts = list(accumulate((keys.rows for keys in ranges), initial=0))
+    total = starts.pop()
+    places = SAMPLED_RANGES if total > SAMPLE else min(total, 1)
+    count = SAMPLE // max(1, places)
+    known, known_place = None, -1
+    for number in range(places):
+        place = total * number // places
+        first, last = bisect_right(starts, place) - 1, bisect_left(starts, min(place + count, total)) - 1
+        if known_place >= starts[first]:  # go on from the last place instead of passing its keys again
+            found = keys_within(KeyRange(known, ranges[last].last, 0), place - known_place, count)
+        else:
+            found = keys_within(KeyRange(ranges[first].first, ranges[last].last, 0), place - starts[first], count)
+        if found:  # else rows were deleted since they were counted
+            known, known_place = found[0], place
+            yield KeyRange(found[0], found[-1], len(found))
+
+
+def _keys_within(rows: QuerySet[Any], keys: KeyRange, skip: int, count: int) -> list[Any]:
+    within = rows.filter(pk__gte=keys.first, pk__lte=keys.last)
+    return list(within.values_list("pk", flat=True)[skip : skip + count])
 
 
 class _Place(Mod):

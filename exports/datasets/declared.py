@@ -52,10 +52,10 @@ def faults(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
 def doubts(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
     """Return a sentence for each column whose values change on their way, or may fail later. Runs no query."""
     return [
-        f"The column {slot.name!r} is {slot.type.name}, but its values are of a {_name(field)}: {reason}. "
-        f"Declare it as {KINDS[type(value)].name}."
+        f"The column {slot.name!r} is {slot.type.name}, but its values are of a {_name(field)}{reason}"
         for slot, field, value in _compared(rows, columns)
-        if _converts(slot, value) and (reason := _doubt(python_of(slot), field, value))
+        if _converts(slot, value)
+        and (reason := _doubt_of_choices(slot, field) or _doubt(python_of(slot), field, value))
     ]
 
 
@@ -109,17 +109,23 @@ def _converts(slot: Column, value: Any) -> bool:
     return True
 
 
+def _doubt_of_choices(slot: Column, field: Field[Any, Any]) -> str:
+    if slot.type is ColumnType.CHOICE and field.choices and not slot.words:
+        return f" with choices, and it has none. Give it choices=<model>._meta.get_field({field.name!r}).choices."
+    return ""
+
+
 def _doubt(slot: type, field: Field[Any, Any], value: Any) -> str:
     """Why values of a field may not come out of a slot of this type as they are; empty when they do."""
     given = type(value)
     if field.primary_key and slot is str:  # a key is a name: nobody adds keys up
         return ""
-    reason = DOUBTS.get((given, slot), TEXT_DOUBT if slot is str else "")
     if given is slot or (slot is int and getattr(field, "decimal_places", None) == 0):
         return ""
     if (given, slot) == (Decimal, float) and (getattr(field, "max_digits", None) or 0) <= FLOAT_DIGITS:
         return ""
-    return reason
+    reason = DOUBTS.get((given, slot), TEXT_DOUBT if slot is str else "")
+    return reason and f": {reason}. Declare it as {KINDS[given].name}."
 
 
 def _name(field: Field[Any, Any]) -> str:

@@ -31,6 +31,21 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Which one this is of the files that one was cut into, because it is larger than a volume of its bundle."""
+
+    number: int
+    """From 1 to `count`."""
+    count: int
+    before: int
+    """Rows in the files before it."""
+    rows: int
+    """Rows in all of the files."""
+    metas: Sequence[Mapping[str, Any]] = ()
+    """What `Format.write` kept with each part of all of the files."""
+
+
+@dataclass(frozen=True)
 class RenderContext:
     """What a format may want to know beside the rows. The language of the export is the active one."""
 
@@ -53,6 +68,8 @@ class RenderContext:
     """Rows of the parts before this one, as they were counted at planning; some may be gone or more since."""
     rows: int = 0
     """Rows of the whole file, once all parts are written."""
+    share: Share | None = None
+    """Set when the file is one of several."""
     beside: Callable[[str], BinaryIO] | None = None
     """Opens a file of that name for what the file itself cannot hold; the artifact is then a ZIP of all of them."""
 
@@ -84,7 +101,17 @@ class Kind:
     """A few words for the form: when to choose this one."""
     extension: ClassVar[str]
     content_type: ClassVar[str]
+    further_types: ClassVar[Mapping[str, str]] = {}
+    """Content types of the other extensions that `extension_of` may give."""
     options: ClassVar[Sequence[Option]] = ()
+
+    def extension_of(self, options: Mapping[str, str]) -> str:
+        """The extension of a file with these options."""
+        return self.extension
+
+    def current(self, options: Mapping[str, str]) -> dict[str, str]:
+        """The same choice in today's options, for names and values of an earlier version."""
+        return dict(options)
 
     def option(self, name: str, context: RenderContext) -> str:
         """What was chosen for the option `name`, or its default."""
@@ -102,12 +129,23 @@ class Format(Kind, ABC):
     """How fast one process writes rows of a dozen columns: what parts are planned by until this site has measured."""
     bytes_per_row: ClassVar[int] = 150
     """What a row of a dozen columns takes in the file, for estimates until this site has measured."""
+    wants_extremes: ClassVar[bool] = False
+    """Whether the sample for `prepare` ends with the least and the greatest numbers, two rows of `Dataset.extremes`."""
 
     def prepare(self, sample: Sequence[Row], context: RenderContext) -> Mapping[str, Any]:
         """What all parts must agree on, such as the columns' widths, from a sample of the rows; JSON.
 
         Called once, while the export is planned; every part finds it in `context.layout`.
         """
+        return {}
+
+    @property
+    def prepares(self) -> bool:
+        """Whether `prepare` does anything; else no sample is read."""
+        return type(self).prepare is not Format.prepare
+
+    def about(self, context: RenderContext) -> Mapping[str, Any]:
+        """What a program must know to read the file, for the manifest; JSON."""
         return {}
 
     @abstractmethod

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 from zoneinfo import ZoneInfo
 
 from django.utils.duration import duration_iso_string
@@ -16,9 +18,11 @@ from django.utils.translation import gettext_lazy as _
 
 from exports.datasets import Column, ColumnType, Row, flat
 from exports.datasets.copying import Copying, quoted
+from exports.datasets.moments import local as local_sql
 from exports.datasets.moments import written
 from exports.formats import register
 from exports.formats.base import Framed, Option, RenderContext, Written
+from exports.formats.formulas import guard, guarded_at_start_sql, guarded_inside, maybe_uncovered, uncovered
 from exports.formats.values import (
     REPLACED,
     Writers,
@@ -28,16 +32,34 @@ from exports.formats.values import (
     copying_of,
     encode,
     float_text,
+    local,
     moment,
 )
 
-FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
-SUSPECT = FORMULA | {" "}
-FORMULA_SQL = r"E'^ *[=+@\\t\\r\\n＝＋－＠-]'"
-"""The same as a regular expression."""
-FIRST = ",".join(str(ord(letter)) for letter in sorted({"\0"} | SUSPECT))
-"""Numbers of the letters that a text of interest begins with."""
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written."""
+
+    delimiter: str = ","
+    byte_order_mark: bool = False
+    """Excel takes a file without it for one in the computer's old encoding."""
+    decimal_mark: str = "."
+    for_excel: bool = False
+    """Date-times, times and durations as Excel reads them, instead of ISO 8601."""
+    guarded: bool = True
+    """Text that looks like a formula is made harmless; see exports.formats.formulas."""
+
+
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+PURPOSES = {
+    "any": Dialect(),
+    "excel": Dialect(byte_order_mark=True, for_excel=True),
+    "excel-europe": Dialect(";", byte_order_mark=True, decimal_mark=",", for_excel=True),
+    "programs": Dialect(guarded=False),
+}
+SYLK = "ID"
+"""Excel takes a file that begins so for one in its old format SYLK, and refuses it."""
 
 
 @register
@@ -45,12 +67,14 @@ class Csv(Framed):
     """Comma-separated values that spreadsheets open without running anything.
 
     CRLF ends a row, a cell is quoted when it must be, None is an empty cell, booleans are true and false, decimals
-    have the digits of the database, choices stand in words, date-times are ISO 8601 with the offset of the context's
-    zone. NUL and lone surrogates, which no reader takes, become U+FFFD.
+    have the digits of the database, choices stand in words. Date-times are ISO 8601 with the offset of the context's
+    zone, times and durations ISO 8601. NUL and lone surrogates, which no reader takes, become U+FFFD.
 
-    Text that begins like a formula gets an apostrophe in front, as OWASP's page "CSV Injection" advises, with its
-    characters: = + - @, tab, CR, LF and the full-width forms. Also after leading spaces, because some spreadsheets trim
-    cells first. Numbers and dates never do: -5 stays -5.
+    For Excel, date-times are YYYY-MM-DD HH:MM:SS in the context's zone, to the second and without an offset; durations
+    are hours:minutes:seconds. Other dialects of the options are in `PURPOSES`.
+
+    Text that a spreadsheet could take for a formula gets an apostrophe, unless the file is for programs only: that of
+    TEXT and CHOICE columns, and headings. Numbers, dates and durations never do: -5 stays -5.
     """
 
     key = "csv"
@@ -58,28 +82,69 @@ class Csv(Framed):
     hint = _("For spreadsheets and databases; any number of rows")
     extension = "csv"
     content_type = "text/csv; charset=utf-8"
+    further_types: ClassVar = {"tsv": "text/tab-separated-values; charset=utf-8"}
     rows_per_second = 400_000
     options: ClassVar = (
         Option(
-            "delimiter",
-            _("Between cells"),
-            (("comma", _("Comma")), ("semicolon", _("Semicolon")), ("tab", _("Tab"))),
+            "for",
+            _("Made for"),
+            (
+                ("any", _("Any program")),
+                ("excel", _("Excel: decimal point")),
+                ("excel-europe", _("Excel (Europe): decimal comma")),
+                ("programs", _("Programs only: formulas kept")),
+            ),
         ),
-        Option("excel", _("For Excel"), (("no", _("No")), ("yes", _("Yes: marked as UTF-8")))),
+        Option(
+            "delimiter",
+            _("Separator"),
+            (
+                ("usual", _("Comma (Europe: semicolon)")),
+                ("comma", _("Comma")),
+                ("semicolon", _("Semicolon")),
+                ("tab", _("Tab")),
+            ),
+        ),
     )
 
+    def current(self, options: Mapping[str, str]) -> dict[str, str]:
+        known = dict(options)
+        if known.get("excel") in ("yes", "no") and known.pop("excel") == "yes":
+            known.setdefault("for", "excel")
+        return known
+
+    def extension_of(self, options: Mapping[str, str]) -> str:
+        return "tsv" if self._dialect(options).delimiter == "\t" else self.extension
+
+    def about(self, context: RenderContext) -> dict[str, Any]:
+        dialect = self._dialect(context.options)
+        told = {
+            "delimiter": dialect.delimiter,
+            "byte_order_mark": dialect.byte_order_mark,
+            "decimal_mark": dialect.decimal_mark,
+            "date_times": "YYYY-MM-DD HH:MM:SS" if dialect.for_excel else "ISO 8601",
+            "formulas_guarded": dialect.guarded,
+        }
+        return {"dialect": told}
+
     def head(self, context: RenderContext) -> bytes:
-        lines = _Lines(self._delimiter(context))
-        lines.writerows([[guarded(str(slot.label)) for slot in flat(context.columns)]])
-        return (BOM_UTF8 if self.option("excel", context) == "yes" else b"") + lines.taken()
+        dialect = self._dialect(context.options)
+        lines = _Lines(dialect.delimiter)
+        labels = list(map(_text(dialect), [str(slot.label) for slot in flat(context.columns)]))
+        lines.writerows([labels])
+        line = lines.taken()
+        if line.startswith(SYLK.encode()):
+            first = encode(labels[0].replace("\0", REPLACED))
+            line = b'"%b"%b' % (first, line[len(first) :])
+        return (BOM_UTF8 if dialect.byte_order_mark else b"") + line
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
-        slots = flat(context.columns)
+        dialect, slots = self._dialect(context.options), flat(context.columns)
         copying = copying_of(rows) if len(slots) > 1 else None  # COPY has its own ideas of a lone empty cell
-        if copying is not None:
-            return self._copy(copying, out, context)
-        lines = _Lines(self._delimiter(context))
-        converts = converters(slots, _writers(context.zone), none="", words=True)
+        if copying is not None and all(map(_in_sql, copying.slots, copying.types)):
+            return _copied(copying, out, dialect, context.zone)
+        lines = _Lines(dialect.delimiter)
+        converts = converters(slots, _writers(dialect, context.zone), none="", words=True)
         count = 0
         for batch in batches(rows):
             lines.writerows(convert(batch, converts))
@@ -87,14 +152,16 @@ class Csv(Framed):
             count += len(batch)
         return Written(count)
 
-    def _copy(self, copying: Copying, out: BinaryIO, context: RenderContext) -> Written:
-        cells = map(_cell, copying.slots, copying.types, copying.names, [context.zone] * len(copying.slots))
-        options = f"(FORMAT csv, DELIMITER {quoted(self._delimiter(context))})"
-        out.writelines(map(_ended_with_crlf, copying.run(", ".join(cells), options)))
-        return Written(copying.done)
+    @staticmethod
+    def _dialect(options: Mapping[str, str]) -> Dialect:
+        dialect = PURPOSES[options.get("for", "any")]
+        if options.get("excel") == "yes":  # of an export asked for before there was "for": it stays as it was begun
+            dialect = replace(dialect, byte_order_mark=True)
+        delimiter = options.get("delimiter", "usual")
+        return dialect if delimiter == "usual" else replace(dialect, delimiter=DELIMITERS[delimiter])
 
-    def _delimiter(self, context: RenderContext) -> str:
-        return DELIMITERS[self.option("delimiter", context)]
+
+# --- Python -----------------------------------------------------------------------------------------------------------
 
 
 class _Lines:
@@ -110,69 +177,140 @@ class _Lines:
         return data
 
 
-def _writers(zone: ZoneInfo) -> Writers[str]:
+def _text(dialect: Dialect) -> Callable[[str], str]:
+    return guard(dialect.delimiter) if dialect.guarded else str
+
+
+def _writers(dialect: Dialect, zone: ZoneInfo) -> Writers[str]:
+    mark = dialect.decimal_mark
+
+    def marked(write: Callable[[Any], str]) -> Callable[[Any], str]:
+        return write if mark == "." else lambda value: write(value).replace(".", mark)
+
     return {
-        str: guarded,
+        str: _text(dialect),
         int: str,
-        Decimal: "{:f}".format,
-        float: float_text,
+        Decimal: marked("{:f}".format),
+        float: marked(float_text),
         bool: {True: "true", False: "false"}.__getitem__,
         date: date.isoformat,
-        datetime: moment(zone),
-        time: time.isoformat,
-        timedelta: duration_iso_string,
+        datetime: _moment_for_excel(zone) if dialect.for_excel else moment(zone),
+        time: marked(time.isoformat) if dialect.for_excel else time.isoformat,
+        timedelta: marked(_clock) if dialect.for_excel else duration_iso_string,
     }
 
 
-def guarded(text: str) -> str:
-    """`text`, with an apostrophe in front when a spreadsheet could take it for a formula."""
-    if text[:1] not in SUSPECT or text.lstrip(" ")[:1] not in FORMULA:
-        return text
-    return "'" + text
+def _moment_for_excel(zone: ZoneInfo) -> Callable[[datetime], str]:
+    return lambda value: local(value, zone).replace(tzinfo=None).isoformat(" ", "seconds")
 
 
-def _ended_with_crlf(lines: Sequence[memoryview]) -> bytes:
-    """The lines of COPY, which end with LF; so may lines inside of a cell, and those stay."""
-    data = b"".join(lines)
-    if data.count(b"\n") == len(lines):
-        return data.replace(b"\n", b"\r\n")
-    return b"".join([bytes(line[:-1]) + b"\r\n" for line in lines])
+def _clock(value: timedelta) -> str:
+    """Hours, minutes and seconds, as 26:30:00."""
+    seconds, rest = divmod(abs(value), timedelta(seconds=1))
+    fraction = f".{rest.microseconds:06}" if rest else ""
+    sign = "-" if value < timedelta(0) else ""
+    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}{fraction}"
 
 
-def _cell(slot: Column, kind: ColumnType, name: str, zone: ZoneInfo) -> str:
+# --- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+def _copied(copying: Copying, out: BinaryIO, dialect: Dialect, zone: ZoneInfo) -> Written:
+    cells = [
+        _cell(slot, kind, name, dialect, zone)
+        for slot, kind, name in zip(copying.slots, copying.types, copying.names, strict=True)
+    ]
+    options = f"(FORMAT csv, DELIMITER {quoted(dialect.delimiter)})"
+    finished = _Finished(copying.types, dialect)
+    out.writelines(map(finished, copying.run(", ".join(cells), options)))
+    return Written(copying.done)
+
+
+class _Finished:
+    """Ends the lines of COPY with CRLF, and guards what is inside of texts; COPY's SQL has guarded their beginnings.
+
+    Few lines have anything to guard, and finding them here costs less than looking at each text in SQL.
+    """
+
+    def __init__(self, types: Sequence[ColumnType], dialect: Dialect) -> None:
+        mark = re.escape(dialect.delimiter)
+        self._cells = re.compile(rf'("[^"]*(?:""[^"]*)*"|[^"{mark}]*)(?:{mark}|\Z)')
+        self._texts = {place for place, kind in enumerate(types) if kind is ColumnType.TEXT and dialect.guarded}
+        self._count, self._delimiter = len(types), dialect.delimiter
+        *self._maybe, self._maybe_after_line_feed = maybe_uncovered(dialect.delimiter)
+        self._uncovered = uncovered(dialect.delimiter)
+
+    def __call__(self, lines: Sequence[memoryview]) -> bytes:
+        data = b"".join(lines)
+        one_line_each = data.count(b"\n") == len(lines)
+        if self._texts and self._suspect(data, one_line_each):
+            return b"".join(map(self._line, lines))
+        if one_line_each:
+            return data.replace(b"\n", b"\r\n")
+        return b"".join([bytes(line[:-1]) + b"\r\n" for line in lines])
+
+    def _suspect(self, data: bytes, one_line_each: bool) -> bool:
+        if any(pattern.search(data) for pattern in self._maybe):
+            return True
+        return not one_line_each and bool(self._maybe_after_line_feed.search(data))
+
+    def _line(self, line: memoryview) -> bytes:
+        """One row. It ends with LF as it comes; so may lines inside of a cell, and those stay."""
+        text = str(line[:-1], "utf-8")
+        if self._uncovered.search(text):
+            cells = self._cells.findall(text)[: self._count]
+            text = self._delimiter.join(map(self._guarded, range(self._count), cells))
+        return text.encode() + b"\r\n"
+
+    def _guarded(self, place: int, cell: str) -> str:
+        """A cell with the quotes around it, which change nothing about what is inside."""
+        return guarded_inside(cell, self._delimiter) if place in self._texts else cell
+
+
+WORDED = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.BOOLEAN)
+"""The types of stored values that SQL knows the words for."""
+
+
+def _in_sql(slot: Column, kind: ColumnType) -> bool:
+    """Can SQL choose this slot's words by its stored value?"""
+    return slot.type is not ColumnType.CHOICE or kind in WORDED or not slot.words
+
+
+def _cell(slot: Column, kind: ColumnType, name: str, dialect: Dialect, zone: ZoneInfo) -> str:
     """SQL of what stands in the slot's cell: the same as Python's, NULL for an empty one."""
-    if slot.type is ColumnType.CHOICE:
-        return _worded(slot, kind, name)
+    plain = _plain(kind, name, dialect, zone)
+    return _worded(slot, kind, name, plain, dialect) if slot.type is ColumnType.CHOICE else plain
+
+
+def _plain(kind: ColumnType, name: str, dialect: Dialect, zone: ZoneInfo) -> str:
     match kind:
         case ColumnType.TEXT:
-            return _guarded(name)
+            return guarded_at_start_sql(name) if dialect.guarded else f"NULLIF({name}, '')"
         case ColumnType.BOOLEAN:
             return f"{name}::text"
+        case ColumnType.DECIMAL if dialect.decimal_mark != ".":
+            return f"replace({name}::text, '.', {quoted(dialect.decimal_mark)})"
+        case ColumnType.DATETIME if dialect.for_excel:
+            outside = f"({name} AT TIME ZONE 'UTC')::text"  # what Python's calendar does not have
+            return f"coalesce(to_char({local_sql(name, zone)}, 'YYYY-MM-DD HH24:MI:SS'), {outside})"
         case ColumnType.DATETIME:
             return written(name, zone)
         case _:
             return name
 
 
-def _guarded(name: str) -> str:
-    """`guarded` in SQL, NULL for "". A look at the first letter's number, 0 for none, is enough for most texts."""
-    formula = f'{name} COLLATE "C" ~ {FORMULA_SQL}'
-    suspect = f"CASE WHEN ascii({name}) = 0 THEN NULL WHEN {formula} THEN '''' || {name} ELSE {name} END"
-    return f"CASE WHEN ascii({name}) = ANY('{{{FIRST}}}') THEN {suspect} ELSE {name} END"
-
-
-def _worded(slot: Column, kind: ColumnType, name: str) -> str:
-    """A choice in words in SQL."""
-    plain = _guarded(name) if kind is ColumnType.TEXT else f"{name}::text"
+def _worded(slot: Column, kind: ColumnType, name: str, plain: str, dialect: Dialect) -> str:
+    """A choice in words in SQL; `plain` for a value without words."""
     value = f'{name} COLLATE "C"' if kind is ColumnType.TEXT else name
-    words = " ".join(f"WHEN {key} THEN {text}" for key, text in _words(slot, kind))
-    return f"CASE {value} {words} ELSE {plain} END" if words else plain
+    words = " ".join(f"WHEN {key} THEN {text}" for key, text in _words(slot, kind, dialect))
+    return f"CASE {value} {words} ELSE ({plain})::text END" if words else plain
 
 
-def _words(slot: Column, kind: ColumnType) -> Iterator[tuple[str, str]]:
+def _words(slot: Column, kind: ColumnType, dialect: Dialect) -> Iterator[tuple[str, str]]:
     """Literals of the stored values that such a column can hold, and of the cells that stand for them."""
+    write = _text(dialect)
     for value, text in slot.words.items():
-        cell = quoted(encode(guarded(text).replace("\0", REPLACED)).decode())
+        cell = quoted(encode(write(text).replace("\0", REPLACED)).decode())
         if kind is ColumnType.TEXT and isinstance(value, str) and value == encode(value.replace("\0", "")).decode():
             yield quoted(value), f"NULLIF({cell}, '')"
         elif kind is ColumnType.INTEGER and isinstance(value, int):

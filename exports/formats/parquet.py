@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 GROUP_ROWS, GROUP_BYTES = 100_000, 32 << 20
 """A row group is full with so many rows, or so many bytes in memory."""
+BLOCK_ROWS = 250
+"""Rows that go into a row group together."""
 MOST_DIGITS = 38
 """Digits of the longest decimal that all readers know; some read longer ones as floats, or not at all."""
 
@@ -67,15 +69,24 @@ class Parquet(Format):
         import pyarrow as pa
         from pyarrow import parquet
 
-        rows, writer = 0, None
-        with ExitStack() as ended:
+        rows = 0
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            nonlocal rows
             for part in parts:
                 stream = pa.ipc.open_stream(part.file)
-                if writer is None:
-                    writer = ended.enter_context(parquet.ParquetWriter(out, stream.schema, compression="zstd"))
-                for group in _groups(stream):
-                    writer.write_table(pa.Table.from_batches(group))
+                if not rows:
+                    yield pa.RecordBatch.from_pylist([], schema=stream.schema)
+                yield from stream
                 rows += part.rows
+
+        with ExitStack() as ended:
+            writer = None
+            for group in _groups(batches()):
+                if writer is None:
+                    writer = ended.enter_context(parquet.ParquetWriter(out, group.schema, compression="zstd"))
+                if group.num_rows:
+                    writer.write_table(group.combine_chunks())
         return Written(rows)
 
 
@@ -83,16 +94,51 @@ if find_spec("pyarrow") is not None:
     register(Parquet)
 
 
-def _groups(stream: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """The batches of a part, as many together as make a row group."""
-    group: list[pa.RecordBatch] = []
-    for batch in stream:
-        group.append(batch)
-        if sum(each.num_rows for each in group) >= GROUP_ROWS or sum(each.nbytes for each in group) >= GROUP_BYTES:
-            yield group
-            group = []
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The row groups of a file. Where they end depends on the rows alone, and not on how these come in batches."""
+    import pyarrow as pa
+
+    group: list[pa.Table] = []
+    rows = size = 0
+    for block in _blocks(batches):
+        group.append(block)
+        rows += block.num_rows
+        size += _size(block)
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield pa.concat_tables(group)
+            group, rows, size = [], 0, 0
     if group:
-        yield group
+        yield pa.concat_tables(group)
+
+
+def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows in tables of BLOCK_ROWS each; the last one may have fewer, and is the only one that may have none."""
+    import pyarrow as pa
+
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch)
+        rows += batch.num_rows
+        if rows < BLOCK_ROWS:
+            continue
+        table = pa.Table.from_batches(held)
+        whole = rows - rows % BLOCK_ROWS
+        yield from (table.slice(at, BLOCK_ROWS) for at in range(0, whole, BLOCK_ROWS))
+        held, rows = table.slice(whole).to_batches() or [batch.slice(batch.num_rows)], rows - whole
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _size(table: pa.Table) -> int:
+    """About the bytes of `table`, counted from its values: what Arrow holds depends on how they were cut."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    texts = [column for column in table.columns if pa.types.is_string(column.type)]
+    letters: list[int] = [compute.sum(compute.binary_length(text)).as_py() or 0 for text in texts]
+    cells: int = table.num_rows * table.num_columns
+    return sum(letters) + 8 * cells
 
 
 def _schema(rows: Iterable[Row], context: RenderContext) -> pa.Schema:

@@ -37,6 +37,7 @@ class Pdf(Format):
     content_type = "application/pdf"
     rows_per_second = 25_000
     bytes_per_row = 190
+    wants_extremes = True
     options = (Option("paper", _("Paper"), (("A4", "A4"), ("letter", _("US Letter")), ("A3", "A3"))),)
     template: ClassVar[str] = "exports/pdf/table.html"
 
@@ -75,23 +76,25 @@ class Pdf(Format):
                 "count": rows,
                 "totals": totals.words(context.columns),
                 "notes": page.notes(missing),
+                "share": page.share(context, rows),
             }
             if not rows:
                 laid = context.layout or self.prepare([], context)
                 empty = page.render(self.template, replace(context, layout=laid), [], **about)
                 return Written(0, write_pdf(empty, out))
             sheet = laid_out(self._sample(context, SAMPLE_ROWS, **about), len(context.columns))
-            return Written(rows, bind(sheet, spool, trailers, rows, out), {"missing": dict(missing)})
+            pages = bind(sheet, spool, trailers, rows, out, before=_before(context))
+            return Written(rows, pages, {"missing": page.named(missing)})
 
     def _sample(self, context: RenderContext, rows: int, count: int = 0, **about: Any) -> str:
         """The template with so many rows of a letter each."""
         from exports.pdf.internals import sample, unfit
 
-        numeric = [column.type.numeric for column in context.columns]
+        numeric = list(map(page.aligned, context.columns))
         if not context.layout:
             context = replace(context, layout=self.prepare([], context))
         lines = list(page.cells(sample(len(numeric), rows), numeric, rows))
-        lines[0].section = page.section(0, count)
+        lines[0].section = page.section(0, count, _before(context))
         shown = page.Sample(lines)
         html = page.render(self.template, context, shown, **({"count": count, "totals": [], "notes": []} | about))
         if not shown.shown:
@@ -106,6 +109,11 @@ class Pdf(Format):
         texts = Words(context.columns, context.zone)(held)
         totals = Totals(context.columns)
         totals.add(held)
-        lines = page.cells(texts, [column.type.numeric for column in context.columns], len(held))
+        lines = page.cells(texts, list(map(page.aligned, context.columns)), len(held))
         about = {"count": len(held), "totals": totals.words(context.columns), "notes": list(notes)}
         return page.render(self.template, context, lines, **about)
+
+
+def _before(context: RenderContext) -> int:
+    """Rows in the files before this one, when it is one of several."""
+    return context.share.before if context.share else 0

@@ -78,18 +78,25 @@ def _converter(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
 
 
 def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
-    plain, typed = _converter(slot, writers, none), Typed(slot)
+    typed = Typed(slot)
+    write = writers[typed.python]
 
     class Written(dict[Any, T]):
         """What stands for each stored value; one without words is written as it is."""
 
         def __missing__(self, value: Any) -> T:
             [stored] = typed([value])
-            [found] = plain([stored])
-            return self.get(stored, found)
+            return self[stored] if stored in self else write(stored)
 
-    written = Written({value: writers[str](text) for value, text in slot.words.items()})
-    return lambda values: list(map(written.__getitem__, values))
+    written = Written({value: writers[str](text) for value, text in slot.words.items()} | {None: none})
+
+    def column(values: Sequence[Any]) -> Sequence[T]:
+        try:
+            return list(map(written.__getitem__, values))
+        except TypeError:  # of rows that do not come from a dataset, one is no stored value, such as a list
+            return list(map(written.__getitem__, typed(values)))
+
+    return column
 
 
 def as_plain(value: Any) -> Any:

@@ -50,7 +50,7 @@ class Xlsx(Format):
         return layout(context.columns, sample)
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
-        body, styles = Body(out, context.index + 1, _beside(context), context.before), _styles(context)
+        body, styles = Body(out, _beside(context), context.before), _styles(context)
         for lines, count in _lines(rows, Desk(context.zone, styles, body.keep, context.before), context.columns):
             body.add(lines, count)
         body.flush()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, BinaryIO
+
+import pydyf
 
 from exports.pdf import faces
 from exports.pdf.body import Sizes, pieces
@@ -17,15 +20,21 @@ from exports.pdf.numbers import EXACT, move, plain
 from exports.pdf.page import section
 from exports.pdf.rows import Setter
 
+NAMES = re.compile(rb"\b(?:Tf|Do)\b")
+"""The operators that take a font or another form."""
 BOX = b"/Type/XObject/Subtype/Form/BBox[%b]/Resources %d 0 R"
 
 
-def bind(sheet: Sheet, spool: BinaryIO, parts: Sequence[dict[str, Any]], rows: int, out: BinaryIO) -> int:
+def bind(
+    sheet: Sheet, spool: BinaryIO, parts: Sequence[dict[str, Any]], rows: int, out: BinaryIO, *, before: int = 0
+) -> int:
     """Write the file of `rows` rows, whose blocks are in `spool`; the number of its pages.
+
+    `before` is the number of rows in the files before this one, when it is one of several.
 
     `parts` are the trailers; `sheet` is the template with the words that it is to show.
     """
-    return Binder(sheet, parts, out).write(spool, rows)
+    return Binder(sheet, parts, out).write(spool, rows, before)
 
 
 class Forms:
@@ -33,7 +42,8 @@ class Forms:
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self.resources = file.reserve()
+        self.resources, self.plain = file.reserve(), file.reserve()
+        """The resources of pages, and those of forms without text: readers load all fonts of each form anew."""
         self.numbers: dict[str, int] = {}
 
     def add(self, ops: bytes, box: Sequence[float]) -> bytes:
@@ -42,7 +52,7 @@ class Forms:
             return b""
         edges = " ".join(map(plain, box)).encode()
         name = f"F{len(self.numbers)}"
-        self.numbers[name] = self._file.stream(ops, BOX % (edges, self.resources))
+        self.numbers[name] = self._file.stream(ops, BOX % (edges, self.resources if NAMES.search(ops) else self.plain))
         return f"/{name} Do\n".encode()
 
 
@@ -63,7 +73,7 @@ class Decor:
         known, period, row, found = self._known, self._period, first - 1 + sizes.more[0], list[bytes]()
         for height, more in zip(sizes.heights, sizes.more, strict=True):
             row += not more
-            if not row and self._alone:
+            if not row and (self._alone or excess):  # it may look like the others and be higher all the same
                 found.append(self._made(0, height, spacing, excess))
                 continue
             key = period + row % period, height
@@ -93,7 +103,7 @@ class Binder:
         self._leaves = Leaves(sheet.leaves())
         self._margins = Margins(sheet.inks)
 
-    def write(self, spool: BinaryIO, rows: int) -> int:
+    def write(self, spool: BinaryIO, rows: int, before: int = 0) -> int:
         done = plan(spool, self._leaves, self._sheet.spacing, sum(self._excess[0]))
         covers, count = len(self._leaves.covers), len(self._leaves.covers) + len(done.ends)
         numbers = range(first := self._file.reserve(count), first + count)
@@ -106,7 +116,7 @@ class Binder:
             size = b"/MediaBox[0 0 %b %b]" % _points(leaf.width, leaf.height)
             page = b"<</Type/Page/Parent %d 0 R%b/Contents %d 0 R>>" % (nodes[place // KIDS], size, stream)
             self._file.write(page, numbers[place])
-        self._end(numbers, nodes, self._bookmarks(done, covers, rows))
+        self._end(numbers, nodes, self._bookmarks(done, covers, rows, before))
         return count
 
     def _leaf(self, leaf: Leaf) -> tuple[bytes, list[tuple[bytes, Any]]]:
@@ -139,9 +149,9 @@ class Binder:
 
     # --- the end ---
 
-    def _bookmarks(self, done: Plan, covers: int, rows: int) -> Iterator[Mark]:
+    def _bookmarks(self, done: Plan, covers: int, rows: int, before: int) -> Iterator[Mark]:
         """The template's own bookmarks, and one for each section if the first row has one."""
-        sample = section(0, rows)
+        sample = section(0, rows, before)
         for level, label, page, x, y in self._marks:
             if not sample or label != sample:
                 height = self._sheet.pages[page].margin_height()
@@ -151,7 +161,7 @@ class Binder:
             for row, number, top in done.sections:
                 leaf = self._leaves.tables[self._leaves.table(number)]
                 place = (leaf.height - top - (y - start)) * POINT
-                yield Mark(level, section(row, rows), covers + number, x * POINT, place)
+                yield Mark(level, section(row, rows, before), covers + number, x * POINT, place)
 
     def _end(self, numbers: range, nodes: range, marks: Iterator[Mark]) -> None:
         file, forms = self._file, self._forms
@@ -160,6 +170,8 @@ class Binder:
         resources["XObject"].update({name: b"%d 0 R" % number for name, number in forms.numbers.items()})
         resources["Font"] = b"<<%b>>" % b"".join(f"/{name} ".encode() + reference for name, reference in fonts.items())
         file.write(resources.data, forms.resources)
+        light = {kind: found for kind, found in resources.items() if kind not in ("Font", "XObject")}
+        file.write(pydyf.Dictionary(light).data, forms.plain)
         tree = file.pages(numbers, nodes, b"/Resources %d 0 R" % forms.resources)
         entries = outline(file, list(marks), numbers)
         language = self._sheet.metadata.pop("Lang", None)

@@ -94,9 +94,10 @@ class Cells:
         width = sum(map(self.letters.advances.__getitem__, text))
         if self._limit is not None and width > self._limit:
             return self._recent[text]
-        if self._left or not text:
-            return b"(%b)Tj" % text.encode() if text else b""
-        return b"[%d(%b)]TJ" % (self._shift(width / 1024), text.encode())
+        if not text:
+            return b""
+        shift = 0 if self._left else self._shift(width / 1024)
+        return b"[%d(%b)]TJ" % (shift, text.encode()) if shift else b"(%b)Tj" % text.encode()
 
     def _shift(self, width: float) -> int:
         """How far, in the units of TJ, a line of that width begins from the cell's left side."""

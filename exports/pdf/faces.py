@@ -65,7 +65,7 @@ def _face(name: str, sample: tuple[int, str], inks: Inks, shaper: Callable[[int]
 
 def _add(face: Face, part: Mapping[str, Any]) -> None:
     for glyph, text in part["text"].items():
-        face.to_unicode[int(glyph)] = min(text, face.to_unicode.get(int(glyph), text))
+        face.to_unicode[int(glyph)] = text
     for glyph, width in part["widths"].items():
         face.widths.setdefault(int(glyph), width)
     for code, glyph in part["missing"].items():
@@ -74,11 +74,10 @@ def _add(face: Face, part: Mapping[str, Any]) -> None:
 
 def embed(file: File, inks: Inks) -> dict[str, bytes]:
     """Write the fonts with the glyphs that are used; a reference for each name that operators use."""
+    inks.sort()
     for face in inks.fonts.values():
-        for letter, glyph in face.latin.items():
-            if letter.isascii():
-                face.to_unicode.setdefault(glyph, letter)
-        face.to_unicode = dict(sorted(face.to_unicode.items()))
+        own = {glyph: letter for letter, glyph in face.latin.items() if letter.isascii()}
+        face.to_unicode = dict(sorted((face.to_unicode | own).items()))  # a run from right to left mirrors its brackets
     fonts = inks.add_to(file)
     latin = {face.hash: face for face in inks.fonts.values() if face.latin}
     return fonts | {name + ONE_BYTE: _latin(file, face, file.added(fonts[name])) for name, face in latin.items()}

@@ -7,17 +7,19 @@ from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils.formats import number_format
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, get_language_bidi, gettext
 
-from exports.datasets import Column
+from exports.datasets import Column, ColumnType
 from exports.formats.base import RenderContext
 from exports.pdf.widths import SHEETS, shares
-from exports.pdf.words import clean, moment
+from exports.pdf.words import Totals, clean, directed, moment
 
 SECTION = 1_000
 """Rows that a bookmark stands for."""
 SHOWN = 20
 """Letters without a font that are named."""
+OTHERS = ""
+"""Stands for the letters without a font that are counted and not named."""
 
 
 class Cells(tuple[tuple[str, bool], ...]):
@@ -57,7 +59,7 @@ def layout(columns: Sequence[Column], texts: Sequence[Sequence[str]], paper: str
     """The columns' widths in hundredths of the table, and the sheet, from the columns' first texts."""
     upright, sideways = SHEETS[paper]
     labels = [clean(str(column.label)) for column in columns]
-    widths = shares(labels, texts, sideways)
+    widths = shares(labels, texts, sideways, [column.type for column in columns])
     full = sum(widths)
     return {
         "paper": paper,
@@ -67,16 +69,18 @@ def layout(columns: Sequence[Column], texts: Sequence[Sequence[str]], paper: str
 
 
 def render(template: str, context: RenderContext, lines: Iterable[Cells], **more: Any) -> str:
-    """The document; `more` are count, totals and notes."""
+    """The document; `more` are count, totals, notes, and share when the file is one of several."""
+    write = directed if get_language_bidi() else clean
     columns = [
-        {"label": clean(str(column.label)), "numeric": column.type.numeric, "width": width}
+        {"label": write(str(column.label)), "numeric": aligned(column), "width": width}
         for column, width in zip(context.columns, context.layout["widths"], strict=True)
     ]
     values = {
         "language": get_language() or "en",
-        "title": clean(context.title),
-        "owner": clean(context.owner),
-        "period": clean(context.period),
+        "direction": "rtl" if get_language_bidi() else "ltr",
+        "title": write(context.title),
+        "owner": write(context.owner),
+        "period": write(context.period),
         "requested": moment(context.requested_at, context.zone),
         "created": context.requested_at.isoformat(timespec="seconds"),
         "paper": context.layout["paper"],
@@ -88,6 +92,11 @@ def render(template: str, context: RenderContext, lines: Iterable[Cells], **more
     return str(render_to_string(template, values))
 
 
+def aligned(column: Column) -> bool:
+    """Whether its cells stand at the right, digit under digit."""
+    return column.type.numeric or column.type is ColumnType.DURATION
+
+
 def cells(texts: Sequence[Sequence[str]], numeric: Sequence[bool], count: int) -> Iterable[Cells]:
     """All rows for the template from the columns' texts."""
     for place, line in enumerate(zip(*texts, strict=True)):
@@ -96,21 +105,52 @@ def cells(texts: Sequence[Sequence[str]], numeric: Sequence[bool], count: int) -
         yield row
 
 
-def section(first: int, count: int) -> str:
-    """What the bookmark at the row `first` (from 0) says; nothing when all rows are one section."""
+def section(first: int, count: int, before: int = 0) -> str:
+    """What the bookmark at the row `first` (from 0) says; nothing when all rows are one section.
+
+    `before` is the number of rows in the files before this one, when it is one of several.
+    """
     if count <= SECTION:
         return ""
     last = min(first + SECTION, count)
-    return gettext("Rows %(first)s–%(last)s") % {"first": _count(first + 1), "last": _count(last)}
+    return gettext("Rows %(first)s–%(last)s") % {"first": _count(before + first + 1), "last": _count(before + last)}
+
+
+def share(context: RenderContext, count: int) -> dict[str, Any] | None:
+    """What a file says of itself when it is one of several; `count` are its own rows. None for a whole one."""
+    if context.share is None:
+        return None
+    totals = Totals(context.columns)
+    totals.merge(meta.get("totals", {}) for meta in context.share.metas)
+    before = context.share.before
+    return {
+        "number": context.share.number,
+        "count": context.share.count,
+        "first": _count(before + 1) if count else "",
+        "last": _count(before + count),
+        "rows": _count(context.share.rows),
+        "totals": totals.words(context.columns),
+    }
 
 
 def notes(missing: Mapping[str, int]) -> list[str]:
     """What the reader must know: which letters no font here can draw, and how often they stand in the table."""
     if not missing:
         return []
-    named = ", ".join(f"U+{ord(letter):04X}" for letter in sorted(missing)[:SHOWN])
+    letters = sorted(set(missing) - {OTHERS})
+    named = ", ".join(f"U+{ord(letter):04X}" for letter in letters[:SHOWN])
     words = gettext("%(count)s characters could not be drawn, because no font here has them: %(letters)s")
-    return [words % {"count": _count(sum(missing.values())), "letters": named + (" …" if len(missing) > SHOWN else "")}]
+    return [words % {"count": _count(sum(missing.values())), "letters": named + (" …" if len(letters) > SHOWN else "")}]
+
+
+def named(missing: Mapping[str, int]) -> dict[str, int]:
+    """The first letters of `missing`, as many as `notes` needs, and how often all others stand in the rows as OTHERS.
+
+    The first letters of a whole file are among the first of its parts, so the note is the same for any parts.
+    """
+    first = sorted(set(missing) - {OTHERS})[: SHOWN + 1]
+    others = sum(missing.values()) - sum(missing[letter] for letter in first)
+    return {letter: missing[letter] for letter in first} | ({OTHERS: others} if others else {})
 
 
 def _count(number: int) -> str:

@@ -8,14 +8,11 @@ from typing import BinaryIO
 from exports.datasets import Row
 from exports.formats.base import RenderContext, Written
 from exports.formats.values import batches
-from exports.pdf import faces
+from exports.pdf import faces, page
 from exports.pdf.body import Writer
 from exports.pdf.internals import SHORT_ROWS, laid_out
 from exports.pdf.rows import Setter
 from exports.pdf.words import Totals, Words
-
-NAMED = 200
-"""Letters without a font that a part's record names at most."""
 
 
 def write(rows: Iterable[Row], out: BinaryIO, context: RenderContext, html: str) -> Written:
@@ -28,4 +25,4 @@ def write(rows: Iterable[Row], out: BinaryIO, context: RenderContext, html: str)
         body.add(setter.rows(words(batch)))
         count += len(batch)
     body.close(faces.used(sheet.inks, setter.missing))
-    return Written(count, meta={"totals": totals.meta, "missing": dict(setter.missing.most_common(NAMED))})
+    return Written(count, meta={"totals": totals.meta, "missing": page.named(setter.missing)})

@@ -7,20 +7,22 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any
+from unicodedata import bidirectional
 from zoneinfo import ZoneInfo
 
-from django.utils.duration import duration_string
 from django.utils.formats import date_format, get_format, number_format
-from django.utils.translation import gettext
+from django.utils.translation import get_language_bidi, gettext
 
 from exports.datasets import Column, ColumnType, Row, flat
 from exports.formats.values import REPLACED, Convert, Writers, converters, for_xml, local
 
 DAYS = 8_192
 """Days whose words are remembered."""
-DIGITS = 100
-"""Digits that sums are exact to."""
+DIGITS = 1_100
+"""Digits that sums are exact to: any sum of floats is exact, so the order of adding makes no difference."""
 NO_BREAK = "\u00a0"
+LRM, RTL = "\u200e", {"R", "AL", "AN", "RLE", "RLO", "RLI", "FSI"}
+"""The mark that counts as a letter from left to right, and the classes of characters of the other direction."""
 
 
 ENDS = dict.fromkeys(range(127, 160), REPLACED) | dict.fromkeys(map(ord, "\x85\u2028\u2029"), "\n")
@@ -31,6 +33,25 @@ def clean(text: str) -> str:
     return text if text.isprintable() else for_xml(text).translate(ENDS)
 
 
+def directed(text: str) -> str:
+    """`clean` text for a page from right to left: marked at both ends where its own letters are from left to right.
+
+    Else signs and digits at its ends would go to the other side: "v1.0." would be ".v1.0".
+    """
+    text = clean(text)
+    kinds = set(map(bidirectional, text))
+    return "\n".join(f"{LRM}{line}{LRM}" for line in text.split("\n")) if "L" in kinds and not kinds & RTL else text
+
+
+def duration(value: timedelta) -> str:
+    """Hours, minutes and seconds, with a sign: "-30:00:00" and not a day less and hours more."""
+    left = abs(value)
+    hours, rest = divmod(left, timedelta(hours=1))
+    minutes, rest = divmod(rest, timedelta(minutes=1))
+    fraction = f".{rest.microseconds:06}" if rest.microseconds else ""
+    return f"{'-' if value < timedelta() else ''}{hours}:{minutes:02}:{rest.seconds:02}{fraction}"
+
+
 class Words:
     """Writes rows of `columns`. Call it with rows; it returns for each column its texts.
 
@@ -39,7 +60,7 @@ class Words:
 
     def __init__(self, columns: Sequence[Column], zone: ZoneInfo) -> None:
         self._slots = len(flat(columns))
-        converts = iter(converters(flat(columns), self._writers(zone), none=""))
+        converts = iter(converters(flat(columns), self._writers(zone), none="", words=True))
         self._writes = [self._write(column, converts) for column in columns]
 
     def __call__(self, rows: Sequence[Row]) -> list[Sequence[str]]:
@@ -49,8 +70,6 @@ class Words:
     def _write(self, column: Column, converts: Iterator[Convert[str]]) -> Callable[[Iterator[Any]], Sequence[str]]:
         """What takes a column's slots from an iterator and returns its texts."""
         first = next(converts)
-        if column.type is ColumnType.CHOICE:
-            first = self._choice(column)
         if column.type is not ColumnType.MONEY:
             return lambda slots: first(next(slots))
         second = next(converts)
@@ -65,7 +84,7 @@ class Words:
 
         decimal = decimals()
         return {
-            str: clean,
+            str: directed if get_language_bidi() else clean,
             int: str,
             Decimal: decimal,
             float: lambda value: decimal(Decimal(repr(value))),
@@ -73,27 +92,8 @@ class Words:
             date: day,
             datetime: moment,
             time: time.isoformat,
-            timedelta: duration_string,
+            timedelta: duration,
         }
-
-    @staticmethod
-    def _choice(column: Column) -> Convert[str]:
-        words = {value: clean(str(label)) for value, label in column.words.items()}
-
-        def write(values: Sequence[Any]) -> list[str]:
-            try:
-                return [words[value] for value in values]
-            except (KeyError, TypeError):
-                return [_chosen(words, value) for value in values]
-
-        return write
-
-
-def _chosen(words: dict[Any, str], value: Any) -> str:
-    try:
-        return words[value]
-    except (KeyError, TypeError):
-        return "" if value is None else clean(str(value))
 
 
 def _with_currency(amounts: Sequence[str], codes: Sequence[str]) -> list[str]:

@@ -34,21 +34,20 @@ class Run(NamedTuple):
 
 
 class Body:
-    """Writes the file of part `number` (from 1). `beside` is the name of the file that its long texts will stand in.
+    """Writes the file of a part. `beside` is the name of the file that its long texts will stand in.
 
     `first` is the part's first row, from 0, over all sheets. A run ends where a sheet does.
     """
 
-    def __init__(self, out: BinaryIO, number: int, beside: str, first: int = 0) -> None:
+    def __init__(self, out: BinaryIO, beside: str, first: int = 0) -> None:
         self.rows = 0
         self._first = first
         self._out = out
-        self._number = number
         self._beside = beside
         self._lines: list[bytes] = []
         self._size = self._held = 0
         self._kept: list[str] = []
-        self._long = 0
+        self._named = (-1, 0)
         self._texts: list[bytes] = []
 
     def keep(self, text: str) -> str:
@@ -77,10 +76,11 @@ class Body:
         self.rows += rows
 
     def _noted(self, mark: re.Match[bytes]) -> bytes:
-        """What the cell says instead of the text."""
+        """What the cell says instead of the text, which is named by its row of the export and its place in that row."""
         text = self._kept[int(mark[1])]
-        self._long += 1
-        name, size = f"{self._number}-{self._long}", number_format(len(text), force_grouping=True)
+        row = self._first + self.rows + mark.string.count(b"\n", 0, mark.start()) + 1
+        self._named = row, self._named[1] + 1 if self._named[0] == row else 1
+        name, size = f"{row}-{self._named[1]}", number_format(len(text), force_grouping=True)
         words = {"size": size, "name": name, "file": self._beside}
         heading = gettext("Text %(name)s: %(size)s characters") % words
         self._texts.append(f"=== {heading} ===\n{text}\n\n".encode())

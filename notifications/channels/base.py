@@ -30,6 +30,13 @@ class Channel(ABC):
         """Why this user cannot be told through this channel, in a sentence; empty when there is no reason."""
         return ""
 
+    def fault(self) -> str:
+        """What keeps this channel from working now, and how to fix it, in a sentence; empty when nothing does.
+
+        `manage.py doctor` prints it. Look at the server behind the channel, send nothing, and bound every wait.
+        """
+        return ""
+
     @abstractmethod
     def deliver(self, delivery: Delivery) -> None:
         """Send it, once, and return; or raise DeliveryError, permanent when trying again cannot help.

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.storage import storages
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends import smtp
 from django.urls import reverse
 from django.utils.encoding import punycode
 from django.utils.translation import gettext_lazy as _
@@ -28,6 +29,8 @@ from notifications.rendering import one_line, render
 if TYPE_CHECKING:
     from notifications.models import Delivery, Notification
 
+CONNECTING = 10.0
+"""Seconds for each answer of a server that is only tried, where the backend's own timeout is none."""
 GOODBYE = 1.0
 """Seconds for the answer to QUIT: the mail is sent, and dying before that is written down would send it twice."""
 
@@ -42,6 +45,20 @@ class Email(Channel):
         if not user.is_active:
             return "The user's account is not active."
         return "" if address(user) else "The user has no e-mail address."
+
+    def fault(self) -> str:
+        """Connect to the mail server, sign in, and leave. Of another backend only its constructor is tried."""
+        server = get_connection()
+        if not isinstance(server, smtp.EmailBackend):
+            return ""
+        server.timeout = server.timeout or CONNECTING
+        try:
+            with server:
+                _allow(server, GOODBYE)
+        except OSError as error:
+            where = f"{server.host}:{server.port}"
+            return f"{explain(error)} ({where}). Check EMAIL_URL, or EMAIL_HOST and the settings beside it."
+        return ""
 
     def deliver(self, delivery: Delivery) -> None:
         message = compose(delivery)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -62,6 +63,7 @@ def as_written(text: str, name: str) -> str:
     text = "".join(REPLACED if "\ud800" <= letter <= "\udfff" else letter for letter in text)
     if name.endswith(".csv"):
         text = text.replace("\0", REPLACED)
+        text = re.sub("([;\t\r\n] *)=", r"\1'=", text)
         return f"'{text}" if text.lstrip(" ")[:1] in tuple("=+-@\t\r\n") else text
     if name.endswith(".xlsx"):
         return kept(text)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from exports.errors import ExportError
 from exports.formats.pdf import Pdf
-from tests.support.pdf_designs import FOLDER, design, drawn_up, mixed_rows, same, templates_found
+from tests.support.pdf_designs import (
+    FOLDER,
+    design,
+    drawn_up,
+    laid_out,
+    mixed_rows,
+    plain_rows,
+    same,
+    templates_found,
+    written,
+)
 
 LEDGER = (FOLDER / "ledger.html").read_text().replace("size: A4;", "size: A5;")
 
@@ -161,3 +173,35 @@ def test_daring_markup_is_honoured_or_refused(row: str) -> None:
     table += f"{{% for row in rows %}}<tr>{row}</tr>{{% endfor %}}</tbody></table>"
     with suppress(ExportError):
         same(design(drawn_up(LEDGER.replace('{% include "table.html" %}', table))), mixed_rows(35))
+
+
+PIXELS = 150
+"""Pixels an inch: half a point is one."""
+PLAIN = "tr, tr:nth-child(even), th, td { background: none }"
+RULES = {
+    "a thick rule below the headings": "th { border-bottom: 2pt solid #111 } td { border-bottom: .5pt solid #999 }",
+    "thick borders around the headings": "td { border: 1pt solid #555 } th { border: 3pt solid #a00 }",
+}
+
+
+@pytest.mark.parametrize("css", RULES.values(), ids=RULES)
+def test_rules_of_collapsed_borders_lie_where_weasyprint_draws_them(css: str, tmp_path: Path) -> None:
+    kind = with_style(f"table {{ border-collapse: collapse }} {PLAIN} {css}")
+    rows = plain_rows(60)
+    wanted, found = (
+        _drawn(data, tmp_path / name)
+        for name, data in (("wanted", laid_out(kind, rows)), ("found", written(kind, rows, [13])))
+    )
+    assert len(wanted) == len(found) > 1
+    for one, other in zip(wanted, found, strict=True):
+        different = sum(abs(a - b) > 40 for a, b in zip(one, other, strict=True))
+        assert different / len(one) < 0.001
+
+
+def _drawn(data: bytes, folder: Path) -> list[bytes]:
+    """The pages' pixels, a byte each."""
+    folder.mkdir()
+    (folder / "a.pdf").write_bytes(data)
+    command = ["pdftoppm", "-gray", "-r", str(PIXELS), str(folder / "a.pdf"), str(folder / "page")]
+    subprocess.run(command, check=True, timeout=60)
+    return [path.read_bytes() for path in sorted(folder.glob("page-*.pgm"))]

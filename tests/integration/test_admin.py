@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.db import models
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
 from exports import lists
@@ -177,6 +179,52 @@ def test_a_closed_slot_runs_again(staff: Client) -> None:
     lease = Slot.objects.claim(failed.pk)
     assert lease is not None
     assert (lease.work.failures, lease.last_attempt) == (1, False)
+
+
+PURGE = "exports.tasks.purge_expired_exports"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "fields", "words"),
+    [
+        (PURGE, {"outcome": {"expired": 12, "orphans": 3, "scratch": 0}},
+         "expired exports removed: 12, orphaned files removed: 3"),
+        (PURGE, {"outcome": {"expired": 0}}, "There was nothing to do."),
+        ("of.a.host", {"outcome": {"sent": 4}}, "sent: 4"),
+        (PURGE, {"state": "failed", "outcome": {"error": "OSError('full')"}}, "Failed: OSError(&#x27;full&#x27;)."),
+        (PURGE, {"state": "waiting", "outcome": {"error": "OSError()"}}, "Failed: OSError(). It is tried again at "),
+        (PURGE, {"state": "waiting"}, "Waiting for a worker."),
+        (PURGE, {"state": "waiting", "lease_until": NOW}, "Running."),
+    ],
+)  # fmt: skip
+def test_a_slot_says_in_words_what_came_of_it(staff: Client, schedule: str, fields: dict[str, Any], words: str) -> None:
+    waiting = fields.get("state") == "waiting"
+    ends = {"next_attempt_at": NOW} if waiting else {"next_attempt_at": None, "finished_at": NOW}
+    Slot.objects.create(**{"schedule": schedule, "slot": NOW, "by_hand": "a", "state": "done"} | ends | fields)
+    assert words in staff.get(url(Slot, "changelist") + "?by_hand__isempty=0").content.decode()
+
+
+def test_running_a_schedule_without_redis_says_so(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(current_app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    page = act(staff, "run_tasks", PeriodicTask.objects.get(task=PURGE))
+    assert "Redis does not answer: not all of the tasks were started." in page
+    assert "The work has been started" not in page
+
+
+def test_a_task_that_is_not_there_is_not_said_to_have_started(staff: Client) -> None:
+    gone = PeriodicTask.objects.create(name="gone", task="no.such", interval=IntervalSchedule.objects.create(every=9))
+    page = act(staff, "run_tasks", PeriodicTask.objects.get(task=PURGE), gone)
+    assert "no.such" in page
+    assert "The work has been started" not in page
+
+
+def test_who_may_only_look_at_schedules_runs_none(client: Client) -> None:
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_periodictask"))
+    client.force_login(clerk)
+    assert "Run selected tasks" not in client.get(url(PeriodicTask, "changelist")).content.decode()
+    act(client, "run_tasks", PeriodicTask.objects.get(task=PURGE))
+    assert not Slot.objects.exclude(by_hand="").exists()
 
 
 def test_a_deleted_export_is_gone_with_its_parts(staff: Client, rows: list[Export]) -> None:

@@ -72,7 +72,15 @@ def test_options_are_kept_where_they_are_not_the_usual_ones(api: Client) -> None
     assert told["options"] == {"delimiter": "semicolon"}
     form = api.post(LIST, GOOD | {"option-delimiter": "semicolon"})
     assert (form.json()["existing"], form.json()["id"]) == (True, told["id"])
-    assert send(api, GOOD | {"options": {"delimiter": "comma"}}).json()["options"] == {}
+    assert send(api, GOOD | {"options": {"delimiter": "usual", "for": "any"}}).json()["options"] == {}
+
+
+def test_options_of_earlier_versions_mean_what_they_are_called_now(api: Client) -> None:
+    told = send(api, GOOD | {"options": {"excel": "yes"}}).json()
+    assert told["options"] == {"for": "excel"}
+    assert send(api, GOOD | {"options": {"for": "excel"}}).json()["id"] == told["id"]
+    assert send(api, GOOD | {"options": {"excel": "no"}}).json()["options"] == {}
+    assert error(send(api, GOOD | {"format": "pdf", "options": {"excel": "yes"}})) == (422, "bad_option", "options")
 
 
 def test_a_bundle_names_its_datasets_and_what_is_inside(api: Client) -> None:
@@ -109,6 +117,7 @@ def test_a_split_bundle_lists_all_of_its_files(api: Client, ada: User) -> None:
         "filename": "orders-2.zip",
         "size": 7,
         "sha256": "cd" * 32,
+        "content_type": "application/zip",
         "download_url": f"/exports/{export.uuid}/download/2/",
     }
 

@@ -10,9 +10,11 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 from zipfile import ZipFile
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -28,8 +30,10 @@ from exports.formats import zip as zips
 from exports.models import Download, Export, Volume
 from exports.requests import expire_export
 from exports.states import State
-from tests.support.bundles import SMALL, Closed, Footnotes, Noise, Plates, bundle, unpacked
+from tests.support.bundles import SMALL, Closed, Footnotes, Noise, Plates, Unpacked, bundle, noise, unpacked
 from tests.support.exports import Errands, committed, content_of, errands, files, registered, run, told
+from tests.support.formats import read_pdf, read_xlsx
+from tests.work.models import Errand
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
 ROWS = 600
@@ -225,11 +229,87 @@ def test_cut_files_are_numbered_and_whole_ones_are_not(ada: User, small: Any) ->
     names = [file["path"].rpartition("/")[2] for file in found.told()]
     day = names[0].removeprefix("errands-to-").removesuffix(".csv")
     assert [name for name in names if name.endswith(".csv")] == [
-        f"errands-to-{day}.csv", *(f"noise-to-{day}-{number}.csv" for number in (1, 2, 3))
+        f"errands-to-{day}.csv", *(f"noise-to-{day}-{number}-of-3.csv" for number in (1, 2, 3))
     ]  # fmt: skip
     plates = [name for name in names if name.startswith("noise") and name.endswith(".plates")]
-    assert plates == [f"noise-to-{day}-{number}.plates" for number in range(1, len(plates) + 1)]
+    assert plates == [f"noise-to-{day}-{number}-of-{len(plates)}.plates" for number in range(1, len(plates) + 1)]
     assert all(data.startswith(b"%PLATES\n") for name, data in found.files.items() if name.endswith(".plates"))
+
+
+class Priced(Noise):
+    """Errands with a sum, in words that cannot be packed well."""
+
+    key, label = "priced", "Priced"
+    columns: ClassVar[Sequence[Column]] = (
+        Column("id", "Number", ColumnType.INTEGER),
+        Column("price", "Price", ColumnType.MONEY, function=lambda errand: Decimal("1.00"), currency="EUR", total=True),
+        Column("noise", "Noise", function=lambda errand: noise(errand) + noise(Errand(pk=-errand.pk))),
+    )
+
+
+def of(found: Unpacked, kind: str) -> list[tuple[dict[str, Any], bytes]]:
+    """The files of a format: what the manifest says of each, and its bytes."""
+    return [(file, found.files[file["path"]]) for file in found.told() if file["format"] == kind]
+
+
+def test_each_file_of_a_cut_one_says_which_part_it_is(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(zips.SIZES, "50mb", 60_000)
+    keys = errands(ROWS)
+    with registered(Priced):
+        found = unpacked(bundle(ada, ["priced"], ["pdf", "xlsx", "csv"], options={"volume": "50mb"}))
+    found.check()
+    for kind in ("pdf", "xlsx", "csv"):
+        count, before = len(of(found, kind)), 0
+        assert count > 1
+        for number, (file, data) in enumerate(of(found, kind), start=1):
+            assert file["part"] == {"number": number, "of": count, "first_row": before + 1, "rows_of_all": ROWS}
+            assert f"-{number}-of-{count}." in file["path"]
+            assert f"part {number} of {count}" in found.text("index.html")
+            if kind == "pdf":
+                check_pages(data, number, count, range(before, before + file["rows"]))
+            before += file["rows"]
+        assert before == ROWS
+    sheets = [read_xlsx(data)[0] for _, data in of(found, "xlsx")]
+    assert {sheet[0] for sheet in sheets} == {("Number", "Price", "Noise")}
+    assert [row[0] for sheet in sheets for row in sheet[1:]] == keys
+
+
+def check_pages(data: bytes, number: int, count: int, rows: range) -> None:
+    """A PDF that is one of several: its own rows and sum, those of all, and its number on each page."""
+    texts = [" ".join(text.split()) for text in read_pdf(data)]
+    assert texts[0].startswith(f"Priced, part {number} of {count} ")
+    assert f"Rows {rows.start + 1}–{rows.stop} of {ROWS} " in texts[0]
+    assert f"Sum of Price, part {number} {len(rows)}.00 EUR" in texts[0]
+    assert f"Sum of Price, all {count} parts {ROWS}.00 EUR" in texts[0]
+    assert f"Priced, part {number} of {count} Page {len(texts)} of {len(texts)}" in texts[-1]
+
+
+def test_tabs_make_files_of_their_own_kind(ada: User, client: Client) -> None:
+    errands(3)
+    found = unpacked(bundle(ada, ["errands"], ["csv"], options={"delimiter": "tab"}))
+    ((file, data),) = of(found, "csv")
+    assert file["path"].endswith(".tsv")
+    assert file["content_type"] == "text/tab-separated-values; charset=utf-8"
+    assert file["dialect"] == {
+        "delimiter": "\t", "byte_order_mark": False, "decimal_mark": ".", "date_times": "ISO 8601",
+        "formulas_guarded": True,
+    }  # fmt: skip
+    assert data.startswith(b"Number\tDone by\r\n")
+    assert ".tsv  CSV:" in found.text("README.txt")
+    plain = run(ada, "csv", options={"delimiter": "tab"})
+    assert plain.filename.endswith(".tsv")
+    client.force_login(ada)
+    answer = client.head(f"/exports/{plain.uuid}/download/")
+    assert answer["Content-Type"] == "text/tab-separated-values; charset=utf-8"
+    assert answer["Content-Disposition"] == f'attachment; filename="{plain.filename}"'
+
+
+def test_the_manifest_says_whether_formulas_are_guarded(ada: User) -> None:
+    errands(3)
+    found = unpacked(bundle(ada, ["errands"], ["csv"], options={"for": "programs"}))
+    ((file, _),) = of(found, "csv")
+    assert file["dialect"]["formulas_guarded"] is False
+    assert "A spreadsheet may run" in found.text("README.txt")
 
 
 def test_a_part_that_is_larger_than_a_volume_stands_alone_and_is_told_of(
@@ -258,8 +338,35 @@ def test_other_volumes_have_a_readme_and_their_sums_stand_in_the_first(ada: User
         (volume.filename, volume.size, volume.sha256) for volume in export.volumes.all()
     ]
     for number, volume in enumerate(found.volumes[1:], start=2):
-        assert f"Volume {number} of {len(found.volumes)}" in volume[f"README-{number}.txt"].decode()
+        assert (
+            f"Volume {number} of {len(found.volumes)}"
+            in volume[f"readme/volume-{number}-of-{len(found.volumes)}.txt"].decode()
+        )
     assert all(each["sha256"] in found.text("index.html") for each in others)
+
+
+def test_all_volumes_unpack_into_one_folder_without_a_question(
+    ada: User, small: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """And all files have the moment of the request, in the owner's zone where the archive alone can say it."""
+    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
+    errands(ROWS)
+    export = bundle(ada, **small)
+    berlin = export.requested_at.astimezone(ZoneInfo("Europe/Berlin"))
+    for file in export.files:
+        with storage.open_artifact(file.artifact) as stored:
+            (tmp_path / file.filename).write_bytes(stored.read())
+        with ZipFile(tmp_path / file.filename) as archive:
+            assert {info.date_time[:5] for info in archive.infolist()} == {berlin.timetuple()[:5]}
+        subprocess.run(
+            ["unzip", "-q", file.filename, "-d", "all"], cwd=tmp_path, check=True, stdin=subprocess.DEVNULL,
+            capture_output=True, env={**os.environ, "TZ": "America/New_York"},
+        )  # fmt: skip
+    assert (tmp_path / "all" / "index.html").stat().st_mtime == int(export.requested_at.timestamp())
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS.txt"], cwd=tmp_path / "all", check=True)
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
+        "README.txt", "SHA256SUMS.txt", "errands", "index.html", "manifest.json", "noise", "readme"
+    ]  # fmt: skip
 
 
 def test_a_size_that_all_fits_into_makes_one_file(ada: User) -> None:

@@ -134,29 +134,32 @@ def test_what_goes_wrong_is_one_sentence(
 
 @pytest.fixture
 def _no_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "localhost"]  # pytest-django adds one to the site's own
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     monkeypatch.setattr(doctor, "WORKER_ANSWER", 0.1)
     monkeypatch.setitem(doctor.PROBES, "workers", lambda: "no worker serves bulk and high: start one.")
 
 
 @pytest.mark.usefixtures("_no_redis")
-def test_the_doctor_says_what_is_ill_and_the_mend() -> None:
+def test_the_doctor_says_what_is_wrong_and_how_to_fix_it() -> None:
     PeriodicTask.objects.filter(name="Nightly purge").update(enabled=False)
     found = {finding.subject: finding for finding in examine()}
     assert set(found) == set(doctor.PROBES)
     assert (found["redis"].well, "make run" in found["redis"].words) == (False, True)
     assert (found["schedules"].well, "Nightly purge" in found["schedules"].words) == (False, True)
-    for subject in ("settings", "database", "storage", "room on disk", "PDF", "datasets"):
+    for subject in (
+        "settings", "language", "SITE_URL", "database", "clocks", "mail", "storage", "room on disk", "PDF", "datasets",
+    ):  # fmt: skip
         assert found[subject].well, found[subject].words
 
 
 @pytest.mark.usefixtures("_no_redis")
-def test_the_command_fails_when_something_is_ill() -> None:
+def test_the_command_fails_when_something_is_wrong() -> None:
     out = StringIO()
-    with pytest.raises(CommandError, match="need a mend"):
+    with pytest.raises(CommandError, match="say what to fix"):
         call_command("doctor", stdout=out, no_color=True)
-    assert "ILL  redis: does not answer" in out.getvalue()
-    assert "ok   storage: well" in out.getvalue()
+    assert "FAULT redis: does not answer" in out.getvalue()
+    assert "ok    storage: well" in out.getvalue()
 
 
 LEVELS = {
@@ -188,7 +191,7 @@ def test_a_healthy_site_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PROBES", {"all": lambda: ""})
     out = StringIO()
     call_command("doctor", stdout=out, no_color=True)
-    assert out.getvalue() == "ok   all: well\n"
+    assert out.getvalue() == "ok    all: well\n"
 
 
 # --- shell ----------------------------------------------------------------------------------------------------------

@@ -267,7 +267,7 @@ def test_a_kill_at_any_moment_by_the_clock_is_healed(
     times: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    boss = User.objects.create_user("boss", "boss@example.com", is_staff=True)
+    boss = User.objects.create_superuser("boss", "boss@example.com")
     moments, countdown = 0, None
     while countdown is None or countdown.spent:
         for model in (Slot, UsageReport, Notification):

@@ -91,7 +91,7 @@ def test_the_last_week_is_the_sites_own(
 ) -> None:
     settings.TIME_ZONE = zone
     monkeypatch.setattr(timezone, "now", lambda: datetime.fromisoformat(now))
-    assert reports.open_last_week() == {"week": name}
+    assert reports.open_last_week() == {"week": name, "report": "begun"}
     made = UsageReport.objects.get()
     assert [f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}" for moment in (made.start, made.end)] == [start, end]
 
@@ -99,8 +99,25 @@ def test_the_last_week_is_the_sites_own(
 def test_a_week_is_opened_once() -> None:
     with committed():
         first, second = reports.open_week(START, END), reports.open_week(START, END)
-    assert first == second
-    assert hints.sent == [("exports.tasks.advance_report", (first.pk,))]
+    assert first == (second[0], True)
+    assert not second[1]
+    assert hints.sent == [("exports.tasks.advance_report", (first[0].pk,))]
+
+
+def test_a_report_that_has_failed_begins_again_and_one_that_was_sent_does_not() -> None:
+    report, _ = reports.open_week(START, END)
+    ended = {"next_attempt_at": None, "attempt": report.attempt_limit}
+    UsageReport.objects.filter(pk=report.pk).update(stage="failed", error_message="no disk", **ended)
+    with committed():
+        assert reports.open_week(START, END) == (report, True)
+    assert hints.sent == [("exports.tasks.advance_report", (report.pk,))]
+    assert UsageReport.objects.claim(report.pk) is not None
+    report.refresh_from_db()
+    assert (report.stage, report.error_message) == ("collect", "")
+
+    stored = {"artifact": "reports/x.pdf", "size": 1, "sha256": "ab" * 32, "sent_at": timezone.now()}
+    UsageReport.objects.filter(pk=report.pk).update(stage="sent", next_attempt_at=None, **stored)
+    assert reports.open_week(START, END) == (report, False)
 
 
 # --- the chain ------------------------------------------------------------------------------------------------------

@@ -168,6 +168,12 @@ def test_the_fields_follow_the_dataset(page: Client) -> None:
     assert "All fields of each." in text(several)
 
 
+def test_an_export_of_an_earlier_version_is_shown_and_made_again(page: Client, ada: User) -> None:
+    old = in_state(ada, State.CANCELLED, dataset="orders", options={"excel": "yes"})
+    assert "Excel: decimal point" in text(page.get(f"/exports/{old.uuid}/"))
+    assert '<option value="excel" selected>' in page.get(again_url(old)).content.decode()
+
+
 def test_options_of_other_formats_are_left_out(page: Client) -> None:
     page.post("/exports/", PAGE | {"format": "jsonl", "fields": ["number"], "option-delimiter": "semicolon"})
     assert Export.objects.get().options == {}

@@ -121,7 +121,7 @@ class Unpacked:
     def check(self) -> None:
         """Everything that is there is in the manifest and in the sums, with its size, its checksum and its volume."""
         extras = {"README.txt", "index.html", "manifest.json", "SHA256SUMS.txt"}
-        extras |= {f"README-{number}.txt" for number in range(2, len(self.volumes) + 1)}
+        extras |= {f"readme/volume-{n}-of-{len(self.volumes)}.txt" for n in range(2, len(self.volumes) + 1)}
         assert {file["path"] for file in self.told()} == set(self.files) - extras
         lines = [line.partition("  ") for line in self.text("SHA256SUMS.txt").splitlines()]
         sums = {path: digest for digest, _, path in lines}

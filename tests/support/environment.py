@@ -8,15 +8,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.databases import postgresql
+from tests.support.pgbouncer import pgbouncer
 
-DATABASES = ("sqlite", "postgresql")
+DATABASES = ("sqlite", "postgresql", "pgbouncer")
 UNSET = (
     "ENVIRONMENT", "DEBUG", "SECRET_KEY", "REDIS_URL", "EMAIL_URL", "SITE_URL", "TIME_ZONE", "PORT", "STORAGE_URL",
 )  # fmt: skip
 
 
 def prepare(ended: ExitStack) -> None:
-    """Set the environment of this test run. CARRYALL_TEST_DB chooses the database: sqlite (default) or postgresql.
+    """Set the environment of this test run.
+
+    CARRYALL_TEST_DB chooses the database: sqlite (default), postgresql, or pgbouncer, which is the same PostgreSQL
+    behind PgBouncer in transaction mode.
 
     Whatever is set outside, no test touches the checkout's var/, a database in use or somebody's Redis.
     """
@@ -30,5 +34,6 @@ def prepare(ended: ExitStack) -> None:
         os.environ.pop(name, None)
     (var_dir / "static").mkdir()  # WhiteNoise warns when it is not there
     os.environ["VAR_DIR"] = str(var_dir)
-    os.environ["DATABASE_URL"] = ended.enter_context(postgresql(var_dir)) if database == "postgresql" else ""
+    url = "" if database == "sqlite" else ended.enter_context(postgresql(var_dir))
+    os.environ["DATABASE_URL"] = ended.enter_context(pgbouncer(url)) if database == "pgbouncer" else url
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -130,6 +131,21 @@ def test_the_same_bytes_at_any_time(out: BytesIO) -> None:
         assert {info.date_time for info in found.infolist()} == {(2024, 7, 1, 12, 34, 56)}
 
 
+@pytest.mark.parametrize("there", ["UTC", "America/New_York", "Asia/Kathmandu"])
+def test_files_have_their_moment_wherever_they_are_unpacked(out: BytesIO, tmp_path: Path, there: str) -> None:
+    """The time of day in the archive is that of the zone it was made for; unzip knows the moment itself."""
+    local = MOMENT.astimezone(ZoneInfo("Europe/Berlin"))
+    with Zip(out, local, timestamps=True) as archive:
+        fill(archive)
+    (tmp_path / "a.zip").write_bytes(out.getvalue())
+    with zipfile.ZipFile(tmp_path / "a.zip") as found:
+        assert found.testzip() is None
+        assert {info.date_time for info in found.infolist()} == {(2024, 7, 1, 14, 34, 56)}
+    environment = {**os.environ, "TZ": there}
+    subprocess.run(["unzip", "-q", "a.zip"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert (tmp_path / "folder/text.csv").stat().st_mtime == MOMENT.timestamp()
+
+
 def test_an_archive_behind_other_bytes(out: BytesIO) -> None:
     out.write(b"before")
     with Zip(out, MOMENT) as archive:
@@ -189,7 +205,7 @@ def test_a_second_entry_of_one_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize("year", [1, 9999])
 def test_moments_that_a_zip_does_not_know(year: int) -> None:
     out = BytesIO()
-    with Zip(out, datetime(year, 1, 1, tzinfo=UTC)) as archive:
+    with Zip(out, datetime(year, 1, 1, tzinfo=UTC), timestamps=True) as archive:
         fill(archive)
     assert read(out.getvalue()) == CONTENTS
 
@@ -223,7 +239,7 @@ def sparse(tmp_path: Path) -> Iterator[Path]:
 def test_more_than_four_gigabytes(sparse: Path, size: int) -> None:
     """Of zeros, which take no room on the disk: sizes and offsets that four bytes do not hold."""
     zeros = bytes(1 << 24)
-    with sparse.open("wb") as file, Zip(cast("BinaryIO", Sparse(file)), MOMENT) as archive:
+    with sparse.open("wb") as file, Zip(cast("BinaryIO", Sparse(file)), MOMENT, timestamps=True) as archive:
         with archive.entry("large", stored=True) as entry:
             for _ in range(size // len(zeros)):
                 entry.write(zeros)

@@ -22,6 +22,7 @@ from exports.checks import (
 )
 from exports.conf import ExportSettings, export_settings
 from exports.datasets import Column, ColumnType
+from exports.demo.datasets import Orders
 from tests.support.exports import Errands, registered
 from tests.support.specimens import Specimens
 
@@ -154,6 +155,14 @@ DOUBTS: dict[str, tuple[Column, str]] = {
     "number as a truth": (Column("whole", "Whole", ColumnType.BOOLEAN), "Declare it as INTEGER."),
     "amount of floats": (Column("ratio", "Ratio", ColumnType.MONEY, currency="EUR"), "Declare it as FLOAT."),
 }
+
+
+def test_choices_that_the_field_has_and_the_column_has_not_are_named() -> None:
+    column = Column("status", "Status", ColumnType.CHOICE)
+    with registered(type("Unworded", (Orders,), {"key": "unworded", "columns": (column,)})):
+        (fault,) = check_datasets()
+    assert fault.id == "exports.W007"
+    assert "get_field('status').choices" in fault.msg
 
 
 @pytest.mark.parametrize(("column", "mend"), DOUBTS.values(), ids=DOUBTS)

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+import csv
 import uuid
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils.dateparse import parse_duration
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exports.datasets import Column, ColumnType
-from exports.formats.csv import guarded
+from exports.formats import content_type_of, writer
+from exports.formats.csv import Csv
+from exports.formats.formulas import guard
 from tests.support.formats import ROW, context, kind, read_csv, write, write_parts
 
 TEXT = (Column("text", "Text"), Column("more", "More"))
+guarded = guard(",")
 
 
 def cell(value: Any, kind: ColumnType = ColumnType.TEXT, zone: str = "Europe/Berlin") -> str:
@@ -35,9 +40,56 @@ def test_no_rows() -> None:
     assert write("csv", []) == b"Text,Integer,Decimal,Boolean,Date,Datetime\r\n"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\ta", "\ra", "\na", "  =1", "＝1", " \t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\ta", "\ra", "\na", "  =1", "＝1", " \t1"])
 def test_formulas_are_guarded(text: str) -> None:
     assert cell(text) == "'" + text
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "text", "found"),
+    [
+        ("comma", "a;=1+1", "a;'=1+1"),
+        ("comma", "a;=1;＝2;b", "a;'=1;'＝2;b"),
+        ("comma", "a,=1+1", "a,=1+1"),
+        ("semicolon", "a,=1+1", "a,'=1+1"),
+        ("tab", "a;=1,=2", "a;'=1,'=2"),
+        ("comma", "a\t=1", "a\t'=1"),
+        ("comma", "a\n=1\r=2\r\n=3", "a\n'=1\r'=2\r\n'=3"),
+        ("comma", 'a; "=1', "a; \"'=1"),
+        ("comma", "\t=1", "'\t'=1"),
+        ("comma", "a;-1+HYPERLINK(1)", "a;'-1+HYPERLINK(1)"),
+        ("comma", "a;@SUM(1;1)", "a;'@SUM(1;1)"),
+        ("comma", "a\n+1|'/c calc'!A1", "a\n'+1|'/c calc'!A1"),
+        ("comma", "to do:\n- call @ada\n- +49 30; -5 %", "to do:\n- call @ada\n- +49 30; -5 %"),
+    ],
+)
+def test_formulas_that_another_separator_would_uncover_are_guarded(delimiter: str, text: str, found: str) -> None:
+    assert guard({"comma": ",", "semicolon": ";", "tab": "\t"}[delimiter])(text) == found
+    where = context(TEXT, options={"delimiter": delimiter})
+    data = write("csv", [("", text)], where).decode()
+    separator = data[4]
+    assert list(csv.reader(StringIO(data, newline=""), delimiter=separator))[1][1] == found
+
+
+def test_programs_get_every_text_as_it_is() -> None:
+    where = context(TEXT, options={"for": "programs"})
+    assert write("csv", [("=1+1", "a;=1"), ("", None)], where) == b"Text,More\r\n=1+1,a;=1\r\n,\r\n"
+
+
+@pytest.mark.parametrize("label", ["ID", "ID;P", "IDENT", "ID,x", 'ID "x"'])
+@pytest.mark.parametrize("delimiter", ["comma", "semicolon", "tab"])
+@pytest.mark.parametrize("purpose", ["any", "excel", "programs"])
+def test_no_file_begins_like_one_in_sylk(label: str, delimiter: str, purpose: str) -> None:
+    where = context([Column("id", label), *TEXT], options={"delimiter": delimiter, "for": purpose})
+    data = write("csv", [("1", "a", "b")], where)
+    assert not data.removeprefix(b"\xef\xbb\xbf").startswith(b"ID")
+    mark = {"comma": ",", "semicolon": ";", "tab": "\t"}[delimiter]
+    rows = list(csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), delimiter=mark, strict=True))
+    assert rows == [[label, "Text", "More"], ["1", "a", "b"]]
+
+
+def test_a_lone_heading_of_sylk() -> None:
+    assert write("csv", [("ID",)], context([Column("id", "ID")])) == b'"ID"\r\nID\r\n'
 
 
 @pytest.mark.parametrize("text", ["", " ", "a=1", "1-1", "'=1", " a", "é", "00042"])
@@ -55,9 +107,91 @@ def test_delimiters(delimiter: str, line: bytes) -> None:
 
 
 def test_excel_is_told_that_it_is_utf_8_once() -> None:
-    where = context(TEXT, options={"excel": "yes"})
+    where = context(TEXT, options={"for": "excel"})
     data = write_parts(kind("csv"), [[("ä", "b")], [("c", "d")]], where)
     assert data == b"\xef\xbb\xbfText,More\r\n\xc3\xa4,b\r\nc,d\r\n"
+
+
+EVERY = (
+    Column("amount", "Amount", ColumnType.DECIMAL),
+    Column("ratio", "Ratio", ColumnType.FLOAT),
+    Column("whole", "Whole", ColumnType.INTEGER),
+    Column("day", "Day", ColumnType.DATE),
+    Column("at", "At", ColumnType.DATETIME),
+    Column("time", "Time", ColumnType.TIME),
+    Column("took", "Took", ColumnType.DURATION),
+    Column("text", "Text"),
+)
+VALUES = (
+    Decimal("-1234.50"), 1.5e-7, -7, date(2024, 7, 1), datetime(2024, 7, 1, 12, 0, 59, 999_999, tzinfo=UTC),
+    time(9, 30), timedelta(hours=-26, minutes=-30), "1.5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({}, "-1234.50,1.5e-07,-7,2024-07-01,2024-07-01T14:00:59.999999+02:00,09:30:00,-P1DT02H30M00S,1.5"),
+        ({"for": "excel"}, "-1234.50,1.5e-07,-7,2024-07-01,2024-07-01 14:00:59,09:30:00,-26:30:00,1.5"),
+        ({"for": "excel-europe"}, "-1234,50;1,5e-07;-7;2024-07-01;2024-07-01 14:00:59;09:30:00;-26:30:00;1.5"),
+        (
+            {"for": "excel-europe", "delimiter": "tab"},
+            "-1234,50\t1,5e-07\t-7\t2024-07-01\t2024-07-01 14:00:59\t09:30:00\t-26:30:00\t1.5",
+        ),
+    ],
+)
+def test_purposes(options: dict[str, str], line: str) -> None:
+    data = write("csv", [VALUES], context(EVERY, options=options))
+    assert data.startswith(b"\xef\xbb\xbf") == ("for" in options)
+    assert data.decode("utf-8-sig").splitlines()[1] == line
+
+
+def test_excel_gets_fractions_of_seconds_in_times_and_durations() -> None:
+    where = context(EVERY[5:7], options={"for": "excel-europe"})
+    rows = [(time(9, 30, 0, 500_000), timedelta(milliseconds=-500))]
+    assert write("csv", rows, where).endswith(b"09:30:00,500000;-0:00:00,500000\r\n")
+
+
+@pytest.mark.parametrize("options", [{}, {"for": "excel-europe"}])
+def test_only_texts_are_guarded(options: dict[str, str]) -> None:
+    """Not what our own formatting makes: numbers, durations."""
+    rows = [VALUES, (Decimal("-1E-9"), -1e300, -1, None, None, None, timedelta(seconds=-90), "-1")]
+    data = write("csv", rows, context(EVERY, options=options)).decode("utf-8-sig")
+    assert data.count("'") == 1
+    assert data.endswith("'-1\r\n")
+
+
+@given(st.timedeltas())
+def test_durations_come_back(value: timedelta) -> None:
+    assert parse_duration(cell(value, ColumnType.DURATION)) == value
+
+
+def test_an_export_that_was_begun_before_there_was_a_purpose_stays_as_it_was() -> None:
+    where = context(EVERY, options={"excel": "yes", "delimiter": "semicolon"})
+    data = write("csv", [VALUES], where)
+    assert data.startswith(b"\xef\xbb\xbfAmount;Ratio;")
+    assert b"-1234.50;1.5e-07;-7;2024-07-01;2024-07-01T14:00:59.999999+02:00;" in data
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"excel": "yes"}, {"for": "excel"}),
+        ({"excel": "no", "delimiter": "tab"}, {"delimiter": "tab"}),
+        ({"excel": "yes", "for": "programs"}, {"for": "programs"}),
+        ({"excel": "perhaps"}, {"excel": "perhaps"}),
+    ],
+)
+def test_options_of_earlier_versions_are_understood(old: dict[str, str], new: dict[str, str]) -> None:
+    assert Csv().current(old) == new
+
+
+def test_tabs_make_another_kind_of_file() -> None:
+    assert [writer("csv").extension_of({"delimiter": name}) for name in ("usual", "comma", "semicolon", "tab")] == [
+        "csv", "csv", "csv", "tsv"
+    ]  # fmt: skip
+    assert content_type_of("orders.tsv") == "text/tab-separated-values; charset=utf-8"
+    assert content_type_of("orders.csv") == "text/csv; charset=utf-8"
 
 
 def test_choices_stand_in_words() -> None:

@@ -160,11 +160,11 @@ def test_the_collector_is_left_as_it_was() -> None:
 def test_short_columns_keep_their_width_and_wide_ones_give_way() -> None:
     labels = ["Short", *["Wide"] * 9]
     upright, sideways = SHEETS["A4"]
-    narrow, *wide = shares(labels, [["12345678"] * 3, *[["many words " * 9] * 3] * 9], sideways)
+    narrow, *wide = shares(labels, [["12345678"] * 3, *[["many words " * 9] * 3] * 9], sideways, [ColumnType.TEXT] * 10)
     assert narrow == 10
     assert set(wide) == {wide[0]}
     assert wide[0] < 36
-    assert sum(shares(["A", "B"], [["a"], ["b"]], sideways)) < upright
+    assert sum(shares(["A", "B"], [["a"], ["b"]], sideways, [ColumnType.TEXT] * 2)) < upright
 
 
 @pytest.mark.parametrize(("paper", "width"), [("A4", 595), ("letter", 612), ("A3", 842)])

@@ -140,12 +140,12 @@ def test_a_longer_text_stands_beside(text: str) -> None:
     parts: list[list[Row]] = [[("short", "short")] * 700, [("short", text), (text, "short")]]
     data, beside = write_beside(parts, context(columns, name="orders"))
     (rows,) = read_xlsx(data)
-    note = f"{len(text):,} characters: text 2-{{}} in orders-long-texts.txt"
-    assert rows[-2:] == [("short", note.format(1)), (note.format(2), "short")]
+    note = f"{len(text):,} characters: text {{}}-1 in orders-long-texts.txt"
+    assert rows[-2:] == [("short", note.format(701)), (note.format(702), "short")]
     assert list(beside) == ["orders-long-texts.txt"]
     found = beside["orders-long-texts.txt"].getvalue().decode()
-    heading = f"=== Text 2-{{}}: {len(text):,} characters ===\n"
-    assert found == "".join(f"{heading.format(number)}{text}\n\n" for number in (1, 2))
+    heading = f"=== Text {{}}-1: {len(text):,} characters ===\n"
+    assert found == "".join(f"{heading.format(number)}{text}\n\n" for number in (701, 702))
 
 
 def test_a_longer_text_is_never_cut_in_silence() -> None:

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from config.logs import LineFormatter
+from deploy.log import Source, formed
 
 FORGED = "2026-11-26 10:00:00,000 ERROR web django: all is lost"
 
@@ -53,3 +54,17 @@ def test_a_traceback_keeps_its_lines_and_none_looks_like_a_record() -> None:
     assert len(rest) >= 3
     assert all(each.startswith("    ") for each in rest)
     assert "\x1b" not in "".join(rest)
+
+
+@pytest.mark.parametrize("name", ["web", "supervisor"])
+def test_what_a_program_prints_by_itself_cannot_command_the_terminal(name: str) -> None:
+    written = formed(Source(name), f"\x1b[31mred\r{FORGED}\x85\u202e")
+    assert len(written.splitlines()) == 1
+    assert not {"\x1b", "\r", "\u202e"} & set(written)
+    assert written.endswith("\\x1b[31mred\\r" + FORGED + "\\x85\\u202e")
+
+
+def test_a_line_in_our_form_is_written_as_it_came() -> None:
+    assert formed(Source("web"), "2026-11-26 10:00:00,000 WARNING web         django: Straße\t1") == (
+        "2026-11-26 10:00:00,000 WARNING web         django: Straße\t1"
+    )

@@ -16,7 +16,7 @@ from pypdf import PdfReader
 
 from exports.datasets import Column, ColumnType, Row
 from exports.errors import FormatFailed
-from exports.formats import OpenPart
+from exports.formats import OpenPart, Share
 from exports.formats.pdf import Pdf
 from tests.support import pdf
 from tests.support.formats import context, kind, read_pdf, write, write_parts
@@ -112,6 +112,19 @@ def test_bookmarks_name_sections() -> None:
     assert pages[1] == 1 < pages[2] < pages[3]
 
 
+def test_bookmarks_of_one_file_of_several_name_its_rows_in_all() -> None:
+    share = Share(2, 3, before=5_000, rows=9_000)
+    data = write("pdf", [("a",)] * 1_500, context([Column("a", "A")], share=share))
+    assert [words for _, words, _ in pdf.bookmarks(data)] == [
+        "Orders, part 2 of 3", "Rows 5,001–6,000", "Rows 6,001–6,500"
+    ]  # fmt: skip
+
+
+def test_one_file_of_several_without_rows() -> None:
+    share = Share(2, 3, before=5_000, rows=9_000)
+    assert "none of 9,000" in read_pdf(write("pdf", [], context(share=share)))[0]
+
+
 def test_few_rows_are_one_section() -> None:
     assert pdf.bookmarks(write("pdf", [("a",)] * 1_000, context([Column("a", "A")]))) == [(0, "Orders", 1)]
 
@@ -123,10 +136,10 @@ def test_the_cover_has_sums() -> None:
 
 
 def test_letters_without_a_font_are_named() -> None:
-    data = write("pdf", [("\ue123 and \ue123",), ("\ue124",)], context([Column("a", "A")]))
+    data = write("pdf", [("\U0010f123 and \U0010f123",), ("\U0010f124",)], context([Column("a", "A")]))
     words = pdf.pages(data)[0].text
-    assert "3 characters could not be drawn, because no font here has them: U+E123, U+E124" in words
-    assert "\ue123" in words, "it can be copied"
+    assert "3 characters could not be drawn, because no font here has them: U+10F123, U+10F124" in words
+    assert "\U0010f123" in words, "it can be copied"
 
 
 def test_the_document_says_what_it_is() -> None:

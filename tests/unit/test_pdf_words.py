@@ -67,7 +67,7 @@ def test_choices_are_words() -> None:
         "One",
         "",
         "gone",
-        "['p']",
+        '["p"]',
     ]
 
 

@@ -27,7 +27,7 @@ def test_a_slow_task_is_said(words: pytest.LogCaptureFixture, settings: Settings
     settings.EXPORTS = settings.EXPORTS | {"SLOW_SECONDS": 0.01}
     errand.apply((7,))
     (line,) = [record.getMessage() for record in words.records if record.name == slow.logger.name]
-    assert "errand(7,) took 0.0" in line
+    assert "errand(7,) took 0." in line
 
 
 def test_a_quick_task_is_not(words: pytest.LogCaptureFixture) -> None:

@@ -6,14 +6,14 @@ from exports.doctor import examine
 
 
 class Command(BaseCommand):
-    help = "Say what is wrong with this installation, and the mend."
+    help = "Say what is wrong with this installation, and how to fix it."
     requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own shape; they are one of the probes
 
     def handle(self, *args: Any, **options: Any) -> None:
-        ill = 0
+        faults = 0
         for finding in examine():
-            ill += not finding.well
-            mark = self.style.SUCCESS("ok  ") if finding.well else self.style.ERROR("ILL ")
+            faults += not finding.well
+            mark = self.style.SUCCESS("ok   ") if finding.well else self.style.ERROR("FAULT")
             self.stdout.write(f"{mark} {finding.subject}: {finding.words}")
-        if ill:
-            raise CommandError(f"{ill} of the findings above need a mend.")
+        if faults:
+            raise CommandError(f"{faults} of the lines above say what to fix.")

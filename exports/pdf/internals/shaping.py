@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ SOFT = "\u00ad"
 ENDS = " \n\t\f\x85\u2028\u2029" + SOFT
 """What may stand between two lines and be in neither."""
 UNKNOWN = pango.PANGO_GLYPH_UNKNOWN_FLAG
+EMPTY_RUN = re.compile(rb"/\S+ [\d.]+ Tf\s+\[(?:<>|[-.0]+)*\] ?TJ\s*")
+"""The run of characters that draw nothing, as U+061C: it would name a font that has no glyph in the file."""
 # fmt: off
 STYLE = (
     "font_family", "font_style", "font_stretch", "font_weight", "font_size", "line_height", "color",
@@ -79,12 +82,26 @@ def _no_copies() -> Iterator[None]:
         fonts.get_hb_object_data = usual
 
 
+class Texts(dict[int, str]):
+    """The text that each glyph stands for: where there are several, the least, and not the first that was met.
+
+    WeasyPrint looks whether it has a glyph's text, and would keep the first one.
+    """
+
+    def __contains__(self, glyph: object) -> bool:
+        return False
+
+    def __setitem__(self, glyph: int, text: str) -> None:
+        super().__setitem__(glyph, min(text, self.get(glyph, text)))
+
+
 class Face(Font):  # type: ignore[misc]
     """A font, without the copy of its file that would be held, and the same in every process that meets it."""
 
     def __init__(self, *args: Any) -> None:
         with _no_copies():
             super().__init__(*args)
+        self.to_unicode: dict[int, str] = Texts()
         self.sample: tuple[int, str] = (0, "")
         """The style and the text that led to it."""
         self.latin: dict[str, int] = {}
@@ -157,6 +174,12 @@ class Inks:
     def stream(self, kind: type[Pen], area: tuple[float, ...] = (0, 0, 1, 1)) -> Any:
         return kind(self.fonts, area, self.resources, self.images, None, {}, None, compress=False)
 
+    def sort(self) -> None:
+        """Put the fonts into an order that does not depend on where they were met first."""
+        fonts = sorted(self.fonts.items(), key=lambda item: item[1].hash)
+        self.fonts.clear()
+        self.fonts.update(fonts)
+
     def face(self, name: str) -> Face:
         return next(face for face in self.fonts.values() if face.hash == name)
 
@@ -226,7 +249,7 @@ class Shaper:
 
     def record(self, glyph: Glyph, text: str) -> None:
         """`glyph` is used, and stands for `text`."""
-        self._inks.face(glyph.face).to_unicode.setdefault(glyph.number, text)
+        self._inks.face(glyph.face).to_unicode[glyph.number] = text
 
     def breaks(self, text: str) -> list[int]:
         """The places in `text` where a line may end."""
@@ -257,7 +280,7 @@ class Shaper:
         box = SimpleNamespace(text=text, style=self.style, pango_layout=layout, baseline=baseline)
         pictures = draw_first_line(self._pen, box, "clip", "none", Matrix())
         self._sampled(text)
-        ops = b"%b %b" % (self._pen.taken().replace(b">0<", b""), self.home)
+        ops = b"%b %b" % (EMPTY_RUN.sub(b"", self._pen.taken().replace(b">0<", b"")), self.home)
         undrawn = [letter for letter in text if ord(letter) > 0x2100][
             : len(pictures)
         ]  # fonts of pictures: none is drawn

@@ -1,0 +1,51 @@
+"""A site behind PgBouncer in transaction mode: any statement may run on another server connection."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import PostgresServer, postgres_server
+from tests.support.pgbouncer import pgbouncer
+from tests.support.stack import SMALL, Stack, running
+
+FORMATS = ("csv", "xlsx", "pdf")
+BOUNDS = ("lock_timeout = '5s'", "idle_in_transaction_session_timeout = '30s'")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[PostgresServer]:
+    with postgres_server(tmp_path / "pg") as made:
+        yield made
+
+
+def fault(stack: Stack) -> str:
+    """What the doctor says of the pooler."""
+    return stack.shell("from exports import doctor; print(doctor.PROBES['pooler']())")
+
+
+def test_exports_come_from_the_click_to_the_file(server: PostgresServer, tmp_path: Path) -> None:
+    """With three server connections for some fifteen clients, so that hardly anybody keeps the same one."""
+    with server.connect() as direct, pgbouncer(server.url, pool=3) as url:
+        with running(tmp_path, database_url=url, ROWS_PER_PART="20", SMALL_ROWS="10") as stack:
+            assert "ALTER ROLE postgres SET lock_timeout = '5s';" in fault(stack)
+            for bound in BOUNDS:
+                direct.execute(f"ALTER ROLE postgres SET {bound}")
+            direct.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            assert "?disable_server_side_cursors=true" in fault(stack)
+
+            person = stack.signed_in(SMALL)
+            exports = {name: person.export(format=name) for name in FORMATS}
+            for name, export in exports.items():
+                ended = person.await_end(export)
+                assert (ended["state"], ended["rows_done"]) == ("ready", 50), (name, ended)
+                assert hashlib.sha256(person.download(export)).hexdigest() == ended["sha256"]
+            stack.extra["DATABASE_URL"] = f"{url}?disable_server_side_cursors=true"
+            assert fault(stack) == ""
+        ((used,),) = direct.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchall()
+        assert used <= 3

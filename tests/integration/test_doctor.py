@@ -1,0 +1,229 @@
+"""The doctor: each fault that an operator can make is found, in a sentence that says how to fix it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from celery import current_app
+from django.core.files.storage import storages
+from django_celery_beat.models import PeriodicTask
+from pytest_django import Settings
+
+from durable.clock import database_now
+from exports import clocks, doctor, schedules
+from exports.models import Slot
+from tests.support.smtp_sink import SmtpSink, smtp_sink
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+PURGE = "exports.tasks.purge_expired_exports"
+REMIND = "exports.tasks.remind_of_expiring_exports"
+
+
+def look(subject: str) -> str:
+    return doctor.PROBES[subject]()
+
+
+# --- schedules ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _old_schedules() -> None:
+    """The schedules of a site that was set up nine days ago, with every run done until an hour ago."""
+    PeriodicTask.objects.update(date_changed=database_now() - 9 * 24 * HOUR)
+    Slot.objects.all().delete()
+    for schedule in schedules.registered():
+        done(schedule.task, database_now() - HOUR if schedule.task == REMIND else database_now())
+
+
+def done(task: str, moment: datetime) -> None:
+    finished = {"state": Slot.State.DONE, "next_attempt_at": None, "finished_at": moment}
+    Slot.objects.create(schedule=task, slot=moment, **finished)
+
+
+@pytest.mark.usefixtures("_old_schedules")
+def test_a_run_that_nobody_began_is_found() -> None:
+    assert "not begun: Reminder of expiring files (" in look("schedules")
+    assert "Run selected tasks" in look("schedules")
+    done(REMIND, database_now())
+    assert look("schedules") == ""
+
+
+@pytest.mark.usefixtures("_old_schedules")
+def test_a_run_that_was_due_long_before_its_deadline_is_found_as_well() -> None:
+    Slot.objects.filter(schedule=PURGE).update(slot=database_now() - 50 * HOUR)
+    assert "Nightly purge (" in look("schedules")
+
+
+@pytest.mark.usefixtures("_old_schedules")
+def test_a_run_before_an_edit_was_never_meant() -> None:
+    PeriodicTask.objects.filter(task=REMIND).update(date_changed=database_now())
+    assert look("schedules") == ""
+
+
+@pytest.mark.usefixtures("_old_schedules")
+def test_beats_own_changes_are_no_edits() -> None:
+    now = database_now()
+    PeriodicTask.objects.filter(task=REMIND).update(date_changed=now, last_run_at=now)
+    assert "Reminder of expiring files" in look("schedules")
+
+
+@pytest.mark.usefixtures("_old_schedules")
+def test_a_newest_run_that_failed_is_said_with_its_reason() -> None:
+    done(REMIND, database_now())
+    Slot.objects.filter(schedule=PURGE).update(state=Slot.State.FAILED, outcome={"error": "OSError('no disk')"})
+    assert "no disk" in look("schedules")
+    done(PURGE, database_now() + timedelta(seconds=1))
+    assert look("schedules") == ""
+
+
+@pytest.mark.usefixtures("_old_schedules")
+def test_a_beat_that_sends_nothing_is_found_though_workers_do_its_work() -> None:
+    done(REMIND, database_now())
+    assert "celery -A config.celery beat" in look("Beat")
+    PeriodicTask.objects.filter(task=PURGE).update(last_run_at=database_now() - HOUR)
+    assert "is not running" in look("Beat")
+    PeriodicTask.objects.filter(task=PURGE).update(last_run_at=database_now())
+    assert look("Beat") == ""
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_a_site_in_a_language_that_has_words_is_well(settings: Settings) -> None:
+    for code in ("en", "en-gb", "en-us"):
+        settings.LANGUAGE_CODE = code
+        assert look("language") == "", code
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("xx", "not one of"), ("klingon", "not one of"), ("de", "no translation of Carryall")]
+)
+def test_a_language_without_words_is_found(settings: Settings, code: str, words: str) -> None:
+    settings.LANGUAGE_CODE = code
+    assert words in look("language")
+
+
+PUBLIC = ["export.example.com", ".example.org"]
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "redirects", "words"),
+    [
+        ("https://export.example.com", PUBLIC, True, ""),
+        ("https://www.example.org", PUBLIC, True, ""),
+        ("http://127.0.0.1:8000", ["127.0.0.1", "localhost", "[::1]"], False, ""),
+        ("", PUBLIC, False, "lead nowhere"),
+        ("export.example.com", PUBLIC, False, "lead nowhere"),
+        ("ftp://export.example.com", PUBLIC, False, "lead nowhere"),
+        ("https://exports.example.com", PUBLIC, True, "add it to ALLOWED_HOSTS"),
+        ("http://localhost:8000", [*PUBLIC, "localhost"], False, "each reader's own machine"),
+        ("http://[::1]:8000", ["*"], False, "each reader's own machine"),
+        ("http://export.example.com", PUBLIC, True, "begin with https://"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_found(
+    settings: Settings, url: str, hosts: list[str], redirects: bool, words: str
+) -> None:
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = hosts, redirects
+    settings.NOTIFICATIONS = settings.NOTIFICATIONS | {"SITE_URL": url}
+    settings.EXPORTS = settings.EXPORTS | {"SITE_URL": url}
+    assert words in look("SITE_URL")
+    assert bool(words) == bool(look("SITE_URL"))
+
+
+def test_two_addresses_of_one_site_are_found(settings: Settings) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"SITE_URL": "https://old.example.com"}
+    assert "give both the same" in look("SITE_URL")
+
+
+def test_a_short_visibility_timeout_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = current_app.conf.broker_transport_options | {"visibility_timeout": 60}
+    monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
+    assert "visibility timeout (60 s) is not longer" in look("settings")
+
+
+# --- mail -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sink(settings: Settings) -> Iterator[SmtpSink]:
+    with smtp_sink() as server:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", server.port, 1
+        yield server
+
+
+def test_a_mail_server_is_greeted_and_gets_no_mail(sink: SmtpSink) -> None:
+    assert look("mail") == ""
+    assert (sink.connections, sink.accepted) == (1, [])
+
+
+def test_a_mail_server_that_is_away_or_silent_is_found(sink: SmtpSink) -> None:
+    sink.silent = True
+    assert "timed out" in look("mail")
+    sink.silent = False
+    sink.close()
+    assert f"Connection refused (127.0.0.1:{sink.port})" in look("mail")
+    assert "EMAIL_URL" in look("mail")
+
+
+def test_a_login_that_is_refused_is_found(sink: SmtpSink, settings: Settings) -> None:
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "carryall", "wrong"
+    assert "AUTH extension not supported" in look("mail")
+
+
+def test_trying_a_folder_of_mails_writes_none(settings: Settings, tmp_path: Path) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = tmp_path / "mail"
+    assert look("mail") == ""
+    assert list((tmp_path / "mail").iterdir()) == []
+
+
+# --- clocks ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_machine_whose_clock_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = time.time
+    monkeypatch.setattr(clocks, "workers_ahead", lambda patience: [])
+    assert look("clocks") == ""
+    monkeypatch.setattr(time, "time", lambda: right() + 90)
+    assert look("clocks").startswith("this machine is 90 s ahead of the database's")
+    monkeypatch.setattr(time, "time", lambda: right() - 90)
+    assert look("clocks").startswith("this machine is 90 s behind the database's")
+
+
+# --- storage, and the time that a probe takes -----------------------------------------------------------------------
+
+
+def test_a_storage_that_keeps_what_it_should_delete_is_found(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look("storage") == ""
+    monkeypatch.setattr(type(storages["exports"]), "delete", lambda self, name: None)
+    assert "keeps what it was told to delete" in look("storage")
+
+
+def test_a_server_that_says_nothing_ends_its_probe_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> str:
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+            try:
+                return client.recv(1).decode()
+            except Exception:  # noqa: BLE001 - as a library might
+                return "caught"
+
+    def running() -> str:
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(600)"], check=True)
+        return ""
+
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(doctor, "PROBES", {"silent": silent, "running": running, "well": lambda: ""})
+    found = {finding.subject: finding.words for finding in doctor.examine()}
+    assert found["silent"].startswith("did not answer within 0.3 s")
+    assert found["running"].startswith("did not answer within 0.3 s")
+    assert found["well"] == "well"

@@ -63,6 +63,24 @@ class SlowFilter(admin.SimpleListFilter):
         return queryset.filter(slow()) if self.value() else queryset
 
 
+class ByHandFilter(admin.SimpleListFilter):
+    """Runs that their schedule started, or those of a call by hand."""
+
+    title = _("how it was started")
+    parameter_name = "by_hand"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("0", _("By its schedule")), ("1", _("By hand"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "0":
+                return queryset.filter(by_hand="")
+            case "1":
+                return queryset.exclude(by_hand="")
+        return queryset
+
+
 def slow() -> Q:
     """Rows with an attempt over the limit, ended or still running."""
     limit = export_settings().slow_seconds
@@ -191,8 +209,8 @@ class DownloadAdmin(ReadOnly, Bounded):
 
 @admin.register(Slot)
 class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
-    list_display = ("schedule", "slot", "started_by_hand", "state", "finished_at", "attempts", "worked", "result")
-    list_filter = ("state", "schedule", ("by_hand", admin.EmptyFieldListFilter), SlowFilter)
+    list_display = ("schedule", "slot", "started_by_hand", "state", "result", "finished_at", "attempts", "worked")
+    list_filter = ("state", "schedule", ByHandFilter, SlowFilter)
     date_hierarchy = "slot"
     actions = ("run_again",)
 
@@ -234,14 +252,9 @@ class ScheduleAdmin(PeriodicTaskAdmin):  # type: ignore[misc]  # it has no stubs
             return
         unknown = queryset.exclude(task__in=list(self.celery_app.tasks)).exists()  # then nothing was sent
         if not unknown and queryset.filter(task__in=[schedule.task for schedule in schedules.registered()]).exists():
-            slots = f"{reverse('admin:exports_slot_changelist')}?by_hand__isempty=0"
-            self.message_user(
-                request,
-                format_html(
-                    _('The work has been started. <a href="{}">Schedule slots</a> say what came of it, in a moment.'),
-                    slots,
-                ),
-            )
+            slots = f"{reverse('admin:exports_slot_changelist')}?by_hand=1"
+            words = _('The work has been started. See its result under <a href="{}">Schedule slots</a>.')
+            self.message_user(request, format_html(words, slots))
 
 
 if isinstance(admin.site._registry.get(PeriodicTask), PeriodicTaskAdmin):

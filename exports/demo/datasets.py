@@ -26,7 +26,7 @@ class Orders(Dataset):
         Column("item", "Item"),
         Column("category", "Category", ColumnType.CHOICE, choices=Category),
         Column("quantity", "Quantity", ColumnType.INTEGER, total=True),
-        Column("unit_price", "Unit price", ColumnType.DECIMAL),
+        Column("unit_price", "Unit price", ColumnType.MONEY, currency=F("currency")),
         Column("total", "Total", ColumnType.MONEY, currency=F("currency"), total=True),
         Column("status", "Status", ColumnType.CHOICE, choices=Status),
         Column("note", "Note"),

@@ -9,7 +9,7 @@ from celery import current_app
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
-from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.core.exceptions import FieldDoesNotExist, FieldError, ObjectDoesNotExist
 from django.core.files.storage import storages
 
 from exports.conf import export_settings
@@ -141,7 +141,9 @@ def _asked(question: Callable[[], list[str]]) -> list[str]:
     """What a dataset says of its queryset and columns, as far as a user who does not exist can show it."""
     try:
         return question()
-    except (FieldError, FieldDoesNotExist) as error:
-        return [f"queryset() fails: {error}"]
+    except ObjectDoesNotExist:  # some are AttributeErrors, too
+        return []
+    except (FieldError, FieldDoesNotExist, AttributeError, NameError) as error:
+        return [f"queryset() fails: {error}."]
     except Exception:  # noqa: BLE001 - it needs a real user, or a database: looked at again at the click
         return []

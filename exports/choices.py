@@ -73,10 +73,14 @@ def choose(
 
 def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
     """The datasets' keys, each once."""
-    chosen = [datasets.get(key) for key in dict.fromkeys(keys)]
-    if not chosen:
+    if not keys:
         raise UnknownDataset(_("Choose what to export."))
     with blaming(DatasetFailed):
+        if unknown := next((key for key in keys if key not in datasets), None):
+            known = ", ".join(sorted(dataset.key for dataset in datasets if dataset.permitted(user))) or _("none")
+            words = _("There is no dataset %(unknown)r. Choose one of: %(known)s.")
+            raise UnknownDataset(words % {"unknown": unknown, "known": known})
+        chosen = [datasets.get(key) for key in dict.fromkeys(keys)]
         if not all(dataset.permitted(user) for dataset in chosen):
             raise NoPermission(_("You have no access to this data."))
     return [dataset.key for dataset in chosen]

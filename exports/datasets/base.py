@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import (
     Count,
     DateField,
@@ -30,6 +30,7 @@ from django.db.models import (
     Window,
 )
 from django.db.models.functions import Mod, RowNumber
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
@@ -73,6 +74,13 @@ class Dataset(ABC):
     description: ClassVar[str | Promise] = ""
     columns: ClassVar[Sequence[Column]]
     date_field: ClassVar[str | None]
+
+    def __init__(self) -> None:
+        needed = ("key", "label", "columns", "date_field")
+        if missing := [name for name in needed if not hasattr(self, name)]:
+            raise ImproperlyConfigured(
+                f"The dataset {type(self).__name__} lacks {', '.join(missing)}. Without dates, date_field is None."
+            )
 
     @abstractmethod
     def queryset(self, user: AbstractBaseUser) -> QuerySet[Any]:
@@ -127,7 +135,11 @@ class Dataset(ABC):
     def faults(self, user: AbstractBaseUser, columns: Sequence[Column]) -> list[str]:
         """Return one sentence for each reason why `columns` cannot be exported, with how to fix it."""
         rows = self.queryset(user)
-        return rules.faults(rows, columns) or [*declared.faults(rows, columns), *self._faults_of_dates(rows)]
+        return (
+            rules.faults(rows, columns)
+            or [*declared.faults(rows, columns), *self._faults_of_dates(rows)]
+            or rules.faults(self.created_before(rows, timezone.now()), [])
+        )
 
     def doubts(self, user: AbstractBaseUser) -> list[str]:
         """Return one sentence for each column of another type than its values."""
@@ -150,9 +162,10 @@ class Dataset(ABC):
 
     def selected(self, user: AbstractBaseUser, period: Period) -> QuerySet[Any]:
         """The user's rows of the period, in the order of their keys. Raises BadPeriod where they have no dates."""
-        rows = rules.without_distinct(self.queryset(user)).order_by("pk")
+        rows = self.queryset(user)
         if period.asked_at is not None:
             rows = self.created_before(rows, period.asked_at)
+        rows = rules.by_key(rows)
         if period.is_everything:
             return rows
         self.refuse_periods()

@@ -19,7 +19,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
 
 from exports.datasets.coercion import KINDS, python_of
-from exports.datasets.columns import Column, values_of
+from exports.datasets.columns import Column, ColumnType, values_of
 from exports.errors import DatasetFailed, blaming
 
 if TYPE_CHECKING:
@@ -216,10 +216,15 @@ def _same_sql(rows: QuerySet[Any], slots: Sequence[Column]) -> list[str] | None:
         oids = [column.type_code for column in cursor.description or ()]
     converted = compiler.get_converters([expression for expression, _, _ in compiler.select])
     usual = all(_usual(*converted[place], oids[place]) for place in range(len(slots)) if place in converted)
-    if not usual or any(slot.function is not None for slot in slots):
+    if not usual or any(slot.function is not None or not _words_found(slot) for slot in slots):
         return None
     sql = [SAME.get(python_of(slot), {}).get(oid) for slot, oid in zip(slots, oids, strict=False)]
     return None if None in sql else cast("list[str]", sql)
+
+
+def _words_found(slot: Column) -> bool:
+    """Whether formats can find a choice's words by the stored value's text: 1.5 has others, such as 1.50."""
+    return slot.type is not ColumnType.CHOICE or not slot.words or python_of(slot) in (str, int, bool)
 
 
 def _usual(converters: Sequence[Callable[..., Any]], expression: Any, oid: int) -> bool:

@@ -6,16 +6,20 @@ depend on other rows. `faults` finds what breaks this, before anything is export
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections
 from django.db.models import Aggregate, CompositePrimaryKey, DecimalField, Field, Max, Min, Model, QuerySet, Subquery
-from django.db.models.expressions import Col
+from django.db.models.expressions import Col, RawSQL
 from django.db.models.sql.datastructures import Join
 
 from exports.datasets.columns import Column, flat
+
+OVER = re.compile(r"\bover\s*\(|\bover\s+\w+", re.IGNORECASE)
+"""A window function in SQL."""
 
 
 def faults(rows: Any, columns: Sequence[Column]) -> list[str]:
@@ -43,6 +47,13 @@ def without_distinct(rows: QuerySet[Any]) -> QuerySet[Any]:
     plain = rows.all()
     plain.query.distinct = False
     return plain
+
+
+def by_key(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return a query for the same rows, each once, in the order of their keys, whatever order they had."""
+    ordered = without_distinct(rows).order_by("pk")
+    ordered.query.standard_ordering = True  # reverse() turns any order round that comes after it
+    return ordered
 
 
 def key_field(model: type[Model]) -> Field[Any, Any]:
@@ -76,6 +87,8 @@ def _faults_of_rows(rows: QuerySet[Any]) -> Iterator[str]:
         yield "queryset() uses distinct() with fields: filter with Exists(...) or pk__in=... instead."
     if query.extra_tables:
         yield "queryset() uses extra(tables=...): filter with Exists(...) instead."
+    if query.where.contains_over_clause or any(OVER.search(sql) for sql, _ in query.extra.values()):
+        yield "queryset() uses a Window(), which sees the rows of one part only: use a Subquery(...)."
     yield from _faults_of_joins(rows)
     yield from _faults_of_annotations(rows)
 
@@ -95,7 +108,7 @@ def _faults_of_joins(rows: QuerySet[Any]) -> Iterator[str]:
 
 def _faults_of_annotations(rows: QuerySet[Any]) -> Iterator[str]:
     for name, expression in rows.query.annotations.items():
-        if expression.contains_over_clause:
+        if _sees_other_rows(expression):
             yield f"The annotation {name!r} is a Window(), which sees the rows of one part only: use a Subquery(...)."
         elif rows.query.group_by is not None and (many := _names(_many_used(rows, expression))):
             yield f"The annotation {name!r} is one of {many}, of which a row may have many: aggregate it."
@@ -118,7 +131,7 @@ def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterat
                 yield f"The column {column.name!r} cannot be read: {str(error).rstrip('.')}."
                 break
             expression = known.query.annotations["_carryall_value"]
-            if expression.contains_over_clause:
+            if _sees_other_rows(expression):
                 yield (
                     f"The column {column.name!r} is a Window(), which sees the rows of one part only: "
                     "use a Subquery(...)."
@@ -181,11 +194,24 @@ def _names(used: Iterable[tuple[str, str]]) -> str:
     return ", ".join(sorted({name for _, name in used}))
 
 
+def _sees_other_rows(expression: Any) -> bool:
+    """Does a value depend on other rows of the query? Also one that is written in SQL."""
+    if expression.contains_over_clause:
+        return True
+    given = getattr(expression, "extra", None) or {}  # of a Func
+    sql = expression.sql if isinstance(expression, RawSQL) else f"{getattr(expression, 'template', '')} {given}"
+    if OVER.search(sql):
+        return True
+    parts = [] if isinstance(expression, Subquery) else expression.get_source_expressions()
+    return any(_sees_other_rows(part) for part in parts if part is not None and hasattr(part, "contains_over_clause"))
+
+
 def _many(join: Any) -> str:
     """The name of the relation of a join, if one row may have many on its other side; else nothing."""
     if not isinstance(join, Join):
         return ""
     relation: Any = join.join_field
-    if not getattr(relation, "one_to_many", False):
+    generic = getattr(getattr(relation, "field", None), "one_to_many", False)  # a GenericRelation
+    if not (getattr(relation, "one_to_many", False) or generic):
         return ""
     return str(relation.get_accessor_name() or relation.related_model.__name__)

@@ -30,6 +30,7 @@ from exports.formats.values import (
     convert,
     converters,
     copying_of,
+    duration,
     encode,
     float_text,
     local,
@@ -141,7 +142,7 @@ class Csv(Framed):
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
         dialect, slots = self._dialect(context.options), flat(context.columns)
         copying = copying_of(rows) if len(slots) > 1 else None  # COPY has its own ideas of a lone empty cell
-        if copying is not None and all(map(_in_sql, copying.slots, copying.types)):
+        if copying is not None:
             return _copied(copying, out, dialect, context.zone)
         lines = _Lines(dialect.delimiter)
         converts = converters(slots, _writers(dialect, context.zone), none="", words=True)
@@ -196,20 +197,12 @@ def _writers(dialect: Dialect, zone: ZoneInfo) -> Writers[str]:
         date: date.isoformat,
         datetime: _moment_for_excel(zone) if dialect.for_excel else moment(zone),
         time: marked(time.isoformat) if dialect.for_excel else time.isoformat,
-        timedelta: marked(_clock) if dialect.for_excel else duration_iso_string,
+        timedelta: marked(duration) if dialect.for_excel else duration_iso_string,
     }
 
 
 def _moment_for_excel(zone: ZoneInfo) -> Callable[[datetime], str]:
     return lambda value: local(value, zone).replace(tzinfo=None).isoformat(" ", "seconds")
-
-
-def _clock(value: timedelta) -> str:
-    """Hours, minutes and seconds, as 26:30:00."""
-    seconds, rest = divmod(abs(value), timedelta(seconds=1))
-    fraction = f".{rest.microseconds:06}" if rest else ""
-    sign = "-" if value < timedelta(0) else ""
-    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}{fraction}"
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
@@ -265,15 +258,6 @@ class _Finished:
     def _guarded(self, place: int, cell: str) -> str:
         """A cell with the quotes around it, which change nothing about what is inside."""
         return guarded_inside(cell, self._delimiter) if place in self._texts else cell
-
-
-WORDED = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.BOOLEAN)
-"""The types of stored values that SQL knows the words for."""
-
-
-def _in_sql(slot: Column, kind: ColumnType) -> bool:
-    """Can SQL choose this slot's words by its stored value?"""
-    return slot.type is not ColumnType.CHOICE or kind in WORDED or not slot.words
 
 
 def _cell(slot: Column, kind: ColumnType, name: str, dialect: Dialect, zone: ZoneInfo) -> str:

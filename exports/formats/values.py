@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from itertools import islice
 from typing import Any, TypeVar
@@ -133,6 +133,15 @@ def local(value: datetime, zone: ZoneInfo) -> datetime:
         return value.astimezone(zone)
     except OverflowError:
         return value
+
+
+def duration(value: timedelta) -> str:
+    """Hours, minutes and seconds, with a sign: "-30:00:00" and not a day less and hours more."""
+    left = abs(value)
+    hours, rest = divmod(left, timedelta(hours=1))
+    minutes, rest = divmod(rest, timedelta(minutes=1))
+    fraction = f".{rest.microseconds:06}" if rest.microseconds else ""
+    return f"{'-' if value < timedelta() else ''}{hours}:{minutes:02}:{rest.seconds:02}{fraction}"
 
 
 def encode(text: str) -> bytes:

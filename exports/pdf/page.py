@@ -118,17 +118,19 @@ def section(first: int, count: int, before: int = 0) -> str:
 
 def share(context: RenderContext, count: int) -> dict[str, Any] | None:
     """What a file says of itself when it is one of several; `count` are its own rows. None for a whole one."""
-    if context.share is None:
+    share = context.share
+    if share is None:
         return None
+    write = directed if get_language_bidi() else clean
+    rows = {"first": _count(share.before + 1), "last": _count(share.before + count), "rows": _count(share.rows)}
+    said = gettext("%(first)s–%(last)s of %(rows)s") if count else gettext("none of %(rows)s")
     totals = Totals(context.columns)
-    totals.merge(meta.get("totals", {}) for meta in context.share.metas)
-    before = context.share.before
+    totals.merge(meta.get("totals", {}) for meta in share.metas)
     return {
-        "number": context.share.number,
-        "count": context.share.count,
-        "first": _count(before + 1) if count else "",
-        "last": _count(before + count),
-        "rows": _count(context.share.rows),
+        "number": share.number,
+        "count": share.count,
+        "name": write(gettext("part %(number)s of %(count)s") % {"number": share.number, "count": share.count}),
+        "rows": write(said % rows),
         "totals": totals.words(context.columns),
     }
 

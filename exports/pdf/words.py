@@ -14,7 +14,7 @@ from django.utils.formats import date_format, get_format, number_format
 from django.utils.translation import get_language_bidi, gettext
 
 from exports.datasets import Column, ColumnType, Row, flat
-from exports.formats.values import REPLACED, Convert, Writers, converters, for_xml, local
+from exports.formats.values import REPLACED, Convert, Writers, converters, duration, for_xml, local
 
 DAYS = 8_192
 """Days whose words are remembered."""
@@ -41,15 +41,6 @@ def directed(text: str) -> str:
     text = clean(text)
     kinds = set(map(bidirectional, text))
     return "\n".join(f"{LRM}{line}{LRM}" for line in text.split("\n")) if "L" in kinds and not kinds & RTL else text
-
-
-def duration(value: timedelta) -> str:
-    """Hours, minutes and seconds, with a sign: "-30:00:00" and not a day less and hours more."""
-    left = abs(value)
-    hours, rest = divmod(left, timedelta(hours=1))
-    minutes, rest = divmod(rest, timedelta(minutes=1))
-    fraction = f".{rest.microseconds:06}" if rest.microseconds else ""
-    return f"{'-' if value < timedelta() else ''}{hours}:{minutes:02}:{rest.seconds:02}{fraction}"
 
 
 class Words:

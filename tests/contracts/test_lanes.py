@@ -331,6 +331,14 @@ def test_what_python_writes_differently_is_left_to_it(expression: Any, kind_of: 
     assert whole.endswith(by_python("csv", columns))
 
 
+def test_words_of_decimals_and_days_are_left_to_python() -> None:
+    """PostgreSQL has 1.50 where the choice is 1.5."""
+    collect([{"number": Decimal("1.50"), "day": date(2024, 2, 29)}])
+    rate = Column("rate", "Rate", ColumnType.CHOICE, "number", choices=[(Decimal("1.5"), "Half more")])
+    day = Column("day", "Day", ColumnType.CHOICE, choices=[(date(2024, 2, 29), "Leap day")])
+    assert [source_of([NUMBER, column]).copying() for column in (rate, day)] == [None, None]
+
+
 def test_functions_are_left_to_python() -> None:
     collect([{"whole": 1}])
     columns = [NUMBER, Column("a", "A", function=lambda specimen: f"={specimen.whole}")]

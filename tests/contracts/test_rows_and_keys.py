@@ -10,9 +10,12 @@ from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, models
-from django.db.models import Avg, Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Window
+from django.db.models import Avg, Count, Exists, F, Func, Max, OuterRef, Q, QuerySet, Subquery, Sum, Window
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import RowNumber
+from django.db.models.lookups import GreaterThan
 from django.test.utils import isolate_apps
 
 from exports import checks
@@ -60,6 +63,8 @@ def shop(ada: User, bob: User) -> None:
 
 NAME = Column("username", "Name")
 COUNT = Column("n", "N", ColumnType.INTEGER, source=Window(RowNumber(), order_by="pk"))
+NUMBERED = RawSQL("row_number() over (order by auth_user.id)", (), output_field=models.IntegerField())
+TEMPLATE = Func(F("pk"), template="count(*) over (order by %(expressions)s)", output_field=models.IntegerField())
 FIRST_ORDER = Subquery(Order.objects.filter(owner=OuterRef("pk")).order_by("pk").values("number")[:1])
 PEOPLE: dict[str, tuple[Rows, Sequence[Column], str]] = {
     "a column of a to-many relation": (User.objects.all, [Column("o", "O", source="orders__number")], "orders"),
@@ -80,6 +85,15 @@ PEOPLE: dict[str, tuple[Rows, Sequence[Column], str]] = {
     "a window inside of an expression": (
         User.objects.all, [Column("n", "N", source=Window(Sum("pk"), order_by="pk") + 1)], "Window",
     ),
+    "a window in a filter": (
+        lambda: User.objects.filter(GreaterThan(Window(RowNumber(), order_by=F("pk").asc()), 1)), [NAME], "Window",
+    ),
+    "a window in SQL": (User.objects.all, [Column("n", "N", ColumnType.INTEGER, source=NUMBERED)], "Window"),
+    "a window in SQL as an annotation": (lambda: User.objects.annotate(n=NUMBERED), [NAME], "Window"),
+    "a window in extra()": (
+        lambda: User.objects.extra(select={"n": "row_number() OVER (ORDER BY id)"}), [NAME], "Window",
+    ),
+    "a window in a template": (User.objects.all, [Column("n", "N", ColumnType.INTEGER, source=TEMPLATE)], "Window"),
     "groups": (lambda: User.objects.values("is_staff").annotate(n=Count("*")), [Column("n", "N")], "values"),
     "values": (lambda: User.objects.values_list("username"), [NAME], "values"),
     "a union": (lambda: User.objects.filter(pk=1).union(User.objects.filter(pk=2)), [NAME], "union"),
@@ -114,6 +128,55 @@ def test_what_would_come_out_wrong_is_refused_before_the_click_and_at_the_start(
     assert word in str(refused.value.__cause__)
     assert word not in refused.value.message, "the owner is not told our column names"
     assert any(word in fault.msg for fault in found)
+
+
+@pytest.mark.parametrize("key", FORMATS)
+@pytest.mark.parametrize("fields", [["username"], ["known"]])
+def test_rows_in_an_order_of_their_own_come_once(
+    ada: User, key: str, fields: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """reverse() turns round each order that comes after it: pages began where the ones before them had begun."""
+    monkeypatch.setattr(source, "CHUNK", 3)
+    for number in range(8):
+        User.objects.create_user(f"user {number}")
+    columns = [NAME, Column("known", "Known", function=lambda user: user.username)]
+    with registered(dataset_of(lambda: User.objects.order_by("username").reverse(), columns, "date_joined")):
+        export = run(ada, key, dataset="things", fields=fields)
+    assert (export.state, export.rows) == (State.READY, 9), export.error_detail
+    for table in tables(export).values():
+        [*names] = [next(iter(row.values())) for row in table]
+        assert names == list(User.objects.order_by("pk").values_list("username", flat=True))
+
+
+def test_rows_that_are_told_apart_by_a_to_many_relation_are_refused(ada: User) -> None:
+    class Things(dataset_of(User.objects.all, [NAME], "date_joined")):  # type: ignore[misc]
+        def created_before(self, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
+            return rows.filter(orders__placed_at__lt=moment)
+
+    with registered(Things):
+        with pytest.raises(UnfitDataset):
+            run(ada, "csv", dataset="things")
+        assert "orders" in checks.check_datasets()[0].msg
+
+
+def test_what_a_dataset_lacks_is_named_when_it_is_registered() -> None:
+    class Bare(Dataset):
+        key = "bare"
+
+        def queryset(self, user: Any) -> QuerySet[Any]:
+            return User.objects.all()
+
+    with pytest.raises(ImproperlyConfigured, match="label, columns, date_field"), registered(Bare):
+        pass
+
+
+def test_a_mistake_in_the_queryset_is_found_at_the_start() -> None:
+    def misspelt() -> Any:
+        return User.objectz.all()  # type: ignore[attr-defined]
+
+    with registered(dataset_of(misspelt, [NAME], "date_joined")):
+        [fault, *_] = checks.check_datasets()
+    assert "objectz" in fault.msg
 
 
 FIT: dict[str, tuple[Rows, Sequence[Column], list[list[str]]]] = {

@@ -283,6 +283,13 @@ def test_a_dataset_that_one_may_not_have_tells_nothing(ada: User, question: Any,
     assert not any(column.name in caught.value.message for column in Errands.columns)
 
 
+def test_names_of_datasets_that_one_may_not_have_are_not_told(ada: User) -> None:
+    with registered(Forbidden), pytest.raises(UnknownDataset) as caught:
+        ask(ada, dataset="nonsense")
+    assert "orders" in caught.value.message
+    assert "errands" not in caught.value.message
+
+
 @pytest.mark.parametrize("error", [OperationalError("away"), IntegrityError("gone"), DatabaseError("odd")], ids=repr)
 def test_a_database_that_does_not_take_it(ada: User, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def refuse(*args: Any) -> None:

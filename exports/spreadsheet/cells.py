@@ -272,11 +272,15 @@ def amounts(values: Sequence[bytes], codes: Sequence[bytes], styles: Styles, lon
 
 
 def _shown(value: bytes, places: int | None, code: bytes) -> int | None:
-    """The places that an amount is shown with: those of its currency, or more where it has more that are not zero."""
+    """The places that an amount is shown with: those of its currency, or more where it has more that are not zero.
+
+    A number format has PLACES at most; the cell holds the others as well, as those of a coin in 18 places.
+    """
+    if places is None:
+        return None
     usual = MINOR_UNITS.get(code, 2 if code in KNOWN else places)
-    if places is None or usual is None or places <= usual:
-        return usual if places is not None else None
-    return usual if not value[len(value) - places + usual :].strip(b"0") else min(places, PLACES)
+    more = places > usual and value[len(value) - places + usual :].strip(b"0")
+    return min(places if more else usual, PLACES)
 
 
 def _money_head(style: int | None) -> bytes:

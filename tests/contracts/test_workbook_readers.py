@@ -41,6 +41,8 @@ PLAIN = {name: text for name, text in (HARD_TEXTS | TRICKY).items() if text.repl
 del PLAIN["escape of XlsxWriter"]  # Excel's own escape of characters, which others do not know
 chance = Random(7)
 MOMENTS = [datetime(1900, 3, 1) + timedelta(seconds=chance.randrange(6_000_000_000)) for _ in range(2_000)]
+LENGTHS = [timedelta(seconds=chance.randrange(5_000_000)) for _ in range(2_000)]
+"""Below sixty days: a longer one is a bare number in Gnumeric, which keeps day 60 for Excel's 29 February 1900."""
 
 
 def _several(rows: Sequence[Row]) -> list[Sequence[Row]]:
@@ -73,8 +75,15 @@ CASES: dict[str, tuple[Sequence[Column], list[Sequence[Row]], int]] = {
         [[(moment.replace(tzinfo=UTC), moment.date()) for moment in MOMENTS]],
         0,
     ),
+    "times": (
+        [Column("time", "Time", ColumnType.TIME), Column("length", "Length", ColumnType.DURATION)],
+        [[((EPOCH + length).time(), length) for length in LENGTHS]],
+        0,
+    ),
     "no rows": (TEXTS, [[]], 0),
 }  # fmt: skip
+COUNTED = ("moments", "times")
+"""Whose values are days, which may have fractions."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +106,7 @@ def wanted(name: str) -> list[list[Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it is compared: numbers as floats, days and moments in seconds from the calendar's first day."""
+    """A value as it is compared: numbers as floats; days, moments and times in seconds from the calendar's day 0."""
     match value:
         case bool() | None | "":
             return value or None
@@ -107,6 +116,10 @@ def _plain(value: Any) -> Any:
             return round((value.replace(tzinfo=None) - EPOCH).total_seconds())
         case date():
             return round((datetime.combine(value, time()) - EPOCH).total_seconds())
+        case time():
+            return round((datetime.combine(EPOCH, value) - EPOCH).total_seconds())
+        case timedelta():
+            return round(value.total_seconds())
         case str():
             return value.replace("\r\n", "\n").replace("\r", "\n")
     return value
@@ -158,10 +171,10 @@ def _of_node(value: Any) -> Any:
 @pytest.mark.parametrize("reader", ["sheetjs", "exceljs"])
 def test_node(by_node: dict[str, dict[str, Sheets]], workbooks: dict[str, Path], reader: str, name: str) -> None:
     found = by_node[reader][str(workbooks[name])]
-    if name == "moments" and reader == "sheetjs":  # it gives the calendar's numbers
+    if name in COUNTED and reader == "sheetjs":  # it gives the calendar's numbers
         found = [[rows[0], *[[round(value * 86_400) for value in row] for row in rows[1:]]] for rows in found]
         found = [[rows[0], *[[_seconds(value) for value in row] for row in rows[1:]]] for rows in found]
-    same(found, name, text_of=_of_node if name == "moments" else _plain)
+    same(found, name, text_of=_of_node if name in COUNTED else _plain)
 
 
 def _seconds(value: int) -> str:
@@ -206,6 +219,9 @@ def _value(text: str, column: Column) -> Any:
             return datetime.strptime(text.replace("/", "-"), "%Y-%m-%d %H:%M:%S")
         case ColumnType.DATE:
             return datetime.strptime(text.replace("/", "-"), "%Y-%m-%d").date()
+        case ColumnType.TIME | ColumnType.DURATION:
+            hours, minutes, seconds = map(int, text.split(":"))
+            return timedelta(hours=hours, minutes=minutes, seconds=seconds)
     return text
 
 

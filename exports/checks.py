@@ -123,8 +123,11 @@ def _faults_of(dataset: Dataset) -> Iterator[CheckMessage]:
             id="exports.E004",
         )
     user = _nobody()
-    for reason in _asked(lambda: dataset.faults(user, dataset.columns)):
+    reasons = _asked(lambda: dataset.faults(user, dataset.columns))
+    for reason in reasons:
         yield Error(f"The dataset {dataset.key!r} cannot be exported. {reason}", obj=type(dataset), id="exports.E007")
+    if reasons:  # a warning would name the same fault again
+        return
     for reason in _asked(lambda: dataset.doubts(user)):
         yield Warning(f"The dataset {dataset.key!r}: {reason}", obj=type(dataset), id="exports.W007")
 

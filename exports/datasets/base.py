@@ -30,6 +30,7 @@ from django.db.models import (
     Window,
 )
 from django.db.models.functions import Mod, RowNumber
+from django.db.models.sql import Query
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -138,7 +139,7 @@ class Dataset(ABC):
         return (
             rules.faults(rows, columns)
             or [*declared.faults(rows, columns), *self._faults_of_dates(rows)]
-            or rules.faults(self.created_before(rows, timezone.now()), [])
+            or rules.faults(self.created_before(rows, timezone.now()), [], "created_before()")
         )
 
     def doubts(self, user: AbstractBaseUser) -> list[str]:
@@ -211,7 +212,7 @@ class Dataset(ABC):
         """
         size = rows_per_part or WHOLE
         rows = self.selected(user, period)
-        if not rows.model._meta.managed:
+        if not rows.model._meta.managed or type(rows.query) is not Query:  # SQL of its own may multiply rows
             _require_unique_keys(rows)
         if rows_per_part and isinstance(rows.model._meta.pk, IntegerField):  # PostgreSQL has no smallest UUID
             few = rows.order_by()[: size + 1].aggregate(first=Min("pk"), last=Max("pk"), rows=Count("pk"))

@@ -123,6 +123,20 @@ class Copying:
                 rows = yield from self._copy(piece, select, options)
             self.done += rows
             self._count(rows)
+        if self.done > self._keys.rows:
+            with blaming(DatasetFailed):
+                self._require_keys_once()
+
+    def _require_keys_once(self) -> None:
+        """Raise DatasetFailed when a key comes more than once. Rows that are new since planning are well."""
+        inner = _compiled(self._rows.filter(pk__gte=self._keys.first, pk__lte=self._keys.last), self.slots)[0]
+        names = ", ".join([*(f"c{place}" for place in range(len(self.slots))), "k"])
+        with connections[self._rows.db].cursor() as cursor:
+            cursor.execute(
+                f"SELECT k FROM ({inner}) AS r({names}) GROUP BY k HAVING count(*) > 1 ORDER BY k LIMIT 1"  # noqa: S608
+            )
+            if found := cursor.fetchone():
+                raise ValueError(f"The primary key {found[0]!r} comes more than once.")
 
     def texts(self, select: str) -> Iterator[list[memoryview]]:
         """Lists of one block a row: the bytes of the text that `select` is, which is never NULL, and nothing else."""

@@ -12,25 +12,41 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections
-from django.db.models import Aggregate, CompositePrimaryKey, DecimalField, Field, Max, Min, Model, QuerySet, Subquery
+from django.db.models import (
+    Aggregate,
+    CompositePrimaryKey,
+    DecimalField,
+    Field,
+    Func,
+    Max,
+    Min,
+    Model,
+    QuerySet,
+    Subquery,
+)
 from django.db.models.expressions import Col, RawSQL
+from django.db.models.sql import Query
 from django.db.models.sql.datastructures import Join
+from django.db.models.sql.where import ExtraWhere
 
 from exports.datasets.columns import Column, flat
 
 OVER = re.compile(r"\bover\s*\(|\bover\s+\w+", re.IGNORECASE)
 """A window function in SQL."""
+SUBQUERY = re.compile(r"[(\s]*(select|with)\b", re.IGNORECASE)
+"""How SQL begins that is a query of its own: it sees the same rows in every part."""
 
 
-def faults(rows: Any, columns: Sequence[Column]) -> list[str]:
+def faults(rows: Any, columns: Sequence[Column], made_by: str = "queryset()") -> list[str]:
     """Return one sentence for each reason why `columns` of `rows` cannot be exported, with how to fix it.
 
-    Builds queries and runs none.
+    `made_by` is the method that returned `rows`. Builds queries and runs none.
     """
     if not isinstance(rows, QuerySet):
-        return [f"queryset() returns {type(rows).__name__}: return a QuerySet of a model."]
+        return [f"{made_by} returns {type(rows).__name__}: return a QuerySet of a model."]
     return (
-        [*_faults_of_rows(rows), *_faults_of_key(rows)]
+        [f"{made_by} {fault}" for fault in (*_faults_of_rows(rows), *_faults_of_joins(rows))]
+        or [*_faults_of_annotations(rows), *_faults_of_key(rows)]
         or list(_faults_of_columns(rows, columns))
         or list(_faults_of_aggregates(rows, columns))
     )
@@ -78,38 +94,38 @@ def key_value(model: type[Model], text: str) -> Any:
 def _faults_of_rows(rows: QuerySet[Any]) -> Iterator[str]:
     query = rows.query
     if query.combinator:
-        yield f"queryset() is a {query.combinator}(): join the conditions with Q(...) | Q(...) in one filter()."
+        yield f"is made with {query.combinator}(): join the conditions with Q(...) | Q(...) in one filter()."
     if query.is_sliced:
-        yield "queryset() is a slice ([:n]): filter the rows instead."
+        yield "is a slice ([:n]): filter the rows instead."
     if rows._fields is not None:  # type: ignore[attr-defined]
-        yield "queryset() uses values() or values_list(): return model instances, with annotate() for what you compute."
+        yield "uses values() or values_list(): return model instances, with annotate() for what you compute."
     if query.distinct_fields:
-        yield "queryset() uses distinct() with fields: filter with Exists(...) or pk__in=... instead."
+        yield "uses distinct() with fields: filter with Exists(...) or pk__in=... instead."
     if query.extra_tables:
-        yield "queryset() uses extra(tables=...): filter with Exists(...) instead."
-    if query.where.contains_over_clause or any(OVER.search(sql) for sql, _ in query.extra.values()):
-        yield "queryset() uses a Window(), which sees the rows of one part only: use a Subquery(...)."
-    yield from _faults_of_joins(rows)
-    yield from _faults_of_annotations(rows)
+        yield "uses extra(tables=...): filter with Exists(...) instead."
+    if query.select_for_update:
+        yield "uses select_for_update(): leave it out, because an export changes no rows."
+    if _sees_other_rows(query.where) or any(_is_window(str(sql)) for sql, _ in query.extra.values()):
+        yield "uses a Window(), which sees the rows of one part only: use a Subquery(...)."
 
 
 def _faults_of_joins(rows: QuerySet[Any]) -> Iterator[str]:
     query, many = rows.query, ", ".join(sorted(set(_many_joins(rows))))
     if many and query.distinct and query.annotations:
         yield (
-            f"queryset() joins {many}, and uses annotate() with distinct(): "
+            f"joins {many}, and uses annotate() with distinct(): "
             "filter with Exists(...) or pk__in=... instead of distinct()."
         )
     elif many and not query.distinct and query.group_by is None:
-        yield (
-            f"queryset() joins {many}, so a row may come more than once: add distinct(), or filter with Exists(...)."
-        )
+        yield f"joins {many}, so a row may come more than once: add distinct(), or filter with Exists(...)."
 
 
 def _faults_of_annotations(rows: QuerySet[Any]) -> Iterator[str]:
     for name, expression in rows.query.annotations.items():
         if _sees_other_rows(expression):
             yield f"The annotation {name!r} is a Window(), which sees the rows of one part only: use a Subquery(...)."
+        elif _makes_rows(expression):
+            yield f"The annotation {name!r} makes several rows of one: aggregate it in a Subquery(...)."
         elif rows.query.group_by is not None and (many := _names(_many_used(rows, expression))):
             yield f"The annotation {name!r} is one of {many}, of which a row may have many: aggregate it."
 
@@ -127,6 +143,7 @@ def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterat
         for slot in flat([column]):
             try:
                 known = rows.annotate(_carryall_value=slot.expression)
+                _ = known.query.annotations["_carryall_value"].output_field  # reading needs it
             except (FieldError, FieldDoesNotExist, TypeError, ValueError, AttributeError) as error:
                 yield f"The column {column.name!r} cannot be read: {str(error).rstrip('.')}."
                 break
@@ -136,6 +153,8 @@ def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterat
                     f"The column {column.name!r} is a Window(), which sees the rows of one part only: "
                     "use a Subquery(...)."
                 )
+            elif _makes_rows(expression):
+                yield f"The column {column.name!r} makes several rows of one: aggregate it in a Subquery(...)."
             elif many := _names(_many_used(known, expression)):
                 yield (
                     f"The column {column.name!r} is one of {many}, of which a row may have many: aggregate "
@@ -196,22 +215,56 @@ def _names(used: Iterable[tuple[str, str]]) -> str:
 
 def _sees_other_rows(expression: Any) -> bool:
     """Does a value depend on other rows of the query? Also one that is written in SQL."""
-    if expression.contains_over_clause:
+    if getattr(expression, "contains_over_clause", False):
         return True
-    given = getattr(expression, "extra", None) or {}  # of a Func
-    sql = expression.sql if isinstance(expression, RawSQL) else f"{getattr(expression, 'template', '')} {given}"
-    if OVER.search(sql):
-        return True
-    parts = [] if isinstance(expression, Subquery) else expression.get_source_expressions()
-    return any(_sees_other_rows(part) for part in parts if part is not None and hasattr(part, "contains_over_clause"))
+    return any(_is_window(sql) for part in _parts(expression) for sql in _written(part))
+
+
+def _makes_rows(expression: Any) -> bool:
+    """Does it return several rows for one, as PostgreSQL's unnest()?"""
+    return any(getattr(part, "set_returning", False) for part in _parts(expression))
+
+
+def _parts(expression: Any) -> Iterator[Any]:
+    """The expression and those inside of it, other than in a subquery."""
+    yield expression
+    if not isinstance(expression, Subquery | Query) and hasattr(expression, "get_source_expressions"):
+        for part in filter(None, expression.get_source_expressions()):
+            yield from _parts(part)
+
+
+def _written(part: Any) -> Iterator[str]:
+    """The SQL in one expression that a person has written."""
+    if isinstance(part, RawSQL):
+        yield part.sql
+    elif isinstance(part, ExtraWhere):
+        yield from part.sqls
+    elif isinstance(part, Func):
+        yield str(part.extra.get("template", part.template))
+
+
+def _is_window(sql: str) -> bool:
+    return bool(OVER.search(sql)) and not SUBQUERY.match(sql)
 
 
 def _many(join: Any) -> str:
     """The name of the relation of a join, if one row may have many on its other side; else nothing."""
     if not isinstance(join, Join):
         return ""
-    relation: Any = join.join_field
-    generic = getattr(getattr(relation, "field", None), "one_to_many", False)  # a GenericRelation
-    if not (getattr(relation, "one_to_many", False) or generic):
+    fields: Sequence[tuple[Any, Any]] = join.join_fields  # type: ignore[attr-defined]
+    ours, theirs = zip(*fields, strict=True)
+    if _are_unique(theirs):
         return ""
-    return str(relation.get_accessor_name() or relation.related_model.__name__)
+    relation, other = join.join_field, theirs[0].model
+    for field in ours[0].model._meta.get_fields():
+        through = getattr(field, "through", None) or getattr(field.remote_field, "through", None)
+        if relation in (field, field.remote_field) or other is through:
+            return str(field.name)
+    return str(other.__name__)
+
+
+def _are_unique(fields: Sequence[Any]) -> bool:
+    """Has their model at most one row for each value of these fields?"""
+    options, names = fields[0].model._meta, {field.name for field in fields}
+    together = [*(constraint.fields for constraint in options.total_unique_constraints), *options.unique_together]
+    return any(field.unique for field in fields) or any(names.issuperset(each) for each in together)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connections
@@ -25,6 +28,8 @@ Row = tuple[Any, ...]
 
 CHUNK = 2_000
 """Rows that one fetch from the database holds in memory."""
+ORDERED_KEYS = (int, Decimal, date, timedelta, UUID)
+"""Types of keys that Python and the databases put in the same order. A datetime is a date, too."""
 
 
 class Source:
@@ -100,7 +105,8 @@ class Source:
             return self._rows.none()
         return self._rows.filter(pk__gte=self._keys.first, pk__lte=self._keys.last)
 
-    def _pages(self, size: int = CHUNK) -> Iterator[list[Row]]:
+    def _pages(self, size: int | None = None) -> Iterator[list[Row]]:
+        size = size or CHUNK
         functions = [(place, slot) for place, slot in enumerate(self._slots) if slot.function is not None]
         return self._computed_pages(functions, size) if functions else self._plain_pages(size)
 
@@ -132,17 +138,26 @@ def _by_key(rows: QuerySet[Any], key_of: Callable[[Any], Any], size: int) -> Ite
     """Pages of `size` rows, each a query that begins behind the last key of the one before.
 
     Each query reads one row more than its page has, so that a key that comes again is seen where a page ends, too.
-    Raises DatasetFailed for one, because its rows would be lost or come twice.
+    Raises DatasetFailed for one, and for rows in another order: rows would be lost or come twice.
     """
     page = list(rows[: size + 1])
     while page:
-        for one, next_one in pairwise(page):
-            if key_of(one) == key_of(next_one):
-                raise DatasetFailed from ValueError(f"The primary key {key_of(one)!r} comes more than once.")
+        _require_order(list(map(key_of, page)))
         more = len(page) > size
         page = page[:size]
         yield page
         page = list(rows.filter(pk__gt=key_of(page[-1]))[: size + 1]) if more else []
+
+
+def _require_order(keys: Sequence[Any]) -> None:
+    """Raise DatasetFailed unless the keys increase. The order of texts is the database's, so those only differ."""
+    compare = operator.lt if isinstance(keys[0], ORDERED_KEYS) else operator.ne
+    if all(map(compare, keys, keys[1:])):
+        return
+    one, next_one = next(pair for pair in pairwise(keys) if not compare(*pair))
+    if one == next_one:
+        raise DatasetFailed from ValueError(f"The primary key {one!r} comes more than once.")
+    raise DatasetFailed from ValueError(f"The primary key {next_one!r} comes after {one!r}: rows are not in order.")
 
 
 def _computed(column: Column, instance: Any) -> Any:

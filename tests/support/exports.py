@@ -44,7 +44,7 @@ def tapped(source: Source, tap: Callable[[int], None]) -> Source:
     """`source`, one row at a time, with a call of `tap` (the row's number, from 0) before each."""
     pages = source._pages
 
-    def one_by_one(size: int = 2_000) -> Iterator[list[Row]]:
+    def one_by_one(size: int | None = None) -> Iterator[list[Row]]:
         for number, row in enumerate(row for page in pages(size) for row in page):
             tap(number)
             yield [row]

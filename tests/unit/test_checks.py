@@ -138,6 +138,16 @@ def test_an_unsound_dataset_is_named(kind: type[Errands], code: str) -> None:
     assert (fault.id, kind.key in fault.msg) == (code, True)
 
 
+def test_a_column_that_cannot_be_read_is_named_once() -> None:
+    class Misspelt(Errands):
+        key = "misspelt"
+        columns = (Column("nmae", "Name"),)
+
+    with registered(Misspelt):
+        (fault,) = check_datasets()
+    assert (fault.id, "nmae" in fault.msg) == ("exports.E007", True)
+
+
 def test_date_times_without_a_zone_are_refused(settings: Settings) -> None:
     assert check_time_zones() == []
     settings.USE_TZ = False

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, models
 from django.db.models import (
@@ -327,6 +329,17 @@ with isolate_apps("tests.work"):
         one = models.IntegerField()
         two = models.IntegerField()
 
+    class Note(Keyed):
+        """A row that is about a row of any model."""
+
+        content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
+        object_id = models.PositiveIntegerField()
+        item = GenericForeignKey()
+
+    class Noted(Keyed):
+        name = models.CharField(max_length=9)
+        notes = GenericRelation(Note)
+
     class Loose(Keyed):
         """A view whose key is not unique."""
 
@@ -379,6 +392,85 @@ def test_keys_of_every_kind_cut_anywhere(table: Any, ada: User, settings: Any, s
             assert len(rows) == len(keys)
             if chosen == ["known"]:
                 assert len({row["known"] for row in rows}) == len(keys)
+
+
+@pytest.fixture
+def noted(transactional_db: None) -> Iterator[None]:
+    """Three things with three notes each."""
+    with connection.schema_editor() as editor:
+        editor.create_model(Note)
+        editor.create_model(Noted)
+    kind, _ = ContentType.objects.get_or_create(app_label="work", model="noted")
+    for name in "abc":
+        thing = Noted.objects.create(name=name)
+        Note.objects.bulk_create(Note(content_type=kind, object_id=thing.pk) for _ in range(3))
+    yield
+    with connection.schema_editor() as editor:
+        editor.delete_model(Noted)
+        editor.delete_model(Note)
+
+
+OF_ANY_MODEL: dict[str, tuple[Rows, Sequence[Column], str]] = {
+    "a column": (Noted.objects.all, [Column("x", "X", ColumnType.INTEGER, source="notes__object_id")], "notes"),
+    "a filter": (lambda: Noted.objects.filter(notes__object_id__gt=0), [Column("name", "Name")], "notes"),
+    "distinct": (lambda: Noted.objects.filter(notes__object_id__gt=0).distinct(), [Column("name", "Name")], ""),
+    "a count": (Noted.objects.all, [Column("name", "Name"), Column("n", "N", source=Count("notes"))], ""),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", OF_ANY_MODEL)
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_relation_to_any_model_is_to_many(noted: None, ada: User, settings: Any, name: str, size: int) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": size}
+    rows, columns, word = OF_ANY_MODEL[name]
+    with registered(dataset_of(rows, columns, "at")):
+        if word:
+            with pytest.raises(UnfitDataset) as refused:
+                run(ada, "csv", dataset="things")
+            assert word in str(refused.value.__cause__)
+            return
+        export = run(ada, "csv", dataset="things")
+    assert (export.state, export.rows) == (State.READY, 3), export.error_detail
+    [data] = files_of(export).values()
+    assert [row[0] for row in read_csv(data)[1:]] == ["a", "b", "c"]
+
+
+def test_rows_that_the_click_filters_come_once(ada: User, settings: Any) -> None:
+    """distinct() in created_before(): twelve people with three orders each, in parts of five."""
+    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 5}
+    names = [f"person {number:02}" for number in range(12)]
+    for name in names:
+        person = User.objects.create_user(name)
+        for number in range(3):
+            order(person, number)
+
+    class Things(dataset_of(User.objects.all, [NAME], "date_joined")):  # type: ignore[misc]
+        def created_before(self, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
+            return rows.filter(orders__placed_at__lt=moment).distinct()
+
+    with registered(Things):
+        export = run(ada, "csv", dataset="things")
+    assert (export.state, export.rows, export.parts.count()) == (State.READY, 12, 3), export.error_detail
+    [data] = files_of(export).values()
+    assert read_csv(data)[1:] == [[name] for name in names]
+
+
+@pytest.mark.parametrize("key", FORMATS)
+def test_rows_that_hidden_sql_multiplies_fail_the_export(shop: None, ada: User, key: str) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no function that makes rows in a SELECT")
+    many = RawSQL("generate_series(1, 3)", (), output_field=models.IntegerField())
+    with registered(dataset_of(User.objects.all, [Column("n", "N", ColumnType.INTEGER, source=many)], "date_joined")):
+        export = run(ada, key, dataset="things")
+    assert export.state == State.FAILED
+
+
+def test_rows_that_are_out_of_order_fail_the_reading() -> None:
+    with pytest.raises(DatasetFailed) as failed:
+        source._require_order([1, 3, 2])
+    assert "2 comes after 3" in str(failed.value.__cause__)
+    source._require_order(["b", "a"])  # the database's order, which Python does not know
 
 
 def test_a_composite_key_is_refused(ada: User) -> None:

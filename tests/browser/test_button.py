@@ -116,7 +116,7 @@ def test_fields_are_chosen_and_put_in_order(page: Page) -> None:
     expect(up).to_be_focused()
     expect(page.locator("[data-announcer]")).to_have_text("Item: place 3 of 11")
     assert fields(page) == ["number", "item", "buyer"]
-    page.get_by_label("Between cells").select_option("semicolon")
+    page.get_by_label("Separator").select_option("semicolon")
     assert header(page) == "Order;Item;Buyer"
 
 
@@ -142,9 +142,9 @@ def test_the_fields_and_options_follow_the_choice(page: Page) -> None:
     expect(page.locator("[data-count]")).to_have_text("8 of 8 fields")
     open_fields(page)
     expect(page.get_by_role("checkbox", name="Company")).to_be_visible()
-    expect(page.get_by_label("Between cells")).to_be_visible()
+    expect(page.get_by_label("Separator")).to_be_visible()
     page.get_by_role("radio", name="JSON Lines").check()
-    expect(page.get_by_label("Between cells")).to_be_hidden()
+    expect(page.get_by_label("Separator")).to_be_hidden()
 
 
 def test_without_fields_it_is_refused_beside_them(page: Page) -> None:

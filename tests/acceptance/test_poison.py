@@ -47,8 +47,11 @@ def poisoned(stack: Stack) -> dict[str, str]:
     """Column -> its export, when the whole site has gone on beside them: everybody else's are ready."""
     pids = {name: process.pid for name, process in stack.processes.items()}
     person, other = stack.signed_in(ENTERPRISE), stack.signed_in(SMALL)
+    # Planning reads rows for a workbook, to learn its widths, and none for CSV.
+    formats = {column: "xlsx" if column == "crash_at_first" else "csv" for column in ENDS}
     exports = {
-        column: person.export(dataset="poison", format="csv", fields=column, fields_of="poison") for column in ENDS
+        column: person.export(dataset="poison", format=formats[column], fields=column, fields_of="poison")
+        for column in ENDS
     }
     well = [(person, person.export(format="csv", period="last-month")), (other, other.export(format="csv"))]
     for owner, export in well:

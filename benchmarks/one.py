@@ -56,7 +56,7 @@ def export(key: str, rows: int, path: Path) -> dict[str, Any]:
         job = _job(datasets.get("bookings"), writer(key), path)
         ranges, layout = job.timed("plan", lambda: _plan(job))
         job = replace(job, context=replace(job.context, layout=layout))
-        before = [0, *accumulate(keys.rows for keys in ranges)]
+        before = accumulate((keys.rows for keys in ranges), initial=0)
         work = list(enumerate(zip(ranges, before, strict=False)))
         parts = job.timed("write", lambda: [_write(job, index, keys, rows) for index, (keys, rows) in work])
         with path.open("wb") as out:

@@ -11,15 +11,11 @@ from typing import Any
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-TIMEOUTS = {
-    # A lock that somebody else holds is waited for briefly: the click is told 503, a worker's row is taken up again.
-    "lock_timeout": "5s",
-    # A process that stands still inside a transaction loses it, and its locks, after as long as a lease lasts.
-    "idle_in_transaction_session_timeout": "30s",
-}
+from durable.conf import SESSION_TIMEOUTS
+
 _SET = "SELECT " + ", ".join(
     f"CASE current_setting('{name}') WHEN '0' THEN set_config('{name}', '{value}', false) END"
-    for name, value in TIMEOUTS.items()
+    for name, value in SESSION_TIMEOUTS.items()
 )
 
 

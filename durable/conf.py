@@ -5,6 +5,14 @@ from typing import Any
 
 from django.conf import settings
 
+SESSION_TIMEOUTS = {
+    # A lock that somebody else holds is waited for briefly: the click is told 503, a worker's row is taken up again.
+    "lock_timeout": "5s",
+    # A process that stands still inside a transaction loses it, and its locks, after as long as a lease lasts.
+    "idle_in_transaction_session_timeout": "30s",
+}
+"""PostgreSQL's bounds on waiting, which each connection needs: by a statement, or from its role."""
+
 
 @dataclass(frozen=True)
 class DurableSettings:

@@ -41,10 +41,11 @@ def status_of(error: ExportError) -> int:
     return status
 
 
-def say_when(answer: HttpResponse, error: ExportError) -> None:
-    """Tell programs how long to wait, where that helps."""
+def say_when(answer: HttpResponse, error: ExportError) -> HttpResponse:
+    """Return `answer`, which tells programs how long to wait, where that helps."""
     if error.retry_after is not None:
         answer["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 def signed_in_user(request: HttpRequest) -> AbstractBaseUser:

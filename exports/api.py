@@ -92,9 +92,7 @@ def _say_errors(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> 
         return refusal(404, "not_found", _("There is no such export."))
     except ExportError as error:
         field = error.field if isinstance(error, BadRequest) else None
-        answer = refusal(status_of(error), error.code, error.message, field)
-        say_when(answer, error)
-        return answer
+        return say_when(refusal(status_of(error), error.code, error.message, field), error)
 
 
 # --- the addresses --------------------------------------------------------------------------------------------------

@@ -39,18 +39,20 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         "max_attempts",
         "link_seconds",
     )
-    relative: list[CheckMessage] = [
-        Error(
-            f"EXPORTS['SCRATCH_DIR'] is relative: {config.scratch_dir}.",
-            hint="Give an absolute path: processes have different working directories.",
-            id="exports.E008",
-        )
-    ]
-    return (relative if not Path(config.scratch_dir).is_absolute() else []) + [
+    found: list[CheckMessage] = [
         Error(f"EXPORTS[{name.upper()!r}] must be above zero.", hint="Remove it to get the default.", id="exports.E002")
         for name in positive
         if getattr(config, name) <= 0
     ]
+    if not Path(config.scratch_dir).is_absolute():
+        found.append(
+            Error(
+                f"EXPORTS['SCRATCH_DIR'] is relative: {config.scratch_dir}.",
+                hint="Give an absolute path: processes have different working directories.",
+                id="exports.E008",
+            )
+        )
+    return found
 
 
 @register(Tags.compatibility)

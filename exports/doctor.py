@@ -28,6 +28,7 @@ from django.utils import translation
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
+from durable.conf import SESSION_TIMEOUTS
 from exports import clocks, schedules, storage
 from exports.conf import export_settings
 from exports.datasets import datasets
@@ -44,8 +45,6 @@ BY_HAND = 'run it in the admin (Periodic tasks, "Run selected tasks")'
 FREE_BYTES = 1 << 30
 SQLITE_FULL = 2
 """What PRAGMA synchronous answers when each commit is synced to the disk (https://sqlite.org/pragma.html)."""
-TIMEOUTS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
-"""What a pooler's connections need from their role, because a statement reaches one of them only."""
 FORGETS = "a power cut can take back what the database has accepted"
 PHRASE = "Export my data"
 """Words of these pages, by which a translation is recognised."""
@@ -193,10 +192,12 @@ def _pooler() -> str:
         pid, role = cursor.fetchone()
         if pid == connection.connection.info.backend_pid:
             return ""
-        cursor.execute("SELECT name FROM pg_settings WHERE name = ANY(%s) AND reset_val = '0'", [list(TIMEOUTS)])
+        cursor.execute(
+            "SELECT name FROM pg_settings WHERE name = ANY(%s) AND reset_val = '0'", [list(SESSION_TIMEOUTS)]
+        )
         unbounded = sorted(name for (name,) in cursor.fetchall())
     if unbounded:
-        cure = " ".join(f"ALTER ROLE {role} SET {name} = '{TIMEOUTS[name]}';" for name in unbounded)
+        cure = " ".join(f"ALTER ROLE {role} SET {name} = '{SESSION_TIMEOUTS[name]}';" for name in unbounded)
         return f"its connections wait without end for locks, or hold them: run `{cure}` and reconnect the pooler."
     if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
         return (

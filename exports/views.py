@@ -83,9 +83,7 @@ def _press(request: HttpRequest) -> HttpResponse:
         requested = request_export(signed_in_user(request), **form.asked)
     except ExportError as error:
         form.refuse(error)
-        answer = _refused(request, form, status_of(error))
-        say_when(answer, error)
-        return answer
+        return say_when(_refused(request, form, status_of(error)), error)
     if requested.existing:
         messages.info(request, _("This export was already under way; here it is."))
     url = requested.export.get_absolute_url()
@@ -224,9 +222,7 @@ def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpRe
     except ExportError as error:
         status = status_of(error)
         context = {"export": export, "again_url": again_url(export), "error": error, "status": status}
-        answer = render(request, "exports/no_file.html", context, status=status)
-        say_when(answer, error)
-        return answer
+        return say_when(render(request, "exports/no_file.html", context, status=status), error)
 
 
 @require_POST
@@ -247,9 +243,7 @@ def _act(request: HttpRequest, export: Export, action: Callable[[Export], None],
         action(export)
     except TooMany as error:
         messages.warning(request, error.message)
-        answer = render(request, "exports/detail.html", _export_context(export), status=status_of(error))
-        say_when(answer, error)
-        return answer
+        return say_when(render(request, "exports/detail.html", _export_context(export), status=status_of(error)), error)
     except ExportError as error:
         messages.warning(request, error.message)
     else:

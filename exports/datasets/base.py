@@ -20,6 +20,7 @@ from django.db.models import (
     DecimalField,
     DurationField,
     F,
+    Field,
     FloatField,
     IntegerField,
     Max,
@@ -37,7 +38,7 @@ from django.utils.translation import gettext as _
 
 from exports.datasets import declared, rules
 from exports.datasets.coercion import Typed, python_of
-from exports.datasets.columns import Column, flat
+from exports.datasets.columns import Column, flat, name_of
 from exports.datasets.estimate import Rows, estimate
 from exports.datasets.source import Row, Source
 from exports.errors import BadPeriod, DatasetFailed, UnfitDataset, UnknownField
@@ -151,7 +152,7 @@ class Dataset(ABC):
             return []
         if found := rules.faults(rows, [Column("date_field", "", source=self.date_field)]):
             return found
-        kind = rows.query.clone().resolve_ref(self.date_field).output_field
+        kind = self._kind_of_dates(rows)
         if isinstance(kind, DateField):  # a DateTimeField is one, too
             return []
         return [f"date_field is {self.date_field!r}, a {type(kind).__name__}: name a field of dates, or None."]
@@ -184,7 +185,12 @@ class Dataset(ABC):
 
     def _has_moments(self, rows: QuerySet[Any]) -> bool:
         """Does `date_field` hold date-times? Else it holds days."""
-        return isinstance(rows.query.clone().resolve_ref(str(self.date_field)).output_field, DateTimeField)
+        return isinstance(self._kind_of_dates(rows), DateTimeField)
+
+    def _kind_of_dates(self, rows: QuerySet[Any]) -> Field[Any, Any]:
+        """The field that says what `date_field` holds, be it of the model, of another one, or an annotation."""
+        field: Field[Any, Any] = rows.query.clone().resolve_ref(str(self.date_field)).output_field
+        return field
 
     def _always_dated(self, rows: QuerySet[Any]) -> bool:
         """Is `date_field` a field of the model itself that is never NULL?"""
@@ -247,13 +253,13 @@ class Dataset(ABC):
         It takes one pass over the period's rows.
         """
         slots = flat(columns)
-        names = {f"_slot{place}": slot.expression for place, slot in enumerate(slots) if python_of(slot) in NUMBERS}
+        names = {name_of(place): slot.expression for place, slot in enumerate(slots) if python_of(slot) in NUMBERS}
         rows = self.selected(user, period).order_by().annotate(**names)
         kinds = {name: rows.query.annotations[name].output_field for name in names}
         measured = [name for name, kind in kinds.items() if isinstance(kind, ORDERED)]
         ends = {f"{name}_{end.__name__}": end(name) for name in measured for end in (Min, Max)}
         found = rows.aggregate(**ends) if ends else {}
-        both = [[found.get(f"_slot{place}_{end}") for place in range(len(slots))] for end in ("Min", "Max")]
+        both = [[found.get(f"{name_of(place)}_{end}") for place in range(len(slots))] for end in ("Min", "Max")]
         typed = [Typed(slot)(values) for slot, values in zip(slots, zip(*both, strict=True), strict=True)]
         return list(zip(*typed, strict=True))
 

@@ -29,7 +29,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.where import ExtraWhere
 
-from exports.datasets.columns import Column, flat
+from exports.datasets.columns import Column, flat, values_of
 
 OVER = re.compile(r"\bover\s*\(|\bover\s+\w+", re.IGNORECASE)
 """A window function in SQL."""
@@ -164,7 +164,7 @@ def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterat
 
 def _faults_of_aggregates(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[str]:
     """Sums over one to-many relation are wrong while the query is joined with another one."""
-    known = rows.annotate(**{f"_carryall_{place}": slot.expression for place, slot in enumerate(flat(columns))})
+    known = values_of(rows, flat(columns))
     joined = {alias for alias, join in _joins(known) if _many(join)}
     for expression in known.query.annotations.values():
         for aggregate in _aggregates(expression):
@@ -177,12 +177,9 @@ def _faults_of_aggregates(rows: QuerySet[Any], columns: Sequence[Column]) -> Ite
 
 def _aggregates(expression: Any) -> Iterator[Any]:
     """The aggregates in an expression that count a row again for each row of another join."""
-    if isinstance(expression, Aggregate):
-        if not isinstance(expression, Max | Min) and not getattr(expression, "distinct", False):
-            yield expression
-    elif not isinstance(expression, Subquery):
-        for part in filter(None, expression.get_source_expressions()):
-            yield from _aggregates(part)
+    for part in _parts(expression):
+        if isinstance(part, Aggregate) and not isinstance(part, Max | Min) and not getattr(part, "distinct", False):
+            yield part
 
 
 def _many_joins(rows: QuerySet[Any]) -> Iterator[str]:

@@ -139,18 +139,11 @@ def text(value: bytes, long: Long) -> bytes:
         return EMPTY
     if len(value) > CELL_UNITS and len(words.encode("utf-16-le")) // 2 > CELL_UNITS:
         words = long(words)
-    spaced = words != words.strip(" \t\n")
-    if "\n" in words:
-        return _lined(words, spaced=spaced)
-    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode())
-    return (SPACED if spaced else TEXT) + inner + TEXT_END
-
-
-def _lined(words: str, *, spaced: bool) -> bytes:
-    """A text of several lines, in a style that shows them all."""
+    head = SPACED if words != words.strip(" \t\n") else TEXT
+    if "\n" in words:  # in a style that shows all lines
+        head = CELL + b' s="%d"' % WRAPPED + head[len(CELL) :]
     inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode()).replace(b"\n", LINE_END)
-    space = b' xml:space="preserve"' if spaced else b""
-    return b'<c s="%d" t="inlineStr"><is><t%b>%b' % (WRAPPED, space, inner) + TEXT_END
+    return head + inner + TEXT_END
 
 
 def integers(values: Sequence[bytes]) -> Cells:

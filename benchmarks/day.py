@@ -28,10 +28,11 @@ from django.utils import timezone
 from benchmarks import history
 from durable import hints, sweep
 from durable.models import Work
-from exports import dispatch, maintenance, rates
+from exports import maintenance
 from exports.answers import PER_PAGE, own_export, page_of_exports
 from exports.conf import export_settings
 from exports.models import Export, Part
+from exports.pipeline import rates, window
 from exports.progress import progress_of, progress_of_many
 from exports.requests import cancel_export, expire_export, request_export
 from exports.states import State
@@ -61,7 +62,7 @@ def fill(past: int, backlog: int, owners: int) -> Site:
     file = {"artifact": f"{running.uuid}/export-1.csv", "size": 3, "sha256": "ab" * 32, "filename": "orders.csv"}
     now = timezone.now()
     ready = _export(light, State.READY, rows=50, finished_at=now, expires_at=now + timedelta(days=7), **file)
-    held = [part.pk for part in dispatch.fairest(export_settings().window)]
+    held = [part.pk for part in window.fairest(export_settings().window)]
     Part.objects.filter(pk__in=held).update(attempt=1, published_at=Now(), lease_until=Work.moment_in(3600))
     history.vacuum()
     return Site(heavy, past // 10 // PER_PAGE, light, running, ready)
@@ -86,7 +87,7 @@ def part(site: Site) -> None:
     assert lease is not None
     lease.save(rows_done=3)
     lease.release()
-    dispatch.finish_rendering(site.running.pk)
+    window.finish_rendering(site.running.pk)
 
 
 def page(owner: str, number: int | None, site: Site) -> None:
@@ -113,9 +114,9 @@ def _by(user: User, **asked: int) -> HttpRequest:
 ALL_DAY: dict[str, Callable[[Site], object]] = {
     "the click": click,
     "a part's beginning and end": part,
-    "filling the window": lambda _: dispatch.fill_window(),
-    CHOICE: lambda _: dispatch.fairest(export_settings().window + 1),
-    "what is due to be joined": lambda _: dispatch.finish_all_rendering(),
+    "filling the window": lambda _: window.fill_window(),
+    CHOICE: lambda _: window.fairest(export_settings().window + 1),
+    "what is due to be joined": lambda _: window.finish_all_rendering(),
     "the sweep": lambda _: sweep.sweep(),
     "a measured rate": lambda _: rates.rate_of("orders", "csv"),
     "the list of somebody with few": partial(page, "light", 1),

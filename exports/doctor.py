@@ -321,7 +321,7 @@ def _room() -> str:
 
 
 def _pdf() -> str:
-    from exports.pdf.document import write_pdf  # WeasyPrint needs Pango; its absence is what this looks for
+    from exports.formats.pdf.html import write_pdf  # WeasyPrint needs Pango; its absence is what this looks for
 
     write_pdf("<p>probe</p>", BytesIO())
     return ""

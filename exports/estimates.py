@@ -19,7 +19,7 @@ from exports.datasets import datasets
 from exports.datasets.estimate import Certainty, Rows, by_planner
 from exports.load import load_beside
 from exports.periods import Period
-from exports.rates import Rate, bundle_rate, rate_of
+from exports.pipeline.rates import Rate, bundle_rate, rate_of
 
 logger = logging.getLogger(__name__)
 STARTING = 0.5

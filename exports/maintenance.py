@@ -13,10 +13,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_results.models import GroupResult, TaskResult
 
-from exports import announce, storage
+from exports import storage
 from exports.conf import export_settings
 from exports.expiry import expire
 from exports.models import Download, Export, ExportQuerySet, Part, Slot, UsageReport, Volume
+from exports.pipeline import announce
 from exports.states import OPEN, PartState, State
 
 logger = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ from durable.lease import Lease, LeaseLost
 from durable.models import backoff
 from durable.publish import publish_on_commit
 from exports import storage
+from exports.formats.pdf.html import write_pdf
 from exports.models import Export, Part, UsageReport, Volume
-from exports.pdf.document import write_pdf
 from exports.states import State
 from notifications.api import notify
 

@@ -21,7 +21,6 @@ from exports import storage
 from exports.choices import Choice, choose, choose_period
 from exports.conf import export_settings
 from exports.datasets import datasets
-from exports.dispatch import may_plan_now
 from exports.errors import (
     DatabaseAway,
     DatasetFailed,
@@ -34,6 +33,7 @@ from exports.errors import (
 )
 from exports.expiry import expire
 from exports.models import Export, Part
+from exports.pipeline.window import may_plan_now
 from exports.quota import charge, lock_owner, refuse_too_soon
 from exports.states import PartState, State, sources
 

@@ -5,32 +5,33 @@ from typing import Any
 from celery import shared_task
 
 from durable import sweep as durable_sweep
-from exports import pipeline, reports, schedules
+from exports import reports, schedules
+from exports.pipeline import assemble, plan, render
 
 
 @shared_task
 def plan_export(export_pk: int) -> None:
-    pipeline.plan(export_pk)
+    plan.run(export_pk)
 
 
 @shared_task
 def render_part(part_pk: int) -> None:
-    pipeline.render(part_pk)
+    render.run(part_pk)
 
 
 @shared_task
 def render_small_part(part_pk: int) -> None:
-    pipeline.render(part_pk)
+    render.run(part_pk)
 
 
 @shared_task
 def assemble_export(export_pk: int) -> None:
-    pipeline.assemble(export_pk)
+    assemble.run(export_pk)
 
 
 @shared_task
 def assemble_small_export(export_pk: int) -> None:
-    pipeline.assemble(export_pk)
+    assemble.run(export_pk)
 
 
 @shared_task(ignore_result=False)

@@ -14,7 +14,7 @@ from exports.counts import Counts
 from exports.errors import ExportError
 from exports.load import Load, load_beside
 from exports.models import Content, Export
-from exports.rates import BundleRate, Rate, bundle_rate, rate_of
+from exports.pipeline.rates import BundleRate, Rate, bundle_rate, rate_of
 from exports.states import State
 
 IDLE_SECONDS = 15.0

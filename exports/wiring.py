@@ -8,21 +8,22 @@ from django.utils.translation import gettext_lazy as _
 
 from durable import sweep
 from durable.sweep import Swept
-from exports import dispatch, endings, maintenance, reports, schedules
+from exports import maintenance, reports, schedules
 from exports.models import Export, Part, Slot, UsageReport
+from exports.pipeline import failure, window
 from exports.schedules import Schedule
 from exports.states import State
 
 
 def connect() -> None:
     """Register with the sweep and the schedules. Doing so twice changes nothing."""
-    sweep.register(Swept(Export, park=endings.park, publishes=~Q(state=State.QUEUED)))
-    sweep.register(Swept(Part, park=endings.park, publishes=None))
+    sweep.register(Swept(Export, park=failure.park, publishes=~Q(state=State.QUEUED)))
+    sweep.register(Swept(Part, park=failure.park, publishes=None))
     sweep.register(Swept(Slot, park=schedules.park))
     sweep.register(Swept(UsageReport, park=reports.park))
-    sweep.register_chore("exports to assemble", dispatch.finish_all_rendering)
-    sweep.register_chore("plans published", dispatch.fill_plans)
-    sweep.register_chore("parts published", dispatch.fill_window)
+    sweep.register_chore("exports to assemble", window.finish_all_rendering)
+    sweep.register_chore("plans published", window.fill_plans)
+    sweep.register_chore("parts published", window.fill_window)
     sweep.register_chore("missed slots", schedules.open_missed_slots)
     for schedule in SCHEDULES:
         schedules.register(schedule)

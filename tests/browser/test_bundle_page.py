@@ -10,8 +10,8 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
-from exports.bundle.manifest import Bound, Bundle, Listing
-from exports.bundle.pages import Extras, Preview
+from exports.formats.zip.manifest import Bound, Bundle, Listing
+from exports.formats.zip.pages import Extras, Preview
 from exports.models import Export
 from tests.support.exports import Errands, registered
 

@@ -15,7 +15,7 @@ from weasyprint import HTML
 
 from exports.datasets import Column
 from exports.formats import formats
-from exports.pdf.document import write_pdf
+from exports.formats.pdf.html import write_pdf
 from tests.support.listener import Listener, listening, loads
 from tests.support.pdf_designs import FOLDER, design, drawn_up, plain_rows, templates_found, written
 from tests.support.specimens import collect, exported, files_of

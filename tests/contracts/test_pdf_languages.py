@@ -12,8 +12,8 @@ from django.utils import translation
 from exports.datasets import Column, ColumnType, Row
 from exports.errors import DatasetFailed
 from exports.formats.pdf import Pdf
+from exports.formats.pdf.localize import directed
 from exports.formats.values import duration
-from exports.pdf.words import directed
 from exports.periods import Period
 from tests.contracts.test_same_file import Specimens
 from tests.support import pdf

@@ -16,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from exports.datasets import Row
-from exports.pdf.document import write_pdf
+from exports.formats.pdf.html import write_pdf
 from tests.support import pdf
 from tests.support.pdf_designs import (
     DESIGNS,

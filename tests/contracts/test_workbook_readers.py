@@ -21,7 +21,7 @@ from python_calamine import CalamineWorkbook
 
 from exports.datasets import Column, ColumnType
 from exports.formats import Row
-from exports.spreadsheet import grid
+from exports.formats.xlsx import grid
 from tests.support.formats import HARD_TEXTS, context, kind, write_parts
 
 Sheets = list[list[list[Any]]]

@@ -26,7 +26,7 @@ from pytest_django import Settings
 from exports import maintenance, reports, storage
 from exports.datasets import Column, ColumnType
 from exports.downloads import FileMissing
-from exports.formats import zip as zips
+from exports.formats.zip import format as zips
 from exports.models import Download, Export, Volume
 from exports.requests import expire_export
 from exports.states import State
@@ -159,7 +159,7 @@ def test_the_page_shortens_long_cells_and_says_so(ada: User) -> None:
 
 def test_rows_that_cannot_be_shown_cost_nothing_else(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     errands(3)
-    monkeypatch.setattr("exports.bundle.pages._first_rows", lambda *_: 1 / 0)
+    monkeypatch.setattr("exports.formats.zip.pages._first_rows", lambda *_: 1 / 0)
     found = unpacked(bundle(ada, ["errands"]))
     found.check()
     assert "The first rows cannot be shown here" in found.text("index.html")

@@ -13,10 +13,10 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from exports import maintenance, storage
-from exports.bundle.pieces import Segmented
 from exports.conf import export_settings
 from exports.formats import Written
-from exports.formats import zip as zips
+from exports.formats.zip import format as zips
+from exports.formats.zip.entries import Segmented
 from exports.models import Export, Volume
 from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State

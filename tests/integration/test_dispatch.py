@@ -13,11 +13,11 @@ from hypothesis.strategies import integers, lists
 from pytest_django import Settings
 
 from durable.models import Work
-from exports import dispatch, pipeline
 from exports.conf import export_settings
 from exports.datasets import Source
 from exports.errors import WrongState
 from exports.models import Export, Part
+from exports.pipeline import plan, render, window
 from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
 from tests.support import hints
@@ -44,7 +44,7 @@ def fill() -> list[int]:
     """Fill the window; the keys of the parts that were published."""
     hints.sent.clear()
     with committed():
-        dispatch.fill_window()
+        window.fill_window()
     return hints.pks_of("exports.tasks.render_part")
 
 
@@ -104,7 +104,7 @@ def test_a_cancelled_export_gives_its_places_back(ada: User, bob: User) -> None:
 def test_choosers_at_the_same_moment_do_not_overfill_it(ada: User, bob: User) -> None:
     waiting(ada, 20)
     waiting(bob, 20)
-    at_once(*[dispatch.fill_window] * 4)
+    at_once(*[window.fill_window] * 4)
     sent = hints.pks_of("exports.tasks.render_part")
     assert len(sent) == len(set(sent)) == Part.objects.in_flight().count() == 4
 
@@ -184,15 +184,15 @@ def test_small_exports_have_a_window_too_and_share_it_as_fairly(ada: User, bob: 
 # --- any backlog ----------------------------------------------------------------------------------------------------
 
 
-@given(counts=lists(integers(0, 6), min_size=1, max_size=5), window=integers(1, 8))
-def test_the_choice_is_fair_for_any_backlog(db: None, counts: list[int], window: int) -> None:
+@given(counts=lists(integers(0, 6), min_size=1, max_size=5), places=integers(1, 8))
+def test_the_choice_is_fair_for_any_backlog(db: None, counts: list[int], places: int) -> None:
     """No owner gets a place more than one ahead of an owner who still waits."""
     Export.objects.all().delete()
     owners = [User.objects.get_or_create(username=f"owner {n}")[0] for n in range(len(counts))]
     for owner, count in zip(owners, counts, strict=True):
         waiting(owner, count)
-    chosen = [part.owner_id for part in dispatch.fairest(window)]
-    assert len(chosen) == min(window, sum(counts))
+    chosen = [part.owner_id for part in window.fairest(places)]
+    assert len(chosen) == min(places, sum(counts))
     for owner, count in zip(owners, counts, strict=True):
         if chosen.count(owner.pk) < count:  # still waits
             assert all(chosen.count(other.pk) <= chosen.count(owner.pk) + 1 for other in owners)
@@ -210,7 +210,7 @@ def plan_next() -> list[int]:
     """Fill the window of plans; the exports that were published."""
     hints.sent.clear()
     with committed():
-        dispatch.fill_plans()
+        window.fill_plans()
     return plans()
 
 
@@ -218,9 +218,9 @@ def test_the_broker_holds_a_window_of_plans(ada: User) -> None:
     exports = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf", "xlsx", "parquet")]
     assert plans() == [export.pk for export in exports[:4]], "the others wait in the database"
     assert plan_next() == []
-    pipeline.plan(exports[0].pk)
+    plan.run(exports[0].pk)
     assert plan_next() == [], "planning has published the next one by itself"
-    assert set(dispatch.planning()) == {export.pk for export in exports[1:5]}
+    assert set(window.planning()) == {export.pk for export in exports[1:5]}
 
 
 def test_a_plan_that_fails_makes_room_too(ada: User, settings: Settings) -> None:
@@ -228,7 +228,7 @@ def test_a_plan_that_fails_makes_room_too(ada: User, settings: Settings) -> None
     first, second = ask(ada), ask(ada, "jsonl")
     Export.objects.filter(pk=first.pk).update(dataset="gone")
     with committed():
-        pipeline.plan(first.pk)
+        plan.run(first.pk)
     assert plans() == [first.pk, second.pk]
 
 
@@ -238,7 +238,7 @@ def test_a_newcomer_is_planned_before_the_second_of_somebody_else(ada: User, bob
     his = ask(bob)
     assert plans() == [hers[0].pk, hers[1].pk]
     with committed():
-        pipeline.plan(hers[0].pk)
+        plan.run(hers[0].pk)
     assert plans()[2:] == [his.pk]
 
 
@@ -254,7 +254,7 @@ def test_who_retries_in_a_loop_keeps_nobody_waiting(ada: User, bob: User, settin
         """The oldest message is worked off, and what has failed is tried again."""
         done.append(plans()[len(done)])
         with committed():
-            pipeline.plan(done[-1])
+            plan.run(done[-1])
         for export in looping:
             export.refresh_from_db()
             if export.state == State.FAILED:
@@ -277,9 +277,9 @@ def test_a_retry_is_queued_as_of_now(ada: User, bob: User, settings: Settings) -
     third = ask(User.objects.create_user("third"))
     his = ask(bob)
     retry_export(old)
-    pipeline.plan(third.pk)
-    assert [export.pk for export in dispatch.fairest_plans(3)] == [old.pk]
-    assert set(dispatch.planning()) == {his.pk}
+    plan.run(third.pk)
+    assert [export.pk for export in window.fairest_plans(3)] == [old.pk]
+    assert set(window.planning()) == {his.pk}
 
 
 def test_who_cancels_and_retries_in_a_loop_sends_no_more_messages(ada: User, bob: User, settings: Settings) -> None:
@@ -292,10 +292,10 @@ def test_who_cancels_and_retries_in_a_loop_sends_no_more_messages(ada: User, bob
                 retry_export(export)
     his = ask(bob)
     assert plans() == [first.pk, second.pk], "the messages that are there serve"
-    pipeline.plan(first.pk)
+    plan.run(first.pk)
     first.refresh_from_db()
     assert first.state == State.RENDERING
-    assert set(dispatch.planning()) == {second.pk, his.pk}
+    assert set(window.planning()) == {second.pk, his.pk}
 
 
 def test_a_cancelled_export_keeps_its_place_until_its_message_has_come(ada: User, settings: Settings) -> None:
@@ -308,9 +308,9 @@ def test_a_cancelled_export_keeps_its_place_until_its_message_has_come(ada: User
     last = ask(ada, "xlsx")
     assert plans() == [exports[0].pk]
     with committed():
-        pipeline.plan(exports[0].pk)
+        plan.run(exports[0].pk)
     assert plans() == [exports[0].pk, last.pk]
-    assert set(dispatch.planning()) == {last.pk}
+    assert set(window.planning()) == {last.pk}
 
 
 @pytest.mark.parametrize("state", ["rendering", "assembling"])
@@ -336,7 +336,7 @@ def test_who_comes_while_others_wait_waits_too(ada: User, bob: User, settings: S
     his = ask(bob)
     assert plans() == [first.pk]
     assert plan_next() == [first.pk]
-    assert set(dispatch.fairest_plans(3)) == {his, second}
+    assert set(window.fairest_plans(3)) == {his, second}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -344,9 +344,9 @@ def test_choosers_of_plans_at_the_same_moment_do_not_overfill_the_window(ada: Us
     for owner in (ada, bob):
         for _ in range(6):
             export_in("queued", owner)
-    at_once(*[dispatch.fill_plans] * 4)
-    assert len(plans()) == len(set(plans())) == len(dispatch.planning()) == 4
-    assert sorted(dispatch.planning().values()) == [ada.pk, ada.pk, bob.pk, bob.pk]
+    at_once(*[window.fill_plans] * 4)
+    assert len(plans()) == len(set(plans())) == len(window.planning()) == 4
+    assert sorted(window.planning().values()) == [ada.pk, ada.pk, bob.pk, bob.pk]
 
 
 # --- fan-in ---------------------------------------------------------------------------------------------------------
@@ -365,8 +365,8 @@ def test_assembling_is_due_when_no_part_is_undone(ada: User, states: tuple[str, 
     export = export_in("rendering", ada)
     finished(export, *states)
     with committed():
-        assert dispatch.finish_rendering(export.pk) is due
-        assert dispatch.finish_rendering(export.pk) is False
+        assert window.finish_rendering(export.pk) is due
+        assert window.finish_rendering(export.pk) is False
     export.refresh_from_db()
     assert export.state == (State.ASSEMBLING if due else State.RENDERING)
     assert hints.pks_of("exports.tasks.assemble_export") == ([export.pk] if due else [])
@@ -376,13 +376,13 @@ def test_assembling_is_due_when_no_part_is_undone(ada: User, states: tuple[str, 
 def test_only_what_is_rendering_is_fanned_in(ada: User, state: State) -> None:
     export = export_in(state, ada)
     finished(export, "done")
-    assert dispatch.finish_rendering(export.pk) is False
+    assert window.finish_rendering(export.pk) is False
 
 
 def test_assembling_has_attempts_of_its_own(ada: User) -> None:
     export = export_in("rendering", ada, attempt=5, attempt_limit=5)
     finished(export, "done")
-    dispatch.finish_rendering(export.pk)
+    window.finish_rendering(export.pk)
     lease = Export.objects.claim(export.pk)
     assert lease is not None
     assert (lease.attempt, lease.work.failures, lease.last_attempt) == (6, 1, False)
@@ -393,7 +393,7 @@ def test_assembling_has_attempts_of_its_own(ada: User) -> None:
 def test_the_last_parts_of_an_export_end_at_the_same_moment(ada: User) -> None:
     for _ in range(5):
         parts = waiting(ada, 3)
-        at_once(*[partial(pipeline.render, part.pk) for part in parts])
+        at_once(*[partial(render.run, part.pk) for part in parts])
         export = Export.objects.get(pk=parts[0].export_id)
         assert set(export.parts.values_list("state", flat=True)) == {PartState.DONE}
         assert (export.state, hints.pks_of("exports.tasks.assemble_export").count(export.pk)) == (State.ASSEMBLING, 1)
@@ -410,7 +410,7 @@ def test_parts_that_fail_at_the_same_moment_fail_the_export_once(ada: User, capl
     with registered(Faulty):
         for _ in range(5):
             parts = waiting(ada, 4)
-            at_once(*[partial(pipeline.render, part.pk) for part in parts])
+            at_once(*[partial(render.run, part.pk) for part in parts])
             export = Export.objects.get(pk=parts[0].export_id)
             assert (export.state, export.error_code) == (State.FAILED, "dataset_failed")
             assert not export.parts.filter(next_attempt_at__isnull=False).exists()
@@ -431,7 +431,7 @@ def test_cancelling_while_parts_fail_ends_in_one_of_the_two(ada: User) -> None:
                 except WrongState:
                     pass
 
-            at_once(*[partial(pipeline.render, part.pk) for part in parts], cancel)
+            at_once(*[partial(render.run, part.pk) for part in parts], cancel)
             export = Export.objects.get(pk=parts[0].export_id)
             assert export.state in (State.FAILED, State.CANCELLED)
             assert not export.parts.filter(next_attempt_at__isnull=False).exists()

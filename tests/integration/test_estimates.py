@@ -19,7 +19,7 @@ from exports.datasets.estimate import Certainty, Rows, estimate
 from exports.errors import BadRequest, DatasetFailed, NoPermission
 from exports.estimates import STARTING, Estimate, estimate_request
 from exports.models import Export
-from exports.rates import bundle_rate, rate_of
+from exports.pipeline.rates import bundle_rate, rate_of
 from exports.states import PartState, State
 from tests.support.exports import Errands, errands, export_in, part_in, registered
 from tests.support.shop import orders

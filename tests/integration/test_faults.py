@@ -13,9 +13,10 @@ from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 from pytest_django import Settings
 
-from exports import dispatch, inline, maintenance, reports, schedules
+from exports import maintenance, reports, schedules
 from exports.formats import Format, OpenPart, RenderContext, Written
 from exports.models import Export, Part, Slot, UsageReport
+from exports.pipeline import inline, window
 from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
 from notifications.delivery import deliver
@@ -178,7 +179,7 @@ def test_the_window_never_waits_for_a_part_that_somebody_changes(ada: User) -> N
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = '5s'")
         try:
-            dispatch.fill_window()
+            window.fill_window()
         finally:
             connections.close_all()
         done.set()

@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
-from exports import inline
 from exports.models import Export, Part
+from exports.pipeline import inline
 from exports.requests import cancel_export
 from exports.states import State
 from tests.support import hints

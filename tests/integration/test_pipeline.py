@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
-from exports import contexts
 from exports.datasets import Column, ColumnType, Source
+from exports.formats import context
 from exports.models import Export, Part
 from exports.states import PartState, State
 from tests.support import hints
@@ -152,7 +152,7 @@ def test_the_file_is_kept_for_as_many_days_as_the_settings_say(ada: User, settin
 def test_the_file_is_named_by_the_owners_days(ada: User, start: str | None, end: str, zone: str, name: str) -> None:
     export = export_in("queued", ada, period_start=start, period_end=end, time_zone=zone)
     export.refresh_from_db()
-    assert contexts.stem(export, "errands") == name
+    assert context.stem(export, "errands") == name
 
 
 def test_progress_is_written_while_a_part_is_rendered(ada: User, settings: Settings) -> None:

@@ -22,12 +22,12 @@ from pytest_django import Settings
 from durable import patience
 from durable.clock import database_now
 from durable.lease import Lease
-from exports import pipeline
 from exports.datasets import Source
-from exports.endings import park
 from exports.formats import Format, Framed, OpenPart, RenderContext, Row, Written
 from exports.formats.values import copying_of
 from exports.models import Export, Part
+from exports.pipeline import attempt
+from exports.pipeline.failure import park
 from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
 from notifications.models import Notification
@@ -247,7 +247,7 @@ def test_room_that_ends_while_a_part_is_written(ada: User) -> None:
 
 def test_a_part_that_breaks_off_leaves_the_connection_free(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or what is written of its end would wait for ever behind the rows that nobody reads."""
-    end = pipeline._end_badly
+    end = attempt._end_badly
 
     def look_and_end(*args: Any) -> None:
         assert connection.vendor != "postgresql" or connection.connection.info.transaction_status in FREE
@@ -260,7 +260,7 @@ def test_a_part_that_breaks_off_leaves_the_connection_free(ada: User, monkeypatc
             next(lists)
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pipeline, "_end_badly", look_and_end)
+    monkeypatch.setattr(attempt, "_end_badly", look_and_end)
     with registered(Writing):
         export = run(ada, "faulty")
     assert set(export.parts.values_list("error_code", flat=True)) == {"disk_full"}

@@ -12,8 +12,8 @@ from pytest_django import DjangoDbBlocker
 
 from benchmarks import history
 from benchmarks.day import ALL_DAY, Site, fill
-from exports import dispatch
 from exports.models import Download, Export, Part
+from exports.pipeline import window
 from tests.support.plans import Plan, planned
 
 pytestmark = pytest.mark.django_db
@@ -86,7 +86,7 @@ def test_the_plans_would_show_a_scan(site: Site) -> None:
 @on_postgresql
 def test_what_is_in_flight_and_what_is_next_are_found_in_the_indexes_of_open_work(site: Site) -> None:
     with planned() as plans:
-        dispatch.fairest(8)
+        window.fairest(8)
     used = set().union(*(plan.indexes for plan in plans))
     assert {"export_rendering", "part_open", "part_published"} <= used
 
@@ -97,6 +97,6 @@ def test_the_choice_is_as_cheap_for_any_backlog(site: Site, owners: int) -> None
     history.make_backlog(BACKLOG, owners)
     history.vacuum()
     with planned() as plans:
-        assert len(dispatch.fairest(6)) > 0
+        assert len(window.fairest(6)) > 0
     assert sum(plan.pages for plan in plans) < 20 * PAGES
     assert max(plan.pages for plan in plans) < PAGES

@@ -29,7 +29,7 @@ from config.artifacts import store
 from exports import doctor, maintenance, storage
 from exports.downloads import Unreachable, download
 from exports.errors import DiskFull, Mismatch, StorageFailed
-from exports.formats import zip as zips
+from exports.formats.zip import format as zips
 from exports.models import Download, Export
 from exports.requests import expire_export
 from exports.states import State

@@ -20,9 +20,8 @@ from django.db.models.functions import Cast, Concat, Length, Upper
 
 from exports.datasets import Column, ColumnType, KeyRange, Source
 from exports.formats import OpenPart, RenderContext
-from exports.formats.xlsx import Xlsx
-from exports.spreadsheet import copied, valued
-from exports.spreadsheet.copied import Copied
+from exports.formats.xlsx import Xlsx, copy_lane, python_lane
+from exports.formats.xlsx.copy_lane import Copied
 from tests.support.formats import HARD_TEXTS, LONG_TEXT, context
 from tests.support.specimens import STORED, collect
 from tests.work.models import Specimen
@@ -174,8 +173,8 @@ def test_each_column(column: Column, which: str, monkeypatch: pytest.MonkeyPatch
     where = context([Column("id", "Id", ColumnType.INTEGER), column])
     expected = by_python(where, which)
     assert sheet(where, which) == expected
-    monkeypatch.setattr(copied, "_batches", one_by_one)
-    monkeypatch.setattr(valued, "batches", lambda rows: one_by_one(rows.batches()))
+    monkeypatch.setattr(copy_lane, "_batches", one_by_one)
+    monkeypatch.setattr(python_lane, "batches", lambda rows: one_by_one(rows.batches()))
     assert sheet(where, which) == expected
     assert by_python(where, which) == expected
 

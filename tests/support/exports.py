@@ -16,10 +16,11 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from durable import sweep
-from exports import pipeline, storage
+from exports import storage
 from exports.datasets import Column, ColumnType, Dataset, Row, Source, datasets
 from exports.formats import Kind, formats
 from exports.models import Export, Part
+from exports.pipeline import assemble, plan, render
 from exports.requests import request_export
 from exports.states import PartState, State
 from tests.support import hints
@@ -121,11 +122,11 @@ def ask(owner: AbstractBaseUser, format: str = "csv", period: str = "all", **mor
 
 
 STEPS: dict[str, Callable[[int], None]] = {
-    "exports.tasks.plan_export": pipeline.plan,
-    "exports.tasks.render_part": pipeline.render,
-    "exports.tasks.render_small_part": pipeline.render,
-    "exports.tasks.assemble_export": pipeline.assemble,
-    "exports.tasks.assemble_small_export": pipeline.assemble,
+    "exports.tasks.plan_export": plan.run,
+    "exports.tasks.render_part": render.run,
+    "exports.tasks.render_small_part": render.run,
+    "exports.tasks.assemble_export": assemble.run,
+    "exports.tasks.assemble_small_export": assemble.run,
 }
 
 

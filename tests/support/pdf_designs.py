@@ -17,7 +17,7 @@ from django.test import override_settings
 from exports.datasets import Column, ColumnType, Row
 from exports.formats import RenderContext
 from exports.formats.pdf import Pdf
-from exports.pdf.document import write_pdf
+from exports.formats.pdf.html import write_pdf
 from tests.support import pdf
 from tests.support.formats import context, write_parts
 

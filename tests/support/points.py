@@ -127,7 +127,8 @@ def fall(folder: Path, point: str) -> None:
 def install(folder: Path) -> None:
     """Put the points around the site's functions, where their callers look them up. Once, before any fork."""
     from durable import lease, models, sweep  # models: only once Django's apps are ready
-    from exports import announce, dispatch, reports, requests, schedules, storage
+    from exports import reports, requests, schedules, storage
+    from exports.pipeline import announce, window
     from notifications.channels.email import Email
 
     here = partial(fall, folder)
@@ -136,7 +137,7 @@ def install(folder: Path) -> None:
     _patch(reports, "publish_on_commit", _committing(here, lambda *_: REPORT))
     _patch(announce, "ready", _committing(here, lambda *_: READY))
     _patch(announce, "failed", _committing(here, lambda *_: FAILED))
-    _patch(dispatch, "publish_on_commit", _committing(here, _dispatched))
+    _patch(window, "publish_on_commit", _committing(here, _dispatched))
     _patch(lease.Lease, "finish", _committing(here, _planned))
     _patch(lease.Lease, "finish", _after(here, _rendered))
     _patch(storage, "store", _after(here, _stored))

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from exports.demo.models import Category, Order, Status
-from exports.inline import carry_out
 from exports.models import Export
+from exports.pipeline.inline import carry_out
 from exports.requests import request_export
 from exports.states import OPEN, State
 

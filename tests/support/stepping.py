@@ -18,7 +18,8 @@ from durable import models
 from durable.holders import scope
 from durable.lease import Lease
 from durable.models import WorkQuerySet
-from exports import dispatch, storage
+from exports import storage
+from exports.pipeline import window
 from tests.support.exports import STEPS
 from tests.support.kills import Killed
 
@@ -133,6 +134,6 @@ def slow_motion(monkeypatch: pytest.MonkeyPatch, dead: set[str]) -> Iterator[Non
         patched.setattr(models, "is_dead", dead.__contains__)
         patched.setattr(WorkQuerySet, "claim", _claiming(WorkQuerySet.claim))
         patched.setattr(storage, "store", _after("stored", storage.store))
-        patched.setattr(dispatch, "finish_rendering", _before("fan-in", dispatch.finish_rendering))
-        patched.setattr(dispatch, "fill_window", _before("window", dispatch.fill_window))
+        patched.setattr(window, "finish_rendering", _before("fan-in", window.finish_rendering))
+        patched.setattr(window, "fill_window", _before("window", window.fill_window))
         yield

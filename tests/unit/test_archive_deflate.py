@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from exports.archive.deflate import END, Deflater, Segment, blocks, inflated, join_crc, segment
+from exports.formats.deflate import END, Deflater, Segment, blocks, inflated, join_crc, segment
 
 
 @given(st.lists(st.binary(max_size=300), max_size=8))

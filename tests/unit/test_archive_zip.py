@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from exports.archive import Listed, Segment, Zip
-from exports.archive.deflate import segment
+from exports.formats.archive import Listed, Zip
+from exports.formats.deflate import Segment, segment
 
 MOMENT = datetime(2024, 7, 1, 12, 34, 57, tzinfo=UTC)
 TEXT = b"one line of many\n" * 1_000

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from django.db.models import F, TextChoices
 
-from exports.bundle.manifest import _column
-from exports.contexts import folders, slug
 from exports.datasets import Column, ColumnType
 from exports.formats import formats
-from exports.formats.zip import SIZES, limit_of
+from exports.formats.context import folders, slug
+from exports.formats.zip import limit_of
+from exports.formats.zip.format import SIZES
+from exports.formats.zip.manifest import _column
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from zipfile import ZipFile
 
 import pytest
 
-from exports.archive import Zip
-from exports.bundle.pieces import ENTRY, Piece, _groups
-from exports.bundle.shelf import Shelf, _Reopened
 from exports.formats import Written
+from exports.formats.archive import Zip
+from exports.formats.zip.entries import ENTRY, Piece, _groups
+from exports.formats.zip.volumes import Shelf, _Reopened
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

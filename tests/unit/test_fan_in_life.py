@@ -33,9 +33,10 @@ from pytest_django import Settings
 
 from durable import sweep
 from durable.models import Work
-from exports import dispatch, maintenance, storage
+from exports import maintenance, storage
 from exports.errors import WrongState
 from exports.models import Export, Part
+from exports.pipeline import window
 from exports.requests import cancel_export, request_export, retry_export
 from exports.states import MOVES, OPEN, PartState, State
 from notifications.models import Notification
@@ -337,7 +338,7 @@ def _site(artifacts: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
     settings.EXPORTS = settings.EXPORTS | own | {"MAX_PER_HOUR": 1_000_000}
     settings.DURABLE = settings.DURABLE | {"RENEW_EVERY": LONG, "LEASE_SECONDS": LONG, "REPUBLISH_AFTER": LONG}
     PeriodicTask.objects.update(enabled=False)
-    monkeypatch.setattr(dispatch, "fill_window", partial(keep_to_the_window, dispatch.fill_window))
+    monkeypatch.setattr(window, "fill_window", partial(keep_to_the_window, window.fill_window))
     with registered(Errands), slow_motion(monkeypatch, DEAD):
         yield
 

@@ -14,9 +14,9 @@ from pypdf import PdfReader
 from exports.datasets import Column, ColumnType
 from exports.errors import TooWide
 from exports.formats import OpenPart
-from exports.pdf.document import write_pdf
-from exports.pdf.fetcher import Closed
-from exports.pdf.widths import SHEETS, shares
+from exports.formats.pdf.fetcher import Closed
+from exports.formats.pdf.html import write_pdf
+from exports.formats.pdf.widths import SHEETS, shares
 from tests.support.formats import ALL_TYPES, ROW, context, kind, read_pdf, write
 
 ONE = (Column("a", "Alpha"),)

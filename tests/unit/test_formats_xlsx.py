@@ -21,8 +21,7 @@ from openpyxl.cell.cell import Cell
 from exports.datasets import Column, ColumnType, Row
 from exports.errors import FormatFailed, TooWide
 from exports.formats import OpenPart, RenderContext
-from exports.formats.xlsx import Xlsx
-from exports.spreadsheet import body, book, grid
+from exports.formats.xlsx import Xlsx, grid, part_file, workbook
 from tests.support.formats import ALL_TYPES, HARD_TEXTS, LONG_TEXT, ROW, context, kind, read_xlsx, write, write_parts
 
 NUMBERS = [Column("a", "A", ColumnType.INTEGER)]
@@ -210,14 +209,14 @@ def test_every_sheet_has_its_filter() -> None:
 def test_rows_are_packed_again_only_where_they_lie_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that were deleted since the planning move all others up."""
     monkeypatch.setattr(grid, "SHEET_ROWS", 5_001)
-    monkeypatch.setattr(body, "FULL", 5_000)
+    monkeypatch.setattr(part_file, "FULL", 5_000)
     unpacked: list[int] = []
 
-    def watched(file: BinaryIO, run: body.Run) -> Iterator[bytes]:
+    def watched(file: BinaryIO, run: part_file.Run) -> Iterator[bytes]:
         unpacked.append(run.rows)
-        return body.unpacked(file, run)
+        return part_file.unpacked(file, run)
 
-    monkeypatch.setattr(book, "unpacked", watched)
+    monkeypatch.setattr(workbook, "unpacked", watched)
     sheets = read_xlsx(write("xlsx", numbers(*range(11_000)), context(NUMBERS)))
     assert [len(sheet) for sheet in sheets] == [5_001, 5_001, 1_001]
     assert unpacked == []

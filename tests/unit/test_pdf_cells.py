@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from weasyprint.formatting_structure import boxes
 
-from exports.pdf.internals import Sheet
-from exports.pdf.rows import Setter
+from exports.formats.pdf.internals import Sheet
+from exports.formats.pdf.rows import Setter
 
 CSS = """@page { size: 900pt 30000pt; margin: 10pt } html { font: 7.5pt/1.35 "Noto Sans", "DejaVu Sans" }
 table { width: %spt; table-layout: fixed; border-spacing: 0 } tr { break-inside: avoid }

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exports.datasets import Column, ColumnType, Row
-from exports.pdf.words import Totals, Words, decimals
+from exports.formats.pdf.localize import Totals, Words, decimals
 
 LANGUAGES = ("en", "en-gb", "de", "de-ch", "fr", "pl", "pt-br", "ru", "ar", "fa", "hi", "en-in", "ja", "sv")
 BERLIN = ZoneInfo("Europe/Berlin")

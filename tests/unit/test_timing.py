@@ -14,7 +14,7 @@ from exports.counts import Counts
 from exports.labels import about_size, duration, rounded
 from exports.load import Load
 from exports.models import Content, Export
-from exports.rates import Rate
+from exports.pipeline.rates import Rate
 from exports.states import State
 from exports.timing import IDLE_SECONDS, Outlook, Times
 

@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from durable import hints
-from exports import inline, progress, storage
+from exports import progress, storage
 from exports.errors import ExportError
 from exports.labels import duration
 from exports.models import Export
 from exports.periods import PeriodChoice
+from exports.pipeline import inline
 from exports.requests import request_export
 from exports.states import State
 

@@ -1,0 +1,119 @@
+"""PDF: a table for people, laid out by WeasyPrint from a template, its rows written at the places that it gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO, ClassVar
+
+from django.utils.translation import gettext_lazy as _
+
+from exports.datasets import Column, Row
+from exports.errors import TooWide
+from exports.formats import register
+from exports.formats.base import Format, OpenPart, Option, RenderContext, Written
+from exports.formats.pdf import template
+from exports.formats.pdf.html import write_pdf
+from exports.formats.pdf.localize import Totals, Words
+from exports.formats.pdf.widths import SHEETS, fitting
+from exports.storage import scratch
+
+SAMPLE = 200
+"""Rows that the columns' widths are taken from."""
+
+
+@register
+class Pdf(Format):
+    """A printable table: title, owner, period, sums, headings on each page; numbers and dates as the language has them.
+
+    A part's body is its rows as text operators in places of their own. Pages are filled when all parts are there.
+    """
+
+    key = "pdf"
+    label = _("PDF")
+    hint = _("For printing and reading")
+    extension = "pdf"
+    content_type = "application/pdf"
+    rows_per_second = 25_000
+    bytes_per_row = 190
+    wants_extremes = True
+    options = (Option("paper", _("Paper"), (("A4", "A4"), ("letter", _("US Letter")), ("A3", "A3"))),)
+    template: ClassVar[str] = "exports/pdf/table.html"
+
+    def prepare(self, sample: Sequence[Row], context: RenderContext) -> dict[str, Any]:
+        texts = Words(context.columns, context.zone)(sample)
+        return template.layout(context.columns, texts, self.option("paper", context))
+
+    def refuse(self, columns: Sequence[Column]) -> None:
+        fit = min(fitting(columns, sideways) for _upright, sideways in SHEETS.values())
+        if fit < len(columns):
+            words = _(
+                "%(count)s fields do not fit side by side on a sheet; the first %(fit)s of them do. "
+                "Choose fewer fields, or another format."
+            )
+            raise TooWide(words % {"count": len(columns), "fit": fit})
+
+    def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
+        from exports.formats.pdf.internals import SHORT_ROWS
+        from exports.formats.pdf.part_file import write
+
+        return write(rows, out, context, self._sample(context, SHORT_ROWS))
+
+    def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
+        from exports.formats.pdf.internals import SAMPLE_ROWS, laid_out
+        from exports.formats.pdf.part_file import copied
+        from exports.formats.pdf.writer import bind
+
+        totals, missing, rows, trailers = Totals(context.columns), Counter[str](), 0, []
+        with scratch(".rows") as spool:
+            for part in parts:
+                trailers.append(copied(part.file, spool))
+                totals.merge([part.meta.get("totals", {})])
+                missing.update(part.meta.get("missing", {}))
+                rows += part.rows
+            about: dict[str, Any] = {
+                "count": rows,
+                "totals": totals.words(context.columns),
+                "notes": template.notes(missing),
+                "share": template.share(context, rows),
+            }
+            if not rows:
+                laid = context.layout or self.prepare([], context)
+                empty = template.render(self.template, replace(context, layout=laid), [], **about)
+                return Written(0, write_pdf(empty, out))
+            sheet = laid_out(self._sample(context, SAMPLE_ROWS, **about), len(context.columns))
+            pages = bind(sheet, spool, trailers, rows, out, before=_before(context))
+            return Written(rows, pages, {"missing": template.named(missing)})
+
+    def _sample(self, context: RenderContext, rows: int, count: int = 0, **about: Any) -> str:
+        """The template with so many rows of a letter each."""
+        from exports.formats.pdf.internals import sample, unfit
+
+        numeric = list(map(template.aligned, context.columns))
+        if not context.layout:
+            context = replace(context, layout=self.prepare([], context))
+        lines = list(template.cells(sample(len(numeric), rows), numeric, rows))
+        lines[0].section = template.section(0, count, _before(context))
+        shown = template.Sample(lines)
+        html = template.render(self.template, context, shown, **({"count": count, "totals": [], "notes": []} | about))
+        if not shown.shown:
+            raise unfit("rows that it uses for anything but one loop")
+        return html
+
+    def html(self, rows: Iterable[Row], context: RenderContext, notes: Sequence[str] = ()) -> str:
+        """All rows in the template, for plain WeasyPrint."""
+        held = list(rows)
+        if not context.layout:
+            context = replace(context, layout=self.prepare(held[:SAMPLE], context))
+        texts = Words(context.columns, context.zone)(held)
+        totals = Totals(context.columns)
+        totals.add(held)
+        lines = template.cells(texts, list(map(template.aligned, context.columns)), len(held))
+        about = {"count": len(held), "totals": totals.words(context.columns), "notes": list(notes)}
+        return template.render(self.template, context, lines, **about)
+
+
+def _before(context: RenderContext) -> int:
+    """Rows in the files before this one, when it is one of several."""
+    return context.share.before if context.share else 0

@@ -1,0 +1,148 @@
+"""The body of a part: blocks of rows, and at the end what is known of the whole part.
+
+A block is its number of rows and the bytes of two deflated sections: the rows' sizes (height, bytes of operators,
+whether it goes on with the row before), and the operators themselves. A block without rows is the trailer, JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any, BinaryIO
+
+from isal import isal_zlib
+
+from exports.datasets import Row
+from exports.formats.base import RenderContext, Written
+from exports.formats.pdf import fonts, template
+from exports.formats.pdf.internals import SHORT_ROWS, laid_out
+from exports.formats.pdf.localize import Totals, Words
+from exports.formats.pdf.rows import Batch, Setter
+from exports.formats.values import batches
+
+HEAD = Struct("<III")
+BLOCK = 1 << 20
+"""Bytes of operators above which a block ends."""
+LEVEL = 1
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is known of a block's rows without reading them."""
+
+    heights: array[float]
+    lengths: array[int]
+    more: bytes
+
+    def __add__(self, other: Sizes) -> Sizes:
+        return Sizes(self.heights + other.heights, self.lengths + other.lengths, self.more + other.more)
+
+    def pack(self) -> bytes:
+        return self.heights.tobytes() + self.lengths.tobytes() + self.more
+
+    @classmethod
+    def unpack(cls, data: bytes, rows: int) -> Sizes:
+        heights, lengths = array("d"), array("I")
+        heights.frombytes(data[: 8 * rows])
+        lengths.frombytes(data[8 * rows : 12 * rows])
+        return cls(heights, lengths, data[12 * rows :])
+
+
+class Writer:
+    """Writes a part's body."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._begin()
+
+    def _begin(self) -> None:
+        self._sizes = Sizes(array("d"), array("I"), b"")
+        self._more = bytearray()
+        self._ops: list[bytes] = []
+        self._length = 0
+
+    def add(self, batch: Batch) -> None:
+        self._sizes.heights.extend(batch.heights)
+        self._sizes.lengths.extend(map(len, batch.ops))
+        self._more += bytes(batch.more)
+        self._ops.append(b"".join(batch.ops))
+        self._length += len(self._ops[-1])
+        if self._length > BLOCK:
+            self._flush()
+
+    def close(self, trailer: dict[str, Any]) -> None:
+        self._flush()
+        data = isal_zlib.compress(json.dumps(trailer).encode(), LEVEL)
+        self._out.write(HEAD.pack(0, 0, len(data)) + data)
+
+    def _flush(self) -> None:
+        if not self._more:
+            return
+        sizes = Sizes(self._sizes.heights, self._sizes.lengths, bytes(self._more))
+        packed = isal_zlib.compress(sizes.pack(), LEVEL)
+        ops = isal_zlib.compress(b"".join(self._ops), LEVEL)
+        self._out.write(HEAD.pack(len(sizes.more), len(packed), len(ops)) + packed + ops)
+        self._begin()
+
+
+def write(rows: Iterable[Row], out: BinaryIO, context: RenderContext, html: str) -> Written:
+    """Write the body of a part; `html` is the template with rows of a letter each."""
+    sheet = laid_out(html, len(context.columns), SHORT_ROWS)
+    setter = Setter(sheet, sheet.room)
+    words, totals, body, count = Words(context.columns, context.zone), Totals(context.columns), Writer(out), 0
+    for batch in batches(rows):
+        totals.add(batch)
+        body.add(setter.rows(words(batch)))
+        count += len(batch)
+    body.close(fonts.used(sheet.inks, setter.missing))
+    return Written(count, meta={"totals": totals.meta, "missing": template.named(setter.missing)})
+
+
+def copied(part: BinaryIO, spool: BinaryIO) -> dict[str, Any]:
+    """Copy a part's blocks to `spool`; return the trailer."""
+    while True:
+        head = part.read(HEAD.size)
+        rows, packed, rest = HEAD.unpack(head)
+        if not rows:
+            trailer: dict[str, Any] = json.loads(isal_zlib.decompress(part.read(rest)))
+            return trailer
+        spool.write(head + part.read(packed) + part.read(rest))
+
+
+def sizes(spool: BinaryIO) -> Iterator[Sizes]:
+    """The sizes of all rows that `copied` has written, a block at a time."""
+    spool.seek(0)
+    while head := spool.read(HEAD.size):
+        rows, packed, rest = HEAD.unpack(head)
+        yield Sizes.unpack(isal_zlib.decompress(spool.read(packed)), rows)
+        spool.seek(rest, 1)
+
+
+def pieces(spool: BinaryIO, counts: Iterable[int]) -> Iterator[tuple[Sizes, list[bytes]]]:
+    """All rows again, so many at a time: their sizes, and their operators in one piece or a few."""
+    stream = _blocks(spool)
+    block, ops = Sizes(array("d"), array("I"), b""), b""
+    at = offset = 0
+    for count in counts:
+        taken, text = Sizes(array("d"), array("I"), b""), []
+        while len(taken.more) < count:
+            if at == len(block.more):
+                block, ops = next(stream)
+                at = offset = 0
+            end = min(at + count - len(taken.more), len(block.more))
+            part = Sizes(block.heights[at:end], block.lengths[at:end], block.more[at:end])
+            length = sum(part.lengths)
+            text.append(ops[offset : offset + length])
+            taken, at, offset = taken + part, end, offset + length
+        yield taken, text
+
+
+def _blocks(spool: BinaryIO) -> Iterator[tuple[Sizes, bytes]]:
+    spool.seek(0)
+    while head := spool.read(HEAD.size):
+        rows, packed, rest = HEAD.unpack(head)
+        block = Sizes.unpack(isal_zlib.decompress(spool.read(packed)), rows)
+        yield block, isal_zlib.decompress(spool.read(rest))

@@ -1,0 +1,328 @@
+"""Cells of a worksheet: a column of values at a time, and in bytes, which is many times faster than one by one.
+
+A number is a cell's number when a double holds it exactly, else text; so is a date that Excel's calendar does not have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from math import inf, isfinite, nextafter
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from django.utils.duration import duration_iso_string
+
+from exports.formats.values import float_text, for_xml, local
+from exports.formats.xlsx import grid
+from exports.formats.xlsx.styles import (
+    DAY,
+    DURATION,
+    INTEGER,
+    KNOWN,
+    MINOR_UNITS,
+    MOMENT,
+    PLACES,
+    TIME,
+    WRAPPED,
+    Styles,
+    decimal_style,
+)
+
+CELL_UNITS = 32_767
+"""The longest text of a cell, in UTF-16 code units."""
+EXACT_DIGITS = 15
+"""A double gives back what has no more digits."""
+ZERO = date(1899, 12, 30).toordinal()
+"""Day 0 of spreadsheets."""
+FIRST_DAY = date(1900, 3, 1)
+"""Days before it are text: Excel's calendar has a 29 February 1900, and LibreOffice's does not."""
+DAY_MS = 86_400_000
+DAY_SECONDS = 86_400
+
+CELL = b"<c"
+"""What each cell begins with; where it lies comes next."""
+EMPTY = b"<c/>"
+TEXT, TEXT_END = b'<c t="inlineStr"><is><t>', b"</t></is></c>"
+SPACED = b'<c t="inlineStr"><is><t xml:space="preserve">'
+NUMBER, NUMBER_END = b"<c><v>", b"</v></c>"
+TRUTHS = {value: b'<c t="b"><v>%d</v></c>' % value for value in (True, False)}
+
+CONTROLS = bytes(range(32))
+SUSPECT = (b" \n", b"\n ", b"_x", b"\xef\xbf")
+"""In texts joined by line ends: spaces at an edge, what may be Excel's escape of a character, U+FFFE and U+FFFF."""
+LOOKS_ESCAPED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+
+LINE_END = b"&#10;"
+LINE_POINTS, MOST_POINTS, LINE_LETTERS = 15, 409, 55
+
+Long = Callable[[str], str]
+"""Keeps a text that no cell holds, and returns what stands in the cell instead."""
+
+
+class Cells(NamedTuple):
+    """The cells of a column: each is `before`, its own bytes and `after`."""
+
+    before: bytes
+    each: Sequence[bytes]
+    after: bytes
+
+    def whole(self) -> Sequence[bytes]:
+        before, each, after = self
+        return [before + cell + after for cell in each] if before else each
+
+
+def whole(each: Sequence[bytes]) -> Cells:
+    return Cells(b"", each, b"")
+
+
+def lines(columns: Sequence[Cells], first: int) -> bytes:
+    """Rows of these columns, each a line, from the data row `first` (from 0, over all sheets)."""
+    rows, step = len(columns[0].each), len(columns) * 4 + 3
+    numbers = [b"%d" % number for number in grid.numbers(first, rows)]
+    pieces = [b""] * (rows * step)
+    pieces[::step], pieces[1::step] = [b'<row r="'] * rows, numbers
+    between = b'">'
+    for place, (before, each, after) in enumerate(columns):
+        start = place * 4 + 2
+        pieces[start::step] = [between + b'<c r="' + grid.letters(place + 1).encode()] * rows
+        pieces[start + 1 :: step] = numbers
+        pieces[start + 2 :: step] = [b'"' + before[len(CELL) :]] * rows
+        pieces[start + 3 :: step] = each if before else [cell[len(CELL) :] for cell in each]
+        between = after
+    pieces[step - 1 :: step] = [between + b"</row>\n"] * rows
+    made = b"".join(pieces)
+    return made if LINE_END not in made else b"".join(map(_heightened, made.splitlines(keepends=True)))
+
+
+def _heightened(line: bytes) -> bytes:
+    """A row with its height, where a text of several lines needs one: programs do not look at the texts by themselves.
+
+    A line of text that is wider than its column takes further lines; columns are about LINE_LETTERS wide.
+    """
+    if LINE_END not in line:
+        return line
+    texts = (cell.rpartition(b">")[2].split(LINE_END) for cell in line.split(TEXT_END) if LINE_END in cell)
+    needed = max(sum(1 + len(each) // LINE_LETTERS for each in text) for text in texts)
+    height = min(needed * LINE_POINTS, MOST_POINTS)
+    return line.replace(b'">', b'" ht="%d">' % height, 1)
+
+
+def escaped(text: bytes) -> bytes:
+    """Text for XML. Quotes as well: readers that search for attributes must not find one in a text."""
+    return text.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;").replace(b'"', b"&quot;")
+
+
+def texts(values: Sequence[bytes], long: Long) -> Cells:
+    """Text in UTF-8: line ends become LF, what XML cannot hold becomes U+FFFD, all else is kept."""
+    joined = b"\n".join(values)
+    if not _harmless(joined, len(values)) or max(map(len, values)) > CELL_UNITS:
+        return whole([text(value, long) for value in values])
+    each = escaped(joined).split(b"\n")
+    if b"" in each:
+        return whole([TEXT + value + TEXT_END if value else EMPTY for value in each])
+    return Cells(TEXT, each, TEXT_END)
+
+
+def _harmless(joined: bytes, count: int) -> bool:
+    """Is there nothing in these texts but what XML and Excel take as it is?"""
+    controls = len(joined) - len(joined.translate(None, CONTROLS))
+    at_edges = joined[:1] == b" " or joined[-1:] == b" "
+    return controls == count - 1 and not at_edges and not any(mark in joined for mark in SUSPECT)
+
+
+def text(value: bytes, long: Long) -> bytes:
+    words = for_xml(value.decode().replace("\r\n", "\n").replace("\r", "\n"))
+    if not words:
+        return EMPTY
+    if len(value) > CELL_UNITS and len(words.encode("utf-16-le")) // 2 > CELL_UNITS:
+        words = long(words)
+    head = SPACED if words != words.strip(" \t\n") else TEXT
+    if "\n" in words:  # in a style that shows all lines
+        head = CELL + b' s="%d"' % WRAPPED + head[len(CELL) :]
+    inner = escaped(LOOKS_ESCAPED.sub("_x005F_", words).encode()).replace(b"\n", LINE_END)
+    return head + inner + TEXT_END
+
+
+def integers(values: Sequence[bytes]) -> Cells:
+    if max(map(len, values)) <= EXACT_DIGITS:
+        return Cells(INTEGER_HEAD, values, NUMBER_END)
+    return whole(
+        [
+            INTEGER_HEAD + value + NUMBER_END if len(value.lstrip(b"-")) <= EXACT_DIGITS else TEXT + value + TEXT_END
+            for value in values
+        ]
+    )
+
+
+def floats(values: Sequence[float]) -> Cells:
+    """Numbers with the shortest digits that give back the same double; NaN and infinity are text."""
+    if all(map(isfinite, values)):
+        return Cells(NUMBER, [repr(value).encode() for value in values], NUMBER_END)
+    return whole([_float(value) for value in values])
+
+
+def _float(value: float) -> bytes:
+    text = float_text(value).encode()
+    return NUMBER + text + NUMBER_END if isfinite(value) else TEXT + text + TEXT_END
+
+
+def times(values: Sequence[time]) -> Cells:
+    """Times of day, as spreadsheets count them: fractions of a day, to the microsecond."""
+    seconds = [((value.hour * 60 + value.minute) * 60 + value.second) + value.microsecond / 1e6 for value in values]
+    return Cells(_head(TIME), [repr(second / DAY_SECONDS).encode() for second in seconds], NUMBER_END)
+
+
+def durations(values: Sequence[timedelta]) -> Cells:
+    """Durations as days; a negative one, which Excel cannot show, is ISO 8601 text."""
+    return whole([_duration(value) for value in values])
+
+
+def _duration(value: timedelta) -> bytes:
+    if value < timedelta():
+        return TEXT + duration_iso_string(value).encode() + TEXT_END
+    return _head(DURATION) + repr(value / timedelta(days=1)).encode() + NUMBER_END
+
+
+class Digits(NamedTuple):
+    """Decimals as they are written, and how many places each has: one number where all have the same.
+
+    None: no double holds it exactly.
+    """
+
+    each: Sequence[bytes]
+    places: int | Sequence[int | None]
+
+
+def digits(values: Sequence[bytes]) -> Digits:
+    """Of decimals in any notation."""
+    joined = b"\n".join(values)
+    if max(map(len, values)) > EXACT_DIGITS or joined.translate(None, b"0123456789.-\n"):
+        each, places = zip(*map(_digits, values), strict=True)
+        return Digits(each, places)
+    points = joined.count(b".")
+    if not points:
+        return Digits(values, 0)
+    ends = {len(value) - value.find(b".") - 1 for value in values}
+    if points == len(values) and len(ends) == 1:
+        return Digits(values, ends.pop())
+    return Digits(values, [len(value) - value.find(b".") - 1 if b"." in value else 0 for value in values])
+
+
+def _digits(value: bytes) -> tuple[bytes, int | None]:
+    number = Decimal(value.decode())
+    if not number.is_finite():
+        return str(number).encode(), None
+    plain = f"{number:f}"
+    return plain.encode(), len(plain.partition(".")[2]) if _is_number(number) else None
+
+
+def _is_number(number: Decimal) -> bool:
+    """Is a decimal a number in its cell, or text?
+
+    A double must hold it exactly, or at least the digits before its point and three behind it: a long fraction, such as
+    an average has, must not become a text that sums pass over. All of its digits are in the file.
+    """
+    digits = number.normalize().as_tuple().digits
+    if len(digits) <= EXACT_DIGITS:
+        return Decimal(repr(float(number))) == number
+    return number != number.to_integral_value() and number.adjusted() < EXACT_DIGITS - 3
+
+
+def decimals(values: Sequence[bytes], long: Long) -> Cells:
+    """Numbers with as many places as the decimals have."""
+    each, places = digits(values)
+    if isinstance(places, int):
+        return Cells(_head(decimal_style(places)), each, NUMBER_END)
+    heads = {place: _head(decimal_style(place)) for place in set(places) if place is not None}
+    return whole(
+        [
+            text(value, long) if place is None else heads[place] + value + NUMBER_END
+            for value, place in zip(each, places, strict=True)
+        ]
+    )
+
+
+def amounts(values: Sequence[bytes], codes: Sequence[bytes], styles: Styles, long: Long) -> Cells:
+    """Numbers with their currency, in whose number format it stands, with the currency's usual places.
+
+    An amount that is no number in its cell (see `_is_number`) is text, with the currency behind it.
+    """
+    each, places = digits(values)
+    rows = [places] * len(each) if isinstance(places, int) else places
+    pairs = [(_shown(value, place, code), code) for value, place, code in zip(each, rows, codes, strict=True)]
+    heads = {pair: _money_head(styles.money(*pair)) for pair in dict.fromkeys(pairs)}
+    if all(heads.values()):
+        return whole([heads[pair] + value + NUMBER_END for pair, value in zip(pairs, each, strict=True)])
+    return whole(
+        [
+            heads[pair] + value + NUMBER_END if heads[pair] else text(value + b" " + pair[1], long)
+            for pair, value in zip(pairs, each, strict=True)
+        ]
+    )
+
+
+def _shown(value: bytes, places: int | None, code: bytes) -> int | None:
+    """The places that an amount is shown with: those of its currency, or more where it has more that are not zero.
+
+    A number format has PLACES at most; the cell holds the others as well, as those of a coin in 18 places.
+    """
+    if places is None:
+        return None
+    usual = MINOR_UNITS.get(code, 2 if code in KNOWN else places)
+    more = places > usual and value[len(value) - places + usual :].strip(b"0")
+    return min(places if more else usual, PLACES)
+
+
+def _money_head(style: int | None) -> bytes:
+    return b"" if style is None else _head(style)
+
+
+def _head(style: int) -> bytes:
+    return b'<c s="%d"><v>' % style if style else NUMBER
+
+
+def dates(values: Sequence[date]) -> Cells:
+    """Days, as spreadsheets count them."""
+    if min(values) >= FIRST_DAY:
+        return Cells(DAY_HEAD, [b"%d" % day(value) for value in values], NUMBER_END)
+    return whole([_date(value) for value in values])
+
+
+def _date(value: date) -> bytes:
+    if value < FIRST_DAY:
+        return TEXT + value.isoformat().encode() + TEXT_END
+    return DAY_HEAD + b"%d" % day(value) + NUMBER_END
+
+
+def day(value: date) -> int:
+    return value.toordinal() - ZERO
+
+
+def moments(values: Sequence[datetime], zone: ZoneInfo) -> Cells:
+    """Date-times in `zone`, to the millisecond."""
+    return whole([moment(local(value, zone)) for value in values])
+
+
+def moment(value: datetime) -> bytes:
+    if value.date() < FIRST_DAY:
+        return TEXT + value.isoformat().encode() + TEXT_END
+    ms = ((value.hour * 60 + value.minute) * 60 + value.second) * 1000 + value.microsecond // 1000
+    return MOMENT_HEAD + serial(day(value), ms) + NUMBER_END
+
+
+def serial(days: int, ms: int) -> bytes:
+    """Return the number of a moment, `ms` milliseconds after the day of that number began.
+
+    It is the smallest double that is not before the moment: LibreOffice cuts what is left of a second off, so that a
+    double below it would show the second before.
+    """
+    whole = days * DAY_MS + ms
+    number = whole / DAY_MS
+    above, below = number.as_integer_ratio()
+    return repr(number if above * DAY_MS >= whole * below else nextafter(number, inf)).encode()
+
+
+DAY_HEAD, MOMENT_HEAD, INTEGER_HEAD = _head(DAY), _head(MOMENT), _head(INTEGER)

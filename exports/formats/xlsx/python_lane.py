@@ -1,0 +1,96 @@
+"""The lane of Python's values: a column of one type is converted in bulk, all else one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import NoneType
+from typing import Any
+
+from exports.datasets import Column, ColumnType, Row
+from exports.formats.values import PYTHON, as_plain, batches, encode
+from exports.formats.xlsx import cells
+from exports.formats.xlsx.cells import EMPTY, TRUTHS, Cells, whole
+from exports.formats.xlsx.lanes import Bulk, Desk, Lines, Take, mixed, spread
+
+Amount = tuple[Any, Any]
+"""A value and its currency."""
+
+
+class Valued:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._bulk: Mapping[type, Bulk] = {
+            str: lambda values: cells.texts([encode(value) for value in values], desk.long),
+            int: lambda values: cells.integers([b"%d" % value for value in values]),
+            Decimal: lambda values: cells.decimals([str(value).encode() for value in values], desk.long),
+            float: cells.floats,
+            bool: lambda values: whole([TRUTHS[value] for value in values]),
+            date: cells.dates,
+            datetime: lambda values: cells.moments(values, desk.zone),
+            time: cells.times,
+            timedelta: cells.durations,
+        }
+
+    def lines(self, rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[Lines]:
+        takes = [self._take(column) for column in columns]
+        first = self._desk.first
+        for batch in batches(rows):
+            slots = iter(zip(*batch, strict=True))
+            yield cells.lines([take(slots) for take in takes], first), len(batch)
+            first += len(batch)
+
+    def _take(self, column: Column) -> Take:
+        if column.type is ColumnType.MONEY:
+            return lambda slots: self._amounts(next(slots), next(slots))
+        if column.type is ColumnType.CHOICE:
+            ready = {value: self._any(words) for value, words in (*column.words.items(), (None, None))}
+            return lambda slots: self._choices(next(slots), ready)
+        return lambda slots: self._plain(next(slots), PYTHON[column.type])
+
+    def _plain(self, values: Sequence[Any], expected: type) -> Cells:
+        types = set(map(type, values))
+        kinds = types - {NoneType}
+        bulk = self._bulk.get(kinds.pop()) if len(kinds) == 1 else None
+        if bulk is None or (expected is bool and bool not in types):
+            return whole([self._any(value, expected) for value in values])
+        return spread(values, None, bulk) if NoneType in types else bulk(values)
+
+    def _any(self, value: Any, expected: type = str) -> bytes:
+        if value is None:
+            return EMPTY
+        truth = expected is bool and type(value) is int and value in (0, 1)  # what SQLite gives for an expression
+        plain = bool(value) if truth else as_plain(value)
+        return self._bulk[type(plain)]([plain]).whole()[0]
+
+    def _choices(self, values: Sequence[Any], ready: Mapping[Any, bytes]) -> Cells:
+        try:
+            return whole([ready[value] for value in values])
+        except (KeyError, TypeError):  # one is no choice, or not even hashable
+            return whole([self._choice(value, ready) for value in values])
+
+    def _choice(self, value: Any, ready: Mapping[Any, bytes]) -> bytes:
+        try:
+            return ready[value]
+        except (KeyError, TypeError):
+            return self._any(value)
+
+    def _amounts(self, values: Sequence[Any], codes: Sequence[Any]) -> Cells:
+        return mixed(list(zip(values, codes, strict=True)), _usual, self._money, self._amount)
+
+    def _money(self, amounts: Sequence[Amount]) -> Cells:
+        values = [str(value).encode() for value, _ in amounts]
+        return cells.amounts(values, [encode(code) for _, code in amounts], self._desk.styles, self._desk.long)
+
+    def _amount(self, amount: Amount) -> bytes:
+        value, code = amount
+        plain = None if value is None else as_plain(value)
+        if type(plain) in (int, Decimal) and code not in (None, ""):
+            return self._money([(plain, str(code))]).whole()[0]
+        return self._any(plain)
+
+
+def _usual(amount: Amount) -> bool:
+    value, code = amount
+    return type(value) is Decimal and type(code) is str and code != ""

@@ -1,0 +1,285 @@
+"""The files of a bundle: a dataset in a format is one, or several when it is larger than a volume.
+
+A file is cut between two parts alone, and each piece is a whole file with a head and a tail of its own, which says
+which one of how many it is. How much room a piece takes must be known before it is put anywhere. So with volumes,
+framed formats are packed to scratch first, part after part, and joined without being packed again; without volumes they
+go straight into the archive. Files that a format makes are made once to learn where to cut, and again with what they
+say of their number.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import BinaryIO, NamedTuple, TypeVar, cast
+
+from exports.errors import Mismatch
+from exports.formats import Format, Framed, RenderContext, Share, Written, writer
+from exports.formats.archive import Zip
+from exports.formats.assembly import Assembly, SideFiles, is_framed
+from exports.formats.context import context_of
+from exports.formats.deflate import Deflater, Segment
+from exports.models import Part
+
+T = TypeVar("T")
+
+ENTRY = 256
+"""Bytes that an archive spends on an entry beside its content and twice its name, at most."""
+SLACK = 1_024
+"""Bytes by which a file that is made again, with another number in it, may be larger."""
+
+
+class Piece(ABC):
+    """One file of a bundle, complete in itself. It may be put once, before the next one is asked for."""
+
+    def __init__(
+        self, assembly: Assembly, number: int, parts: Sequence[Part], held: ExitStack, share: Share | None = None
+    ) -> None:
+        self.assembly, self.parts = assembly, parts
+        self.content = number
+        self.kind: Format = writer(assembly.export.contents[number].format)
+        self.rows = sum(part.rows_done for part in parts)
+        self.beside = SideFiles(assembly.folder, held)
+        context = context_of(assembly.export, number, rows=self.rows, share=share, beside=self.beside)
+        self.context = replace(context, name=context.name + _suffix(share))
+        self.name = f"{self.context.name}.{self.kind.extension_of(context.options)}"
+
+    @property
+    @abstractmethod
+    def packed(self) -> int:
+        """Bytes of its content in an archive, at most."""
+
+    @abstractmethod
+    def write(self, archive: Zip, path: str) -> Written:
+        """Add it as an entry."""
+
+    @property
+    def room(self) -> int:
+        """Bytes that it takes in an archive with all that is beside it, at most."""
+        return self.packed + self.beside.size() + (1 + len(self.beside.files)) * (ENTRY + 4 * len(self.name))
+
+    def put(self, archive: Zip, folder: str) -> Written:
+        """Add it and what is beside it. Raises Mismatch when the rows joined are not the rows written."""
+        written = self.write(archive, folder + self.name)
+        if written.rows != self.rows:
+            raise Mismatch
+        self.beside.put(self.assembly, archive, folder)
+        return written
+
+
+def pieces(assembly: Assembly, number: int, capacity: int | None) -> Generator[Piece, None, None]:
+    """The files of the export's content of that number, each to fit into `capacity` bytes of an archive.
+
+    None: a single one, of any size. One that is larger all the same is made of a single part.
+    """
+    kind, parts = writer(assembly.export.contents[number].format), assembly.parts(number)
+    if not is_framed(kind):
+        yield from _composed(assembly, number, parts, capacity)
+    elif capacity is None:
+        with ExitStack() as held:
+            yield Streamed(assembly, number, parts, held)
+    else:
+        yield from _segmented(assembly, number, parts, capacity)
+
+
+def _suffix(share: Share | None) -> str:
+    return f"-{share.number}-of-{share.count}" if share else ""
+
+
+def _shares(groups: Sequence[Sequence[Part]]) -> Iterator[Share | None]:
+    """What each file is of all; None for a single one."""
+    if len(groups) == 1:
+        yield None
+        return
+    rows = [sum(part.rows_done for part in group) for group in groups]
+    metas = [part.meta for group in groups for part in group]
+    for place in range(len(groups)):
+        yield Share(place + 1, len(groups), sum(rows[:place]), sum(rows), metas)
+
+
+def _widest(parts: Sequence[Part]) -> Share:
+    """A share that takes as much room in a file and its name as any of these parts' can."""
+    rows = sum(part.rows_done for part in parts)
+    return Share(len(parts), len(parts), rows, rows, [part.meta for part in parts])
+
+
+# --- framed formats -------------------------------------------------------------------------------------------------
+
+
+class Streamed(Piece):
+    """Parts that go one after the other straight into the archive."""
+
+    @property
+    def packed(self) -> int:
+        return 0  # nobody counts: there is one volume alone
+
+    def write(self, archive: Zip, path: str) -> Written:
+        with archive.entry(path) as entry:
+            return self.kind.assemble(self.assembly.opened(self.parts), cast("BinaryIO", entry), self.context)
+
+
+class Packed(NamedTuple):
+    """A part's body, packed: where it lies in the file that holds them all."""
+
+    part: Part
+    at: int
+    segment: Segment
+
+
+class Segmented(Piece):
+    """Parts that are packed already and are joined as they are."""
+
+    bodies: Sequence[Packed]
+    file: BinaryIO
+
+    def packed_from(self, file: BinaryIO, bodies: Sequence[Packed]) -> Segmented:
+        self.file, self.bodies = file, bodies
+        return self
+
+    @property
+    def packed(self) -> int:
+        return _room(self.bodies) + self._frame
+
+    @cached_property
+    def _frame(self) -> int:
+        return _frame(cast("Framed", self.kind), self.context)
+
+    def write(self, archive: Zip, path: str) -> Written:
+        kind = cast("Framed", self.kind)
+        rows = 0
+        with archive.entry(path) as entry:
+            entry.write(kind.head(self.context))
+            for part, at, segment in self.bodies:
+                self.assembly.lease.check()
+                if rows and part.rows_done:
+                    entry.write(kind.between)
+                self.file.seek(at)
+                entry.append(self.file, segment)
+                rows += part.rows_done
+            entry.write(kind.tail(self.context))
+        return Written(rows)
+
+
+def _segmented(assembly: Assembly, number: int, parts: Sequence[Part], capacity: int) -> Iterator[Piece]:
+    with (assembly.folder / f"packed-{number}").open("w+b") as file, ExitStack() as held:
+        held.callback(os.unlink, file.name)
+        whole = Segmented(assembly, number, parts, held).packed_from(file, list(_pack(assembly, parts, file)))
+        if whole.room <= capacity or len(parts) == 1:
+            yield whole
+            return
+        widest = Segmented(assembly, number, parts, held, _widest(parts)).packed_from(file, whole.bodies)
+        spent = widest.room - _room(whole.bodies)
+        groups = _groups(whole.bodies, [_room([body]) for body in whole.bodies], capacity - spent)
+        cut = [[body.part for body in group] for group in groups]
+        for bodies, group, share in zip(groups, cut, _shares(cut), strict=True):
+            yield Segmented(assembly, number, group, held, share).packed_from(file, bodies)
+
+
+def _pack(assembly: Assembly, parts: Sequence[Part], out: BinaryIO) -> Iterator[Packed]:
+    for part, opened in zip(parts, assembly.opened(parts), strict=True):
+        at = out.tell()
+        deflater = Deflater(out.write)
+        for block in assembly.blocks(opened.file):
+            deflater.write(block)
+        yield Packed(part, at, deflater.close())
+
+
+def _room(bodies: Sequence[Packed]) -> int:
+    """Bytes of joined segments, with what may stand between two of them."""
+    return sum(body.segment.packed + 32 for body in bodies)
+
+
+def _frame(kind: Framed, context: RenderContext) -> int:
+    """Bytes of head and tail, at most: what cannot be packed grows by a few bytes."""
+    return len(kind.head(context)) + len(kind.tail(context)) + 64
+
+
+# --- formats that make a file of their own --------------------------------------------------------------------------
+
+
+class Composed(Piece):
+    """A file that its format has made on scratch."""
+
+    file: BinaryIO
+    written: Written
+
+    @contextmanager
+    def made(self) -> Iterator[Composed]:
+        path = self.assembly.folder / f"file-{self.content}"
+        with path.open("w+b") as self.file:
+            try:
+                self.written = self.kind.assemble(self.assembly.opened(self.parts), self.file, self.context)
+                yield self
+            finally:
+                path.unlink()
+
+    @property
+    def packed(self) -> int:
+        return self.file.seek(0, os.SEEK_END)
+
+    def write(self, archive: Zip, path: str) -> Written:
+        self.file.seek(0)
+        self.assembly.put(archive, path, self.file, stored=True)
+        return self.written
+
+
+def _composed(assembly: Assembly, number: int, parts: Sequence[Part], capacity: int | None) -> Iterator[Piece]:
+    """What a file of some parts comes to is known only when it is made; the sizes of the parts are the guess."""
+    groups: Sequence[Sequence[Part]] = [parts]
+    if capacity is not None:
+        groups = _groups(parts, [part.size or 0 for part in parts], capacity)
+    if len(groups) == 1:
+        with _made(assembly, number, parts) as whole:
+            if capacity is None or whole.room <= capacity or len(parts) == 1:
+                yield whole
+                return
+        groups = _halves(parts)
+    assert capacity is not None
+    groups = list(_fitting(assembly, number, groups, capacity - SLACK))
+    for group, share in zip(groups, _shares(groups), strict=True):
+        with _made(assembly, number, group, share) as piece:
+            yield piece
+
+
+def _fitting(
+    assembly: Assembly, number: int, groups: Sequence[Sequence[Part]], capacity: int
+) -> Iterator[Sequence[Part]]:
+    """The groups, halved until the file of each fits or has a single part."""
+    todo, widest = list(groups), _widest([part for group in groups for part in group])
+    while todo:
+        group = todo.pop(0)
+        if len(group) > 1:
+            with _made(assembly, number, group, widest) as piece:
+                fits = piece.room <= capacity
+            if not fits:
+                todo[:0] = _halves(group)
+                continue
+        yield group
+
+
+@contextmanager
+def _made(assembly: Assembly, number: int, parts: Sequence[Part], share: Share | None = None) -> Iterator[Composed]:
+    with ExitStack() as held, Composed(assembly, number, parts, held, share).made() as piece:
+        yield piece
+
+
+def _halves(parts: Sequence[Part]) -> list[Sequence[Part]]:
+    half = len(parts) // 2
+    return [parts[:half], parts[half:]]
+
+
+def _groups(items: Sequence[T], sizes: Sequence[int], capacity: int) -> list[list[T]]:
+    """Neighbours together as long as they fit."""
+    groups: list[list[T]] = [[]]
+    free = capacity
+    for item, size in zip(items, sizes, strict=True):
+        if groups[-1] and size > free:
+            groups.append([])
+            free = capacity
+        groups[-1].append(item)
+        free -= size
+    return groups

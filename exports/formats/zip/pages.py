@@ -1,0 +1,220 @@
+"""What a bundle says to people: a page with the first rows, a text to read first, and the checksums."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from django.template.defaultfilters import filesizeformat
+from django.template.loader import render_to_string
+from django.utils.formats import date_format, number_format
+from django.utils.functional import Promise
+from django.utils.translation import get_language, get_language_bidi, gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from exports.conf import export_settings
+from exports.datasets import Row, datasets
+from exports.errors import DatabaseAway, DatasetFailed, ExportError, blaming
+from exports.formats import Kind, formats, writer
+from exports.formats.assembly import Assembly
+from exports.formats.context import folders, keys_of
+from exports.formats.pdf.localize import Words
+from exports.formats.values import for_xml
+from exports.formats.zip.manifest import Bound, Bundle, Listing, manifest
+
+logger = logging.getLogger(__name__)
+
+ROWS, LETTERS = 20, 200
+"""Rows of a dataset that the page shows, and characters of a cell."""
+OTHERS = "readme"
+"""The folder of what the volumes after the first say of themselves."""
+OPENING: Mapping[str, str | Promise] = {
+    "csv": _("opens in Excel, LibreOffice and Numbers, and goes into any database."),
+    "xlsx": _("opens in Excel, LibreOffice, Numbers and Google Sheets."),
+    "pdf": _("opens in any browser and is ready to print."),
+    "json": _("is for programs: one array of objects."),
+    "jsonl": _("is for programs: one JSON object a line."),
+    "parquet": _("is for programs: pandas, DuckDB, Spark, R."),
+}
+"""How each format is opened. One that is not here says its own hint."""
+UNGUARDED = _("is for programs: its texts are as they are. A spreadsheet may run what looks like a formula.")
+"""Instead of it, for a format whose files were asked for unguarded."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The first rows of a dataset in words; `cut` when a cell was longer. `failed`: they could not be read.
+
+    Headings and cells are pairs: the text, and whether it is a number or an amount.
+    """
+
+    headings: Sequence[tuple[str, bool]]
+    rows: Sequence[Sequence[tuple[str, bool]]] = ()
+    cut: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Extras:
+    """The files that a bundle holds beside the data."""
+
+    previews: Mapping[str, Preview]
+
+    def of_first(self, bundle: Bundle) -> dict[str, str]:
+        """Those of the first volume, by name: they tell of all volumes."""
+        return {
+            "README.txt": _readme(bundle, bundle.volumes[0]),
+            "index.html": render_to_string("exports/bundle/index.html", _page(bundle, self.previews)),
+            "manifest.json": json.dumps(manifest(bundle), ensure_ascii=False, indent=1, default=str) + "\n",
+            "SHA256SUMS.txt": "".join(f"{file.sha256}  {file.path}\n" for file in bundle.files),
+        }
+
+    def of_other(self, bundle: Bundle, volume: Bound) -> dict[str, str]:
+        """Those of another volume, in a folder of their own: no name is in two volumes, so that all can be unpacked
+        into one folder, where one README stands.
+        """
+        return {f"{OTHERS}/volume-{volume.number}-of-{len(bundle.volumes)}.txt": _readme(bundle, volume)}
+
+
+# --- the first rows -------------------------------------------------------------------------------------------------
+
+
+def previews(assembly: Assembly) -> dict[str, Preview]:
+    """The first rows of each dataset, read again from the database: a file may be of any format.
+
+    What fails here fails alone, because the files are there already; but not when the database is away.
+    """
+    found = {}
+    contents = assembly.export.contents
+    for number, content in enumerate(contents):
+        if content.dataset not in found:
+            found[content.dataset] = _preview(assembly, number)
+    return found
+
+
+def _preview(assembly: Assembly, number: int) -> Preview:
+    content = assembly.export.contents[number]
+    columns = datasets.get(content.dataset).choose(content.fields)
+    amounts = [column.type.numeric for column in columns]
+    headings = [(_line(column.label), amount) for column, amount in zip(columns, amounts, strict=True)]
+    try:
+        with blaming(DatasetFailed):
+            rows = _first_rows(assembly, number)
+            words = [[for_xml(text) for text in texts] for texts in Words(columns, assembly.export.zone)(rows)]
+    except DatabaseAway:
+        raise
+    except ExportError as error:
+        logger.warning(
+            "%s: the first rows of %s cannot be shown: %r", assembly.export, content.dataset, error.__cause__
+        )
+        return Preview(headings, failed=True)
+    cut = any(len(text) > LETTERS for texts in words for text in texts)
+    short = [list(map(_short, texts)) for texts in words]
+    return Preview(headings, [list(zip(row, amounts, strict=True)) for row in zip(*short, strict=True)], cut)
+
+
+def _first_rows(assembly: Assembly, number: int) -> list[Row]:
+    export, content = assembly.export, assembly.export.contents[number]
+    dataset = datasets.get(content.dataset)
+    columns = dataset.choose(content.fields)
+    rows: list[Row] = []
+    for part in assembly.parts(number):
+        if len(rows) < ROWS:
+            source = dataset.source(export.owner, export.period, columns, keys_of(part, dataset))
+            rows += source.head(ROWS - len(rows))
+    return rows
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LETTERS else f"{text[:LETTERS]}…"
+
+
+# --- the pages ------------------------------------------------------------------------------------------------------
+
+
+def _readme(bundle: Bundle, volume: Bound) -> str:
+    export = bundle.export
+    kinds = [writer(key) for key in export.inside]
+    context = _common(bundle) | {
+        "volume": volume,
+        "labels": [_line(datasets.get(key).label) for key in export.datasets],
+        "kinds": [
+            (kind.extension_of(export.options), _line(kind.label), _opening(kind, export.options)) for kind in kinds
+        ],
+        "example": bundle.files[0].path if bundle.files else "manifest.json",
+        "expires": _in_words(bundle.created + timedelta(days=export_settings().keep_days), bundle),
+    }
+    return str(render_to_string("exports/bundle/README.txt", context))
+
+
+def _opening(kind: Kind, options: Mapping[str, str]) -> str | Promise:
+    """How its files are opened."""
+    if kind.key == "csv" and options.get("for") == "programs":
+        return UNGUARDED
+    return OPENING.get(kind.key, kind.hint)
+
+
+def _page(bundle: Bundle, shown: Mapping[str, Preview]) -> dict[str, Any]:
+    places = folders(bundle.export.datasets)
+    return _common(bundle) | {
+        "language": get_language(),
+        "direction": "rtl" if get_language_bidi() else "ltr",
+        "requested": _in_words(bundle.export.requested_at, bundle),
+        "datasets": [
+            {
+                "folder": places[key],
+                "label": _line(datasets.get(key).label),
+                "description": _line(datasets.get(key).description),
+                "rows": _rows(bundle.rows(key)),
+                "preview": shown[key],
+                "shown": len(shown[key].rows),
+                "files": [_shown(file) for file in bundle.of(key)],
+            }
+            for key in bundle.export.datasets
+        ],
+    }
+
+
+def _shown(file: Listing) -> dict[str, Any]:
+    facts = [str(formats.get(file.format).label)] if file.format else []
+    facts += [gettext("part %(number)s of %(count)s") % vars(file.share)] if file.share else []
+    facts += [] if file.rows is None else [_rows(file.rows)]
+    facts += [] if file.pages is None else [ngettext("%s page", "%s pages", file.pages) % _count(file.pages)]
+    address, name = quote(file.path), file.path.rpartition("/")[2]
+    return {"file": file, "address": address, "name": name, "facts": [*facts, filesizeformat(file.size)]}
+
+
+def _common(bundle: Bundle) -> dict[str, Any]:
+    export = bundle.export
+    return {
+        "bundle": bundle,
+        "owner": _line(export.owner.get_full_name() or export.owner.get_username()),
+        "period": export.period_label,
+        "zone": export.time_zone,
+        "created": _in_words(bundle.created, bundle),
+        "volumes": bundle.volumes,
+        "several": len(bundle.volumes) > 1,
+    }
+
+
+def _in_words(moment: datetime, bundle: Bundle) -> str:
+    local = moment.astimezone(bundle.export.zone)
+    return f"{date_format(local, 'j F Y, H:i')} {local.tzname()}"
+
+
+def _rows(rows: int) -> str:
+    return ngettext("%s row", "%s rows", rows) % _count(rows)
+
+
+def _count(number: int) -> str:
+    return number_format(number, force_grouping=True)
+
+
+def _line(text: object) -> str:
+    """A label as one line of text."""
+    return " ".join(for_xml(str(text)).split())

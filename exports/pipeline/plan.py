@@ -1,0 +1,79 @@
+"""Plan an export: cut its rows into parts by their primary keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Model, Sum
+from django.db.models.functions import Now
+
+from durable.lease import Lease
+from exports.datasets import KeyRange, datasets
+from exports.datasets.rules import key_text, key_value
+from exports.errors import DatasetFailed, blaming
+from exports.formats import writer
+from exports.formats.context import context_of
+from exports.models import Content, Export, Part
+from exports.pipeline import window
+from exports.pipeline.attempt import attempt, require_permission
+from exports.pipeline.rates import rate_of
+from exports.states import State
+
+
+def run(export_pk: int) -> None:
+    """Cut a queued export into parts, and let the windows choose the next plans and parts."""
+    lease = Export.objects.filter(state=State.QUEUED).claim(export_pk)
+    attempt(lease, _plan, DatasetFailed)
+    if lease is None:
+        window.forget_plan(export_pk)
+    else:
+        window.finish_rendering(export_pk)
+        window.fill_window()
+    window.fill_plans()
+
+
+def _plan(lease: Lease[Export]) -> None:
+    export = lease.work
+    require_permission(export)
+    layout = export.layout
+    parts: list[Part] = []
+    if not export.parts.exists():  # else it is tried again, and what was finished is kept
+        layout = [_plan_content(export, number, content, parts) for number, content in enumerate(export.contents)]
+    with transaction.atomic():
+        Part.objects.bulk_create(parts)
+        counted = export.parts.aggregate(rows=Sum("rows"))["rows"]
+        lease.finish(state=State.RENDERING, started_at=Now(), rows=counted, layout=layout)
+
+
+def _plan_content(export: Export, number: int, content: Content, parts: list[Part]) -> Mapping[str, Any]:
+    """Append the parts of one of the export's files, and return what they must agree on."""
+    dataset, kind = datasets.get(content.dataset), writer(content.format)
+    columns = dataset.choose(content.fields)
+    rows_per_part = rate_of(content.dataset, content.format, len(columns)).rows_per_part
+    with blaming(DatasetFailed):
+        dataset.require_fit(export.owner, columns)
+        ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
+        sample = dataset.sample(export.owner, export.period, columns, ranges) if kind.prepares else []
+        if kind.wants_extremes:
+            sample += dataset.extremes(export.owner, export.period, columns)
+        model = dataset.model(export.owner)
+        parts += [_part(export, len(parts) + place, number, model, keys) for place, keys in enumerate(ranges or [None])]
+    return {"columns": [column.name for column in columns], **kind.prepare(sample, context_of(export, number))}
+
+
+def _part(export: Export, index: int, content: int, model: type[Model], keys: KeyRange | None) -> Part:
+    part = Part(export=export, owner_id=export.owner_id, index=index, content=content)
+    if keys is not None:
+        part.first_key, part.last_key = (_lasting(model, key) for key in (keys.first, keys.last))
+        part.rows = keys.rows
+    return part
+
+
+def _lasting(model: type[Model], key: object) -> str:
+    """A key as its part's row keeps it. Raises DatasetFailed when it could not be read back."""
+    text = key_text(model, key)
+    if key_value(model, text) != key:
+        raise DatasetFailed from ValueError(f"The primary key {key!r} of {model.__name__} cannot be written as text.")
+    return text

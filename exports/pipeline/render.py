@@ -1,0 +1,89 @@
+"""Render one part: write its rows to a file, and move the file to the storage."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+from django.db.models import Sum
+
+from durable.lease import Lease
+from exports import storage
+from exports.conf import export_settings
+from exports.datasets import Source, datasets
+from exports.errors import DatasetFailed, FormatFailed, Mismatch, blaming
+from exports.formats import writer
+from exports.formats.context import context_of, keys_of
+from exports.models import Content, Part
+from exports.pipeline import window
+from exports.pipeline.attempt import attempt, require_permission
+from exports.states import PartState
+
+
+def run(part_pk: int) -> None:
+    """Write one part to the storage; after the export's last one, assembling is due."""
+    lease = Part.objects.filter(state=PartState.WAITING).claim(part_pk)
+    attempt(lease, _render, FormatFailed)
+    if lease is not None:
+        window.finish_rendering(lease.work.export_id)
+        window.fill_window()
+
+
+def _render(lease: Lease[Part]) -> None:
+    part = lease.work
+    export = part.export
+    require_permission(export)
+    content = export.contents[part.content]
+    kind = writer(content.format)
+    context = context_of(export, part.content, index=part.index, before=_rows_before(part))
+    with closing(_source(lease, content)) as source, storage.scratch(f".{kind.extension}") as file:
+        written = kind.write(source, file, context)
+        lease.check()
+        if written.rows != source.read:
+            raise Mismatch
+        stored = storage.store(file, f"{export.uuid}/part-{part.index}-{part.attempt}.{kind.extension}")
+    lease.finish(
+        state=PartState.DONE,
+        rows_done=written.rows,
+        pages=written.pages,
+        meta=written.meta,
+        artifact=stored.key,
+        size=stored.size,
+        sha256=stored.sha256,
+        error_code="",
+        error_message="",
+        error_detail="",
+    )
+
+
+def _rows_before(part: Part) -> int:
+    """The rows of the parts before this one in its file, as planned."""
+    before = Part.objects.filter(export=part.export_id, content=part.content, index__lt=part.index)
+    return int(before.aggregate(rows=Sum("rows", default=0))["rows"])
+
+
+def _source(lease: Lease[Part], content: Content) -> Source:
+    """The part's rows, with the progress written on the way; what raises in them is the dataset's fault."""
+    part, export = lease.work, lease.work.export
+    dataset = datasets.get(content.dataset)
+    with blaming(DatasetFailed):
+        columns = dataset.choose(content.fields)
+        dataset.require_fit(export.owner, columns)
+        source = dataset.source(export.owner, export.period, columns, keys_of(part, dataset))
+    source.each = _Progress(lease)
+    return source
+
+
+class _Progress:
+    """Writes how many rows of a part are read, every `progress_every` seconds; called between two batches."""
+
+    def __init__(self, lease: Lease[Part]) -> None:
+        self._lease = lease
+        self._told = time.monotonic()
+        self._pause = export_settings().progress_every
+
+    def __call__(self, rows: int) -> None:
+        self._lease.check()
+        if time.monotonic() - self._told >= self._pause:
+            self._lease.save(rows_done=rows)
+            self._told = time.monotonic()

@@ -28,14 +28,14 @@ from django.utils import timezone
 from benchmarks import history
 from durable import hints, sweep
 from durable.models import Work
-from exports import maintenance
-from exports.answers import PER_PAGE, own_export, page_of_exports
 from exports.conf import export_settings
+from exports.forecast.progress import progress_of, progress_of_many
+from exports.intake.requests import cancel_export, expire_export, request_export
 from exports.models import Export, Part
 from exports.pipeline import rates, window
-from exports.progress import progress_of, progress_of_many
-from exports.requests import cancel_export, expire_export, request_export
 from exports.states import State
+from exports.upkeep import purge, reminders
+from exports.web.responses import PER_PAGE, own_export, page_of_exports
 
 TIMES = 20
 CHOICE = "the next part, the window being full but for one"
@@ -102,7 +102,7 @@ def look(site: Site) -> None:
 
 def expire(site: Site) -> None:
     Export.objects.filter(pk=site.ready.pk).update(expires_at=Now())
-    maintenance.expire_due()
+    purge.expire_due()
 
 
 def _by(user: User, **asked: int) -> HttpRequest:
@@ -126,10 +126,10 @@ ALL_DAY: dict[str, Callable[[Site], object]] = {
     "cancelling": lambda site: cancel_export(site.running),
     "taking a file away": lambda site: expire_export(site.ready),
     "purge: what expires": expire,
-    "purge: parts left behind": lambda _: maintenance.drop_abandoned_parts(),
-    "purge: whose file is it, 20 times": lambda _: maintenance.referenced([f"nobody/{n}.csv" for n in range(20)]),
-    "purge: what is old": lambda _: maintenance.forget_old_exports(),
-    "reminders": lambda _: maintenance.remind(),
+    "purge: parts left behind": lambda _: purge.drop_abandoned_parts(),
+    "purge: whose file is it, 20 times": lambda _: purge.referenced([f"nobody/{n}.csv" for n in range(20)]),
+    "purge: what is old": lambda _: purge.forget_old_exports(),
+    "reminders": lambda _: reminders.remind(),
 }
 
 

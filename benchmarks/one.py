@@ -26,7 +26,7 @@ from django.utils import timezone, translation  # noqa: E402
 from benchmarks import meter  # noqa: E402
 from exports.datasets import Dataset, KeyRange, datasets  # noqa: E402
 from exports.formats import Format, OpenPart, RenderContext, Written, writer  # noqa: E402
-from exports.periods import Period  # noqa: E402
+from exports.models.period import Period  # noqa: E402
 from exports.pipeline.rates import rate_of  # noqa: E402
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from django.utils import timezone
 from config.urls import urlpatterns as usual
 from exports.datasets import Dataset, datasets
 from exports.formats import OpenPart, RenderContext, writer
-from exports.periods import Period
+from exports.models.period import Period
 
 
 @login_required

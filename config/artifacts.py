@@ -18,9 +18,12 @@ KEYS = ("endpoint", "public", "region", "addressing")
 def store(url: str, var_dir: Path) -> dict[str, Any]:
     """The entry of STORAGES for artifacts. Raises ImproperlyConfigured with one sentence."""
     if url:
-        return {"BACKEND": "exports.stores.bucket.ArtifactBucket", "OPTIONS": _bucket(url)}
+        return {"BACKEND": "exports.storage.bucket.ArtifactBucket", "OPTIONS": _bucket(url)}
     private = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
-    return {"BACKEND": "exports.stores.ArtifactFolder", "OPTIONS": {"location": var_dir / "artifacts"} | private}
+    return {
+        "BACKEND": "exports.storage.folder.ArtifactFolder",
+        "OPTIONS": {"location": var_dir / "artifacts"} | private,
+    }
 
 
 def _bucket(url: str) -> dict[str, str]:

@@ -1,42 +1,21 @@
-"""The Celery app: its settings stand in celeryconfig.py; here, what happens when a process of it starts and ends."""
+"""The Celery app of the site; its settings are in celeryconfig.py."""
 
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init, setup_logging, worker_ready, worker_shutting_down
+from celery.signals import setup_logging
 
-from config.shutdown import shutdown
+from durable.celery import install
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("carryall", task_cls="config.patient:Patient")
+app = Celery("carryall", task_cls="durable.celery.patient:Patient")
 app.config_from_object("config.celeryconfig")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["config"], related_name="slow")
+install(app)
 
 
 @setup_logging.connect
 def _keep_djangos_logging(**_: Any) -> None:
     """Celery leaves logging alone when this signal has a receiver: Django's LOGGING has already set it up."""
-
-
-@celeryd_init.connect
-@beat_init.connect
-def _be_patient_with_redis(**_: Any) -> None:
-    """Workers and Beat keep nobody waiting, so they give Redis five seconds before they call it gone."""
-    app.conf.broker_transport_options |= {"socket_timeout": 5, "socket_connect_timeout": 2}
-
-
-@worker_ready.connect
-def _stand_by(**_: Any) -> None:
-    from durable.sweep import sweeper  # models: only once Django's apps are ready
-
-    sweeper.start()
-    shutdown.stand_by()
-
-
-@worker_shutting_down.connect
-def _end(**_: Any) -> None:
-    """Called inside a signal handler."""
-    shutdown.ask()

@@ -6,7 +6,7 @@ Celery reads this module when it first needs a setting, which is after Django ha
 
 from django.conf import settings
 
-from config import redis_url, transport
+from config import redis_url
 from config.queues import BULK, HIGH
 
 SOFT_LIMIT, HARD_LIMIT = 240, 300
@@ -19,7 +19,6 @@ VISIBILITY_TIMEOUT = 900
 CLICK_SECONDS = 0.4
 """The click waits for Redis so long, for each answer; workers and Beat wait longer (celery.py)."""
 
-transport.register()
 _broker = redis_url.broker(settings.REDIS_URL, CLICK_SECONDS)
 broker_url = _broker.url
 broker_use_ssl = _broker.use_ssl
@@ -46,7 +45,7 @@ result_backend = "django-db"
 task_ignore_result = True
 result_extended = True
 result_expires = None  # our own clean-up deletes in batches; Celery's is one unbounded DELETE
-worker_consumer = "config.messages:Consumer"  # refuses what it cannot read, and goes on
+worker_consumer = "durable.celery.messages:Consumer"  # refuses what it cannot read, and goes on
 # -- workers: take one message at a time, so that the fair choice in the database stays fair.
 worker_prefetch_multiplier = 1
 worker_disable_prefetch = True

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.defaults import server_error as fault_of_ours
 
-from exports.api import refusal
+from exports.web.api import refusal
 
 RETRY_AFTER = "60"
 """Seconds that whoever asks should wait."""

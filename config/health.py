@@ -10,8 +10,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 
-from config.redis_url import connected, why
-from exports.doctor import forgetfulness
+from config.redis_url import connected
+from durable.celery.transport import why
+from exports.upkeep.doctor import forgetfulness
 
 logger = logging.getLogger(__name__)
 

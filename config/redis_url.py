@@ -144,11 +144,6 @@ def connected(url: str, seconds: float) -> Iterator[redis.Redis]:
         yield closed.enter_context(closing(sentinel.master_for(master.master)))
 
 
-def why(error: Exception) -> str:
-    """What a client raised, short enough for a line. (Where there is no master, redis-py tells all of each client.)"""
-    return str(error).partition(" : ")[0]
-
-
 @dataclass(frozen=True)
 class Broker:
     """The same as Celery's settings want it."""

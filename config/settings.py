@@ -184,11 +184,10 @@ CONTENT_SECURITY_POLICY = {  # pages load nothing from elsewhere, and run and st
 
 # --- The apps' own settings: every key and its default stands in the app's conf.py. -------------------------------
 
-DURABLE: dict[str, Any] = {"SEND_HINT": "config.hints.send"}
+DURABLE: dict[str, Any] = {"SEND_HINT": "durable.celery.hints.send"}
 EXPORTS: dict[str, Any] = {
     "SCRATCH_DIR": VAR_DIR / "scratch",
     "USER_TIME_ZONE": "exports.demo.people.time_zone" if DEMO else None,
-    "SITE_URL": SITE_URL,
     "WINDOW": WINDOW,
 }
 NOTIFICATIONS: dict[str, Any] = {"SITE_URL": SITE_URL}

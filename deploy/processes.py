@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.queues import BULK, CONCURRENCY
-from config.shutdown import ENDS_WITHIN
 from deploy.redis_server import RedisServer
 from deploy.steps import ROOT
+from durable.celery.shutdown import ENDS_WITHIN
 
 LOOPBACK = "127.0.0.1"
 NICE = {BULK: ["nice", "-n", "5"]}
@@ -60,7 +60,7 @@ def web(port: int, bind: str = LOOPBACK) -> Program:
 
 
 def worker(queue: str, var_dir: Path, port: int) -> Program:
-    """The worker of one queue. SIGTERM gives its tasks a grace and the rest back (config/shutdown.py)."""
+    """The worker of one queue. SIGTERM gives its tasks a grace and the rest back (durable/celery/shutdown.py)."""
     # Two stacks on one Redis must not answer to one name: it names the folder (short) and the port.
     digest = hashlib.sha256(str(var_dir).encode()).hexdigest()[:6]
     options = ["-Q", queue, "-n", f"{queue}-{digest}-{port}@%h", "-c", str(CONCURRENCY[queue])]

@@ -28,6 +28,8 @@ class DurableSettings:
     """Share of the wait by which it may be longer, so that rows that failed together do not return together."""
     machine: str = ""
     """Tells machines apart that look alike: whoever differs here does not judge whether the other's processes live."""
+    slow_seconds: float = 30.0
+    """A task that takes longer is logged as slow."""
     send_hint: str | None = None
     """Dotted path of `send(task_name, primary_keys)`; None sends nothing, and the sweep of another process must."""
 

@@ -6,19 +6,31 @@ import logging
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from django.db import Error, connection
-from django.db.models import F
+from django.db.models import F, QuerySet
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Greatest, Now
 
 from durable.conf import durable_settings
 
-if TYPE_CHECKING:
-    from durable.models import Work
-
 logger = logging.getLogger(__name__)
-W = TypeVar("W", bound="Work")
+
+
+class Leasable(Protocol):
+    """What a lease needs of its row; `durable.models.Work` is one."""
+
+    pk: Any
+    attempt: Any
+    attempt_limit: Any
+
+    def lease_end(self) -> Combinable: ...
+    def moment_in(self, seconds: float) -> Combinable: ...
+    def held_rows(self) -> QuerySet[Any]: ...
+
+
+W = TypeVar("W", bound=Leasable)
 
 
 class LeaseLost(Exception):
@@ -79,7 +91,7 @@ class Lease(Generic[W]):
     @property
     def last_attempt(self) -> bool:
         """No attempt is left after this one."""
-        return self.work.attempt >= self.work.attempt_limit
+        return bool(self.work.attempt >= self.work.attempt_limit)
 
     @property
     def elapsed(self) -> float:

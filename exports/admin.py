@@ -21,18 +21,18 @@ from django_celery_beat.admin import PeriodicTaskAdmin
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
+from durable.conf import durable_settings
 from durable.models import Work, WorkQuerySet
 from durable.publish import publish_on_commit
-from exports import schedules
-from exports.conf import export_settings
+from exports.admin_lists import Bounded, error_codes, known, search
 from exports.datasets import datasets
-from exports.downloads import inspect
 from exports.errors import ExportError
 from exports.formats import formats
-from exports.lists import Bounded, error_codes, known, search
+from exports.intake.requests import cancel_export, expire_export, retry_export
 from exports.models import Download, Export, Part, Slot, UsageReport
-from exports.requests import cancel_export, expire_export, retry_export
 from exports.states import State
+from exports.upkeep import schedules
+from exports.web.downloads import inspect
 
 
 class ReadOnly:
@@ -57,7 +57,7 @@ class SlowFilter(admin.SimpleListFilter):
     parameter_name = "slow"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        return [("1", _("Slow (over %(seconds)s s)") % {"seconds": f"{export_settings().slow_seconds:g}"})]
+        return [("1", _("Slow (over %(seconds)s s)") % {"seconds": f"{durable_settings().slow_seconds:g}"})]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(slow()) if self.value() else queryset
@@ -83,7 +83,7 @@ class ByHandFilter(admin.SimpleListFilter):
 
 def slow() -> Q:
     """Rows with an attempt over the limit, ended or still running."""
-    limit = export_settings().slow_seconds
+    limit = durable_settings().slow_seconds
     return Q(longest_seconds__gt=limit) | Q(lease_until__gt=Now(), claimed_at__lt=Work.moment_in(-limit))
 
 
@@ -96,7 +96,7 @@ class WorkColumns:
 
     @admin.display(description=_("worker seconds"), ordering="seconds")
     def worked(self, obj: Work) -> SafeString | str:
-        if obj.longest_seconds > export_settings().slow_seconds:
+        if obj.longest_seconds > durable_settings().slow_seconds:
             return format_html("<strong>{} {}</strong>", f"{obj.seconds:.1f}", _("(slow)"))
         return f"{obj.seconds:.1f}"
 

@@ -11,7 +11,8 @@ class ExportsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from exports import checks, clocks, formats, signals, wiring  # noqa: F401 - they import models, which exist only from here on
+        from exports import checks, formats, signals  # noqa: F401 - they import models, which exist only from here on
+        from exports.upkeep import clocks, wiring  # noqa: F401 - they import models, which exist only from here on
 
         formats.load_builtin()
         autodiscover_modules("datasets")
@@ -20,6 +21,6 @@ class ExportsConfig(AppConfig):
 
 
 def _install_schedules(**_: Any) -> None:
-    from exports import schedules
+    from exports.upkeep import schedules
 
     schedules.install()

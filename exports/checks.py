@@ -14,7 +14,7 @@ from django.core.files.storage import storages
 
 from exports.conf import export_settings
 from exports.datasets import Dataset, datasets, declared
-from exports.stores import Store
+from exports.storage.base import Store
 
 
 @register(Tags.compatibility)
@@ -63,8 +63,8 @@ def check_store(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"STORAGES[{alias!r}], where artifacts lie, is missing, or is no exports.stores.Store.",
-            hint="Derive its class from exports.stores.Store and from the storage, in this order.",
+            f"STORAGES[{alias!r}], where artifacts lie, is missing, or is no exports.storage.base.Store.",
+            hint="Derive its class from exports.storage.base.Store and from the storage, in this order.",
             id="exports.E006",
         )
     ]

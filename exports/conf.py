@@ -21,7 +21,6 @@ class ExportSettings:
     storage_alias: str = "exports"
     link_seconds: int = 60
     """For how long the link to a file is good where the storage gives files out itself (S3)."""
-    site_url: str = ""
     user_time_zone: str | None = None
     """Dotted path of `time_zone(user) -> str`, an IANA name; None takes settings.TIME_ZONE."""
     keep_days: float = 7.0
@@ -44,7 +43,6 @@ class ExportSettings:
     retry_pause: float = 5.0
     """Seconds from the end of an export until its owner may try it again."""
     max_attempts: int = 5
-    slow_seconds: float = 30.0
     progress_every: float = 0.5
     """Seconds between two writes of a running part's progress."""
     orphan_age: timedelta = timedelta(hours=6)

@@ -6,8 +6,8 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
-from exports import storage
 from exports.models import Export, Part, UsageReport, Volume
+from exports.storage import artifacts
 
 
 @receiver(post_delete, sender=Export)
@@ -18,4 +18,4 @@ def remove_file(instance: Export | Part | Volume | UsageReport, **_: Any) -> Non
     """Once the deletion has committed; a file that cannot be removed then is an orphan for the purge."""
     if instance.artifact:
         artifact = instance.artifact
-        transaction.on_commit(lambda: storage.delete([artifact]), robust=True)
+        transaction.on_commit(lambda: artifacts.delete([artifact]), robust=True)

@@ -5,8 +5,8 @@ from typing import Any
 from celery import shared_task
 
 from durable import sweep as durable_sweep
-from exports import reports, schedules
 from exports.pipeline import assemble, plan, render
+from exports.upkeep import schedules, usage_report
 
 
 @shared_task
@@ -41,22 +41,22 @@ def run_slot(slot_pk: int) -> dict[str, Any]:
 
 @shared_task(ignore_result=False)
 def collect_report(report_pk: int) -> dict[str, Any]:
-    return reports.collect(report_pk)
+    return usage_report.collect(report_pk)
 
 
 @shared_task(ignore_result=False)
 def render_report(report_pk: int) -> dict[str, Any]:
-    return reports.render(report_pk)
+    return usage_report.render(report_pk)
 
 
 @shared_task(ignore_result=False)
 def send_report(report_pk: int) -> dict[str, Any]:
-    return reports.send(report_pk)
+    return usage_report.send(report_pk)
 
 
 @shared_task
 def advance_report(report_pk: int) -> None:
-    reports.advance(report_pk)
+    usage_report.advance(report_pk)
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from exports import api, views
+from exports.web import api, views
 
 app_name = "exports"
 urlpatterns = [

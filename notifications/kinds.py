@@ -1,4 +1,4 @@
-"""The kinds of notification. Each has a folder `templates/notifications/<key>/` as the channels ask."""
+"""The kinds of notification. Each has a folder `notifications/templates/notifications/<key>/` as the channels ask."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

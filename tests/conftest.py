@@ -91,7 +91,7 @@ def committing(django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallback
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path, settings: Settings) -> Iterator[Path]:
+def artifact_dir(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     """The folder of this test's own artifact storage, with a scratch folder of its own beside it."""
     folder = tmp_path / "artifacts"
     usual: dict[str, Any] = settings.STORAGES["exports"]

@@ -1,10 +1,11 @@
 """Datasets: what can be exported. `<any app>/datasets.py` is autodiscovered; docs/extending.md has one in ten lines."""
 
-from exports.datasets.base import Dataset, KeyRange
+from durable.registry import Registry
+from exports.datasets.base import Dataset
 from exports.datasets.columns import Column, ColumnType, flat
+from exports.datasets.key_ranges import KeyRange
 from exports.datasets.source import Row, Source
 from exports.errors import UnknownDataset
-from exports.registry import Registry
 
 datasets: Registry[Dataset] = Registry("dataset", UnknownDataset)
 register = datasets.register

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from itertools import accumulate
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import (
-    Count,
     DateField,
     DateTimeField,
     DecimalField,
     DurationField,
-    F,
     Field,
     FloatField,
     IntegerField,
@@ -28,10 +23,7 @@ from django.db.models import (
     Model,
     Q,
     QuerySet,
-    Window,
 )
-from django.db.models.functions import Mod, RowNumber
-from django.db.models.sql import Query
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -40,26 +32,14 @@ from exports.datasets import declared, rules
 from exports.datasets.coercion import Typed, python_of
 from exports.datasets.columns import Column, flat, name_of
 from exports.datasets.estimate import Rows, estimate
+from exports.datasets.key_ranges import KeyRange, cut, sampled
 from exports.datasets.source import Row, Source
-from exports.errors import BadPeriod, DatasetFailed, UnfitDataset, UnknownField
-from exports.periods import Period
+from exports.errors import BadPeriod, UnfitDataset, UnknownField
+from exports.models.period import Period
 
-WHOLE = 1 << 62
-"""More rows than any range has."""
 NUMBERS = {int, Decimal, float, timedelta}
 ORDERED = (IntegerField, DecimalField, FloatField, DurationField)
 """Types of values, and of a database's fields, whose least and greatest value `extremes` gives."""
-SAMPLE, SAMPLED_RANGES = 200, 10
-"""Rows that a format may look at before the first part is written, and the places that they are from."""
-
-
-@dataclass(frozen=True)
-class KeyRange:
-    """A part's rows: primary keys from `first` to `last`, both included, and how many they were at planning."""
-
-    first: Any
-    last: Any
-    rows: int
 
 
 class Dataset(ABC):
@@ -199,10 +179,6 @@ class Dataset(ABC):
         except FieldDoesNotExist:
             return False
 
-    def count_up_to(self, user: AbstractBaseUser, period: Period, limit: int) -> int:
-        """How many rows the period has; counting stops at `limit`, so that the click can afford it."""
-        return self.selected(user, period).order_by()[:limit].count()
-
     def estimate(self, user: AbstractBaseUser, period: Period) -> Rows:
         """How many rows the period has, for the form, which asks at each change: some hundredths of a second at most.
 
@@ -216,18 +192,7 @@ class Dataset(ABC):
         Where they do not all fit in one range, a pass over the keys numbers them as they come and gives back the first
         and last of each range, and the last range is counted. Empty when there are no rows.
         """
-        size = rows_per_part or WHOLE
-        rows = self.selected(user, period)
-        if not rows.model._meta.managed or type(rows.query) is not Query:  # SQL of its own may multiply rows
-            _require_unique_keys(rows)
-        if rows_per_part and isinstance(rows.model._meta.pk, IntegerField):  # PostgreSQL has no smallest UUID
-            few = rows.order_by()[: size + 1].aggregate(first=Min("pk"), last=Max("pk"), rows=Count("pk"))
-            if few["rows"] <= size:
-                return [KeyRange(**few)] if few["rows"] else []
-        numbered = rows.annotate(carryall_row=Window(RowNumber(), order_by=F("pk").asc()))
-        placed = numbered.annotate(carryall_place=_Place(F("carryall_row") - 1, size))
-        ends = placed.filter(carryall_place__in=[0, size - 1])
-        return _ranges(rows, list(ends.values_list("pk", flat=True)), size)
+        return cut(self.selected(user, period), rows_per_part)
 
     def source(
         self, user: AbstractBaseUser, period: Period, columns: Sequence[Column], keys: KeyRange | None
@@ -242,9 +207,8 @@ class Dataset(ABC):
 
         The same for the same rows, however `ranges` cut them. It reads each key at most once.
         """
-        rows = self.selected(user, period)
-        sampled = sample_ranges(ranges, lambda keys, skip, count: _keys_within(rows, keys, skip, count))
-        return [row for keys in sampled for row in self.source(user, period, columns, keys).head(keys.rows)]
+        chosen = sampled(self.selected(user, period), ranges)
+        return [row for keys in chosen for row in self.source(user, period, columns, keys).head(keys.rows)]
 
     def extremes(self, user: AbstractBaseUser, period: Period, columns: Sequence[Column]) -> list[Row]:
         """Return two rows with the least and the greatest values of the columns of numbers and durations.
@@ -265,60 +229,3 @@ class Dataset(ABC):
 
     def model(self, user: AbstractBaseUser) -> type[Model]:
         return self.queryset(user).model
-
-
-def _require_unique_keys(rows: QuerySet[Any]) -> None:
-    """Raise DatasetFailed when a key comes twice, as it may in a view that the database does not hold to its key."""
-    found = rows.order_by().aggregate(rows=Count("pk"), keys=Count("pk", distinct=True))
-    if found["rows"] != found["keys"]:
-        raise DatasetFailed from ValueError(
-            f"{rows.model.__name__} has {found['rows']} rows for {found['keys']} primary keys: choose a unique key."
-        )
-
-
-def sample_ranges(
-    ranges: Sequence[KeyRange], keys_within: Callable[[KeyRange, int, int], list[Any]]
-) -> Iterator[KeyRange]:
-    """Yield the ranges of a sample: SAMPLED_RANGES of the same size at even distances, or all rows when they are few.
-
-    `keys_within` returns keys of a range, in order: how many to skip, and how many to take at most.
-    """
-    starts = list(accumulate((keys.rows for keys in ranges), initial=0))
-    total = starts.pop()
-    places = SAMPLED_RANGES if total > SAMPLE else min(total, 1)
-    count = SAMPLE // max(1, places)
-    known, known_place = None, -1
-    for number in range(places):
-        place = total * number // places
-        first, last = bisect_right(starts, place) - 1, bisect_left(starts, min(place + count, total)) - 1
-        if known_place >= starts[first]:  # go on from the last place instead of passing its keys again
-            found = keys_within(KeyRange(known, ranges[last].last, 0), place - known_place, count)
-        else:
-            found = keys_within(KeyRange(ranges[first].first, ranges[last].last, 0), place - starts[first], count)
-        if found:  # else rows were deleted since they were counted
-            known, known_place = found[0], place
-            yield KeyRange(found[0], found[-1], len(found))
-
-
-def _keys_within(rows: QuerySet[Any], keys: KeyRange, skip: int, count: int) -> list[Any]:
-    within = rows.filter(pk__gte=keys.first, pk__lte=keys.last)
-    return list(within.values_list("pk", flat=True)[skip : skip + count])
-
-
-class _Place(Mod):
-    """A remainder of a window's value, which exists only after grouping; Django would group by it."""
-
-    def get_group_by_cols(self) -> list[Any]:
-        return []
-
-
-def _ranges(rows: QuerySet[Any], keys: list[Any], size: int) -> list[KeyRange]:
-    """The ranges whose first and last keys these are, one after the other; the last one may have no end yet."""
-    if size == 1:
-        return [KeyRange(key, key, 1) for key in keys]
-    ranges = [KeyRange(first, last, size) for first, last in zip(keys[::2], keys[1::2], strict=False)]
-    if len(keys) % 2:
-        left = rows.filter(pk__gte=keys[-1])
-        last = left.order_by("-pk").values_list("pk", flat=True).first()
-        ranges.append(KeyRange(keys[-1], keys[-1] if last is None else last, left.count()))
-    return ranges

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from weakref import ref
 
 from django.core.exceptions import EmptyResultSet
@@ -20,10 +20,8 @@ from psycopg.pq.abc import PGconn
 
 from exports.datasets.coercion import KINDS, python_of
 from exports.datasets.columns import Column, ColumnType, values_of
+from exports.datasets.key_ranges import KeyRange
 from exports.errors import DatasetFailed, blaming
-
-if TYPE_CHECKING:
-    from exports.datasets.base import KeyRange
 
 PIECE = 200_000
 """Rows of one COPY, about. Between two of them the connection is free, and the rows so far are counted."""

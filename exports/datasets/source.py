@@ -17,10 +17,10 @@ from django.db.models.expressions import Col
 
 from exports.datasets.coercion import Typed
 from exports.datasets.columns import Column, flat, name_of, values_of
+from exports.datasets.key_ranges import KeyRange
 from exports.errors import DatasetFailed, ExportError, blaming, of_cell
 
 if TYPE_CHECKING:
-    from exports.datasets.base import KeyRange
     from exports.datasets.copying import Copying
 
 Row = tuple[Any, ...]

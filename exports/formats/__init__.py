@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 
+from durable.registry import Registry
 from exports.datasets import Row
 from exports.errors import UnknownFormat
 from exports.formats.base import Format, Framed, Kind, OpenPart, Option, RenderContext, Share, Written
-from exports.registry import Registry
 
 formats: Registry[Kind] = Registry("format", UnknownFormat)
 register = formats.register

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from durable.lease import Lease
-from exports import storage
 from exports.errors import Mismatch, SpoiltPart, StorageFailed
 from exports.formats import Format, Framed, OpenPart
 from exports.formats.archive import Zip
 from exports.models import Export, Part
+from exports.storage import artifacts
 
 
 class File(NamedTuple):
     """A finished file in the storage, and its name for its owner."""
 
-    stored: storage.Stored
+    stored: artifacts.Stored
     name: str
 
 
@@ -53,18 +53,18 @@ class Assembly:
         for part in parts:
             self.lease.check()
             with ExitStack() as held:
-                stored = storage.Stored(part.artifact, part.size or 0, part.sha256)
+                stored = artifacts.Stored(part.artifact, part.size or 0, part.sha256)
                 try:
-                    file = held.enter_context(storage.checked(stored))
+                    file = held.enter_context(artifacts.checked(stored))
                 except (Mismatch, StorageFailed) as error:
-                    if storage.is_lost(error):
+                    if artifacts.is_lost(error):
                         raise SpoiltPart.of(part.pk) from error
                     raise
                 yield OpenPart(file, part.rows_done, part.meta)
 
     def blocks(self, file: BinaryIO) -> Iterator[bytes]:
         """The rest of `file`. Raises LeaseLost between two blocks."""
-        while block := file.read(storage.BLOCK):
+        while block := file.read(artifacts.BLOCK):
             self.lease.check()
             yield block
 
@@ -74,11 +74,11 @@ class Assembly:
             for block in self.blocks(file):
                 entry.write(block)
 
-    def store(self, file: BinaryIO, extension: str, number: int = 1) -> storage.Stored:
+    def store(self, file: BinaryIO, extension: str, number: int = 1) -> artifacts.Stored:
         """Move a finished file into the storage, under a key that no other attempt uses."""
         self.lease.check()
         suffix = f"-{number}" if number > 1 else ""
-        return storage.store(file, f"{self.export.uuid}/export-{self.export.attempt}{suffix}.{extension}")
+        return artifacts.store(file, f"{self.export.uuid}/export-{self.export.attempt}{suffix}.{extension}")
 
 
 class SideFiles:

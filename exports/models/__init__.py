@@ -1,11 +1,10 @@
 """Exports, parts, downloads, and what runs by the clock. Facts that travel together are constrained together."""
 
 from exports.models.download import Download
-from exports.models.export import Content, Export, ExportQuerySet
+from exports.models.export import Content, Export, ExportQuerySet, Volume
 from exports.models.operations import Slot, UsageReport
 from exports.models.part import Part, PartQuerySet
 from exports.models.quota import QuotaUse
-from exports.models.volume import Volume
 
 __all__ = [
     "Content", "Download", "Export", "ExportQuerySet", "Part", "PartQuerySet", "QuotaUse", "Slot", "UsageReport",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
@@ -16,11 +16,8 @@ from django.utils.translation import gettext_lazy as _
 
 from durable.models import Work, WorkQuerySet
 from exports.conf import export_settings
-from exports.periods import Period, PeriodChoice
+from exports.models.period import Period, PeriodChoice
 from exports.states import OPEN, RETRYABLE, State, sources
-
-if TYPE_CHECKING:
-    from exports.models.volume import Volume
 
 TELLING_ROWS = 1_000
 """An export of fewer rows says more about starting than about rows; rates are taken from the others."""
@@ -81,6 +78,21 @@ class ExportQuerySet(WorkQuerySet["Export"]):
     def move(self, target: State, **fields: object) -> int:
         """Move these exports to `target` where the table of moves allows it; returns how many moved."""
         return self.filter(state__in=sources(target)).update(state=target, **fields)
+
+    def expire(self, **fields: object) -> list[str]:
+        """Move the one export of this query from READY to EXPIRED, and write `fields`.
+
+        Return the storage keys of its files, for the caller to delete after the commit; empty if nothing was moved.
+        """
+        with transaction.atomic():
+            ready = self.filter(state=State.READY)
+            found = list(ready.values_list("pk", "artifact")[:1])
+            volumes = Volume.objects.filter(export__in=[pk for pk, _ in found])
+            keys = [*(key for _, key in found), *volumes.values_list("artifact", flat=True)]
+            if not ready.move(State.EXPIRED, artifact="", **fields):
+                return []
+            volumes.update(artifact="")
+        return keys
 
     def recent_first(self) -> Self:
         return self.order_by("-requested_at", "-pk")
@@ -247,3 +259,26 @@ class Export(Work):
     @property
     def can_retry(self) -> bool:
         return self.state in RETRYABLE
+
+
+class Volume(models.Model):
+    """A finished file beside the export's own; `index` counts from 2. It lives and expires with its export.
+
+    Its row stays when the file is gone, as the export's does, and says what there was.
+    """
+
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="volumes")
+    index = models.PositiveIntegerField()
+    artifact = models.CharField(max_length=255, blank=True, default="", help_text=_("Key of the file in the storage."))
+    filename = models.CharField(max_length=200)
+    size = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = _("volume")
+        ordering: ClassVar = ["export", "index"]
+        indexes: ClassVar = [models.Index(fields=["artifact"], name="volume_file", condition=Q(artifact__gt=""))]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["export", "index"], name="volume_index_once")]
+
+    def __str__(self) -> str:
+        return f"volume {self.index} of {self.export}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.template.defaultfilters import filesizeformat
 from django.utils.formats import date_format
 
-from exports.labels import dataset_label, format_label
+from exports.formats.labels import dataset_label, format_label
 from exports.models import Export
 from notifications.api import notify
 

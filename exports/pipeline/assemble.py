@@ -11,7 +11,6 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from durable.lease import Lease, LeaseLost
-from exports import storage
 from exports.conf import export_settings
 from exports.errors import FormatFailed, Mismatch, SpoiltPart
 from exports.formats import writer
@@ -23,6 +22,7 @@ from exports.models import Export, Part, Volume
 from exports.pipeline import announce, window
 from exports.pipeline.attempt import attempt, require_permission
 from exports.states import PartState, State
+from exports.storage import artifacts
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +47,9 @@ def _assemble(lease: Lease[Export]) -> None:
     try:
         _finish(lease, made)
     except LeaseLost:
-        storage.delete([stored.key for stored, _ in made.files])
+        artifacts.delete([stored.key for stored, _ in made.files])
         raise
-    storage.clear(str(export.uuid), keep={stored.key for stored, _ in made.files})  # what lost attempts left goes too
+    artifacts.clear(str(export.uuid), keep={stored.key for stored, _ in made.files})  # what lost attempts left goes too
 
 
 def _render_again(lease: Lease[Export], part_pk: int) -> bool:
@@ -64,7 +64,7 @@ def _render_again(lease: Lease[Export], part_pk: int) -> bool:
         Part.objects.filter(pk=part_pk).reopen(
             left, published_at=None, state=PartState.WAITING, rows_done=0, artifact=""
         )
-    storage.delete([part.artifact])
+    artifacts.delete([part.artifact])
     window.fill_window()
     return True
 
@@ -96,7 +96,7 @@ def _finish(lease: Lease[Export], made: Assembled) -> None:
 
 def _joined(lease: Lease[Export], parts: Sequence[Part]) -> Assembled:
     """Join the parts of an export. Raises Mismatch when the rows joined are not the rows written."""
-    with storage.scratch_folder() as folder:
+    with artifacts.scratch_folder() as folder:
         assembly = Assembly(lease, parts, folder)
         return bundled(assembly) if assembly.export.inside else _one_file(assembly)
 
@@ -109,13 +109,13 @@ def _one_file(assembly: Assembly) -> Assembled:
     with ExitStack() as held:
         beside = SideFiles(assembly.folder, held)
         context = context_of(assembly.export, 0, rows=rows, beside=beside)
-        file = held.enter_context(storage.scratch(f".{kind.extension}"))
+        file = held.enter_context(artifacts.scratch(f".{kind.extension}"))
         written = kind.assemble(assembly.opened(parts), file, context)
         if written.rows != rows:
             raise Mismatch
         extension = kind.extension_of(assembly.export.options)
         if beside.files:
-            archived = held.enter_context(storage.scratch(".zip"))
+            archived = held.enter_context(artifacts.scratch(".zip"))
             file.seek(0)
             with Zip(archived, entries_at(assembly.export), timestamps=True) as archive:
                 assembly.put(archive, f"{context.name}.{extension}", file, stored=not is_framed(kind))

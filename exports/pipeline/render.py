@@ -8,7 +8,6 @@ from contextlib import closing
 from django.db.models import Sum
 
 from durable.lease import Lease
-from exports import storage
 from exports.conf import export_settings
 from exports.datasets import Source, datasets
 from exports.errors import DatasetFailed, FormatFailed, Mismatch, blaming
@@ -18,6 +17,7 @@ from exports.models import Content, Part
 from exports.pipeline import window
 from exports.pipeline.attempt import attempt, require_permission
 from exports.states import PartState
+from exports.storage import artifacts
 
 
 def run(part_pk: int) -> None:
@@ -36,12 +36,12 @@ def _render(lease: Lease[Part]) -> None:
     content = export.contents[part.content]
     kind = writer(content.format)
     context = context_of(export, part.content, index=part.index, before=_rows_before(part))
-    with closing(_source(lease, content)) as source, storage.scratch(f".{kind.extension}") as file:
+    with closing(_source(lease, content)) as source, artifacts.scratch(f".{kind.extension}") as file:
         written = kind.write(source, file, context)
         lease.check()
         if written.rows != source.read:
             raise Mismatch
-        stored = storage.store(file, f"{export.uuid}/part-{part.index}-{part.attempt}.{kind.extension}")
+        stored = artifacts.store(file, f"{export.uuid}/part-{part.index}-{part.attempt}.{kind.extension}")
     lease.finish(
         state=PartState.DONE,
         rows_done=written.rows,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django import template
 from django.conf import settings
 
-from exports import labels
+from exports.formats import labels
+from exports.web import humanize
 
 register = template.Library()
 
@@ -15,9 +16,9 @@ register.filter("format_label", labels.format_label)
 register.filter("column_labels", labels.column_labels)
 register.filter("inside_labels", labels.inside_labels)
 register.filter("option_words", labels.option_words)
-register.filter("duration", labels.duration)
-register.filter("about_size", labels.about_size)
-register.filter("rounded", labels.rounded)
+register.filter("duration", humanize.duration)
+register.filter("about_size", humanize.about_size)
+register.filter("rounded", humanize.rounded)
 
 
 @register.simple_tag

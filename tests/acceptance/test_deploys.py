@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from config.shutdown import GIVING_BACK, GRACE, LEAVING
 from deploy.steps import Fault
+from durable.celery.shutdown import GIVING_BACK, GRACE, LEAVING
 from tests.support.groups import members
 from tests.support.sql import nobody_else_writes, select
 from tests.support.stack import SMALL, Person, Stack, running, wait_until

@@ -99,12 +99,13 @@ FACTS = """
 import json
 from datetime import timedelta
 from django.conf import settings
-from exports import maintenance, storage
+from exports.storage import artifacts
+from exports.upkeep import purge as purging
 settings.EXPORTS |= {"ORPHAN_AGE": timedelta(0)}
-maintenance.remove_orphans()
+purging.remove_orphans()
 print(json.dumps({
     "exports": {str(export.uuid): export.artifact for export in Export.objects.all()},
-    "files": [key for key, _ in storage.stored_keys()],
+    "files": [key for key, _ in artifacts.stored_keys()],
     "notices": [notice.link.strip("/").split("/")[-1] for notice in Notification.objects.filter(kind="export_ready")],
     "deliveries": [[each.channel, each.state, each.message_id.hex] for each in Delivery.objects.all()],
     "undone": Part.objects.exclude(state="joined").count(),

@@ -24,7 +24,7 @@ def arguments(message: dict[str, Any]) -> list[Any]:
 def test_messages_hold_primary_keys_and_nothing_else(start: Start) -> None:
     stack = start("web")
     stack.signed_in().export(format="csv")
-    stack.shell("from config.hints import send; send('exports.tasks.render_part', [5, 6, 7])")
+    stack.shell("from durable.celery.hints import send; send('exports.tasks.render_part', [5, 6, 7])")
 
     (plan,) = waiting(stack, "high")
     assert plan["headers"]["task"] == "exports.tasks.plan_export"

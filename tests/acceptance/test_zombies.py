@@ -74,14 +74,15 @@ FACTS = """
 import json
 from datetime import timedelta
 from django.conf import settings
-from exports import maintenance, storage
+from exports.storage import artifacts
+from exports.upkeep import purge as purging
 settings.EXPORTS |= {"ORPHAN_AGE": timedelta(0)}
 if purge:
-    maintenance.remove_orphans()
+    purging.remove_orphans()
 (export,) = Export.objects.all()
 print(json.dumps({
     "artifact": export.artifact, "attempt": export.attempt,
-    "files": [key for key, _ in storage.stored_keys()],
+    "files": [key for key, _ in artifacts.stored_keys()],
     "attempts": sorted(part.attempt for part in export.parts.all()),
     "taken_over": max((part.claimed_at.timestamp() for part in export.parts.filter(attempt=2)), default=0),
     "notices": Notification.objects.count(),

@@ -8,7 +8,7 @@ class ChaosConfig(AppConfig):
     label = "chaos"
 
     def ready(self) -> None:
-        from exports import schedules
+        from exports.upkeep import schedules
         from tests.chaos.tasks import SCHEDULE
 
         schedules.register(SCHEDULE)

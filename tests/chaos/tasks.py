@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from exports import schedules
+from exports.upkeep import schedules
 from tests.chaos.lines import append
 from tests.chaos.people import SLOTS, TICK, home
 

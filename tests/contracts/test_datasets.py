@@ -15,7 +15,7 @@ from django.db.models import DateTimeField, QuerySet
 
 from exports.datasets import Column, ColumnType, Dataset, datasets, flat
 from exports.errors import UnknownField
-from exports.periods import Period
+from exports.models.period import Period
 from tests.contracts.owners import ROWS, Two
 
 pytestmark = pytest.mark.django_db
@@ -77,7 +77,6 @@ def test_another_users_key_range_opens_only_ones_own_rows(dataset: Dataset, two:
 def test_a_user_without_rows_has_none(dataset: Dataset, two: Two) -> None:
     stranger = User.objects.create_user("stranger@example.com")
     assert dataset.key_ranges(stranger, ALL, 10) == []
-    assert dataset.count_up_to(stranger, ALL, 10) == 0
     assert not list(dataset.source(stranger, ALL, dataset.choose([]), None))
 
 
@@ -163,12 +162,6 @@ def test_a_sample_is_of_the_rows(dataset: Dataset, two: Two) -> None:
         assert 0 < len(sample) <= 200
         assert set(sample) <= set(rows_of(dataset, two[0]))
     assert dataset.sample(two[0], ALL, columns, []) == []
-
-
-def test_counting_stops_at_its_limit(dataset: Dataset, two: Two) -> None:
-    total = len(keys_of(dataset, two[0]))
-    assert dataset.count_up_to(two[0], ALL, 3) == min(3, total)
-    assert dataset.count_up_to(two[0], ALL, 10**6) == total
 
 
 def test_neither_a_period_nor_a_page_scans_the_table(dataset: Dataset, two: Two) -> None:

@@ -19,15 +19,15 @@ from pytest_django import Settings
 
 from exports.datasets import Column, Dataset
 from exports.errors import BadPeriod
-from exports.estimates import estimate_request
+from exports.forecast.estimates import estimate_request
+from exports.intake.periods import resolve
+from exports.intake.requests import request_export
 from exports.models import Export
-from exports.periods import resolve
-from exports.requests import request_export
 from tests.support.exports import content_of, registered, run
 from tests.support.specimens import Specimens
 from tests.work.models import Specimen
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NAME = Column("name", "Name")

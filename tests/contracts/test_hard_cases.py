@@ -15,8 +15,8 @@ from pytest_django import Settings
 from exports.datasets import Column, ColumnType
 from exports.errors import TooWide
 from exports.formats import formats, writers
+from exports.intake.requests import request_export
 from exports.models import Export
-from exports.requests import request_export
 from exports.states import State
 from tests.support import pdf
 from tests.support.exports import registered
@@ -25,7 +25,7 @@ from tests.support.specimens import COMPUTED, MANIFEST, STORED, Specimens, colle
 from tests.support.tables import READERS
 from tests.work.models import Specimen
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 KEYS = [kind.key for kind in formats]
 EVERY = pytest.mark.parametrize("key", KEYS)

@@ -20,7 +20,7 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from exports.datasets import Column, ColumnType, Dataset, KeyRange, source
 from exports.demo.models import Order
-from exports.periods import Period
+from exports.models.period import Period
 
 ALL = Period()
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -85,7 +85,7 @@ def test_a_template_of_the_table_loads_nothing(listener: Listener, called: list[
 
 @EVERY
 @pytest.mark.django_db
-@pytest.mark.usefixtures("artifacts")
+@pytest.mark.usefixtures("artifact_dir")
 def test_data_loads_nothing(ada: User, listener: Listener, called: list[Any], key: str) -> None:
     urls = [listener.url, f"{listener.url}/far", listener.canary.as_uri(), "http://169.254.169.254/latest/meta-data/"]
     texts = [text.format(url=url) for url in urls for text in ("{url}", '<img src="{url}">', '@import url("{url}");')]

@@ -14,7 +14,7 @@ from exports.errors import DatasetFailed
 from exports.formats.pdf import Pdf
 from exports.formats.pdf.localize import directed
 from exports.formats.values import duration
-from exports.periods import Period
+from exports.models.period import Period
 from tests.contracts.test_same_file import Specimens
 from tests.support import pdf
 from tests.support.formats import context, write_parts

@@ -16,9 +16,9 @@ from django.contrib.auth.models import AbstractBaseUser, User
 from django.db.models import F, QuerySet
 
 from exports.datasets import Column, ColumnType, Dataset, KeyRange
-from exports.datasets.base import SAMPLE, SAMPLED_RANGES, sample_ranges
+from exports.datasets.key_ranges import SAMPLE, SAMPLED_RANGES, sample_ranges
 from exports.formats import OpenPart, writer, writers
-from exports.periods import Period
+from exports.models.period import Period
 from tests.support import pdf
 from tests.support.formats import HARD_TEXTS, context
 from tests.work.models import Specimen

@@ -19,8 +19,8 @@ from pyarrow import parquet
 from exports.datasets import Column, ColumnType
 from exports.errors import UnfitDataset, UnknownField
 from exports.formats import formats
+from exports.intake.requests import request_export
 from exports.models import Export
-from exports.requests import request_export
 from exports.states import State
 from tests.support import pdf
 from tests.support.exports import registered, run
@@ -29,7 +29,7 @@ from tests.support.specimens import MANIFEST, Specimens, collect, exported, file
 from tests.support.tables import READERS
 from tests.work.models import Specimen
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 KEYS = [kind.key for kind in formats]
 EVERY = pytest.mark.parametrize("key", KEYS)

@@ -16,16 +16,16 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
-from exports import lists
+from exports import admin_lists
 from exports.datasets import datasets
 from exports.formats import formats
+from exports.intake.requests import cancel_export
 from exports.models import Download, Export, Part, Slot, UsageReport
-from exports.requests import cancel_export
 from notifications.api import notify
 from tests.support import hints
 from tests.support.exports import committed, export_in, part_in
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 NOW = timezone.now()
 
 
@@ -107,7 +107,7 @@ def test_a_long_list_says_that_there_is_more(
     staff: Client, rows: list[Export], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "There are more" not in staff.get(url(Export, "changelist")).content.decode()
-    monkeypatch.setattr(lists, "MOST", 3)
+    monkeypatch.setattr(admin_lists, "MOST", 3)
     page = staff.get(url(Export, "changelist"))
     assert page.context["cl"].result_count == 3
     assert "There are more: 3 are listed and counted." in page.content.decode()

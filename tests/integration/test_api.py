@@ -148,7 +148,7 @@ def test_dates_alone_mean_the_custom_period(api: Client) -> None:
     assert (told["period_start"], told["period_end"]) == ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
 
 
-@pytest.mark.usefixtures("artifacts")
+@pytest.mark.usefixtures("artifact_dir")
 def test_a_ready_export_says_all_about_its_file(api: Client, ada: User) -> None:
     orders(ada, 4)
     export = ready(ada)

@@ -16,9 +16,10 @@ from celery.app.defaults import DEFAULTS
 from django.test import Client
 from pytest_django import Settings
 
-from config import celeryconfig, health, redis_url, transport
+from config import celeryconfig, health, redis_url
 from deploy.redis_server import RedisServer, answers, free_port, running
-from exports import doctor
+from durable.celery import transport
+from exports.upkeep import doctor
 from tests.support.sentinel import watched
 
 PATIENT = 10.0

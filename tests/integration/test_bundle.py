@@ -23,19 +23,20 @@ from django.test import Client
 from django.utils import timezone, translation
 from pytest_django import Settings
 
-from exports import maintenance, reports, storage
 from exports.datasets import Column, ColumnType
-from exports.downloads import FileMissing
 from exports.formats.zip import format as zips
+from exports.intake.requests import expire_export
 from exports.models import Download, Export, Volume
-from exports.requests import expire_export
 from exports.states import State
+from exports.storage import artifacts
+from exports.upkeep import purge, reminders, usage_report
+from exports.web.downloads import FileMissing
 from tests.support.bundles import SMALL, Closed, Footnotes, Noise, Plates, Unpacked, bundle, noise, unpacked
 from tests.support.exports import Errands, committed, content_of, errands, files, registered, run, told
 from tests.support.formats import read_pdf, read_xlsx
 from tests.work.models import Errand
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 ROWS = 600
 
 
@@ -354,7 +355,7 @@ def test_all_volumes_unpack_into_one_folder_without_a_question(
     export = bundle(ada, **small)
     berlin = export.requested_at.astimezone(ZoneInfo("Europe/Berlin"))
     for file in export.files:
-        with storage.open_artifact(file.artifact) as stored:
+        with artifacts.open_artifact(file.artifact) as stored:
             (tmp_path / file.filename).write_bytes(stored.read())
         with ZipFile(tmp_path / file.filename) as archive:
             assert {info.date_time[:5] for info in archive.infolist()} == {berlin.timetuple()[:5]}
@@ -482,10 +483,10 @@ def test_a_dataset_that_is_gone_closes_the_bundle(ada: User, client: Client, spl
     assert {client.get(address).status_code for address in addresses(split)} == {403}
 
 
-def test_a_damaged_volume_never_arrives_whole(ada: User, client: Client, split: Export, artifacts: Path) -> None:
+def test_a_damaged_volume_never_arrives_whole(ada: User, client: Client, split: Export, artifact_dir: Path) -> None:
     client.force_login(ada)
     volume = split.volumes.all()[0]
-    path = artifacts / volume.artifact
+    path = artifact_dir / volume.artifact
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(FileMissing):
         client.get(addresses(split)[1]).getvalue()
@@ -502,7 +503,7 @@ def expired_by_hand(export: Export) -> None:
 def expired_by_date(export: Export) -> None:
     Export.objects.filter(pk=export.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     with committed():
-        assert maintenance.purge()["expired"] == 1
+        assert purge.purge()["expired"] == 1
 
 
 @pytest.mark.parametrize("end", [expired_by_hand, expired_by_date])
@@ -527,8 +528,8 @@ def test_a_deleted_export_takes_all_volumes_along(ada: User, split: Export) -> N
 def test_the_purge_of_orphans_knows_volumes(split: Export, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(0)}
     kept = {file.artifact for file in split.files}
-    storage.storage().save(f"{split.uuid}/export-9-2.zip", ContentFile(b"of a dead worker"))
-    assert (maintenance.remove_orphans(), files()) == (1, kept)
+    artifacts.storage().save(f"{split.uuid}/export-9-2.zip", ContentFile(b"of a dead worker"))
+    assert (purge.remove_orphans(), files()) == (1, kept)
 
 
 def test_whoever_lacks_a_volume_is_reminded(ada: User, client: Client, split: Export) -> None:
@@ -537,7 +538,7 @@ def test_whoever_lacks_a_volume_is_reminded(ada: User, client: Client, split: Ex
     for address in addresses(split)[:-1]:
         client.get(address).getvalue()
     with committed():
-        assert maintenance.remind() == {"reminded": 1}
+        assert reminders.remind() == {"reminded": 1}
 
 
 def test_whoever_has_every_volume_is_not(ada: User, client: Client, split: Export) -> None:
@@ -545,12 +546,12 @@ def test_whoever_has_every_volume_is_not(ada: User, client: Client, split: Expor
     client.force_login(ada)
     for address in addresses(split):
         client.get(address).getvalue()
-    assert maintenance.remind() == {"reminded": 0}
+    assert reminders.remind() == {"reminded": 0}
 
 
 def test_the_usage_report_counts_every_volume(split: Export) -> None:
     now = timezone.now()
-    (customer,) = reports.figures_of(now - timedelta(hours=1), now + timedelta(hours=1))["customers"]
+    (customer,) = usage_report.figures_of(now - timedelta(hours=1), now + timedelta(hours=1))["customers"]
     assert customer["bytes"] == split.total_size
 
 

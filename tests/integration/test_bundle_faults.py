@@ -12,21 +12,22 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from exports import maintenance, storage
 from exports.conf import export_settings
 from exports.formats import Written
 from exports.formats.zip import format as zips
 from exports.formats.zip.entries import Segmented
+from exports.intake.requests import cancel_export, retry_export
 from exports.models import Export, Volume
-from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
+from exports.storage import artifacts
+from exports.upkeep import purge
 from tests.support import hints
 from tests.support.bundles import Noise, unpacked
 from tests.support.errands import lapse, make_due
 from tests.support.exports import Errands, ask, committed, errands, files, registered, step, told, work
 from tests.support.kills import killed_after, stride, wait_and_work
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 ROWS, PARTS = 200, 2
 LIMIT = 14_000
 
@@ -71,7 +72,7 @@ def is_ready(export: Export, attempts: tuple[int, ...] = (1,) * PARTS) -> None:
     assert sum(file["rows"] for file in found.told()) == ROWS
     assert len(found.volumes) == 3
     assert tuple(export.parts.order_by("index").values_list("attempt", flat=True)) == attempts
-    maintenance.remove_orphans()
+    purge.remove_orphans()
     assert files() == {file.artifact for file in export.files}
 
 
@@ -83,16 +84,16 @@ def nothing_is_seen(export: Export) -> None:
     assert not list(export_settings().scratch_dir.iterdir())
 
 
-def spoil(export: Export, artifacts: Path) -> None:
+def spoil(export: Export, artifact_dir: Path) -> None:
     """Write something else over the end of its second part."""
-    path = artifacts / export.parts.order_by("index")[1].artifact
+    path = artifact_dir / export.parts.order_by("index")[1].artifact
     path.write_bytes(path.read_bytes()[:-2] + b"??")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("spoilt", "fewest"), [(False, 15), (True, 5)], ids=["whole parts", "a spoilt part"])
 def test_a_kill_at_any_moment_of_assembling_is_healed(
-    ada: User, artifacts: Path, monkeypatch: pytest.MonkeyPatch, spoilt: bool, fewest: int
+    ada: User, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch, spoilt: bool, fewest: int
 ) -> None:
     moments, countdown = 0, None
     while countdown is None or countdown.spent:
@@ -101,7 +102,7 @@ def test_a_kill_at_any_moment_of_assembling_is_healed(
         ada.notifications.all().delete()
         export = assembling(ada)
         if spoilt:
-            spoil(export, artifacts)
+            spoil(export, artifact_dir)
         with killed_after(moments, monkeypatch) as countdown:
             step("assemble_export", export.pk)
         wait_and_work(export)
@@ -114,9 +115,9 @@ class Stores:
     """Lets something happen before the n-th file is stored."""
 
     def __init__(self, number: int, happen: Callable[[], Any]) -> None:
-        self.left, self._happen, self._store = number, happen, storage.store
+        self.left, self._happen, self._store = number, happen, artifacts.store
 
-    def __call__(self, *args: Any) -> storage.Stored:
+    def __call__(self, *args: Any) -> artifacts.Stored:
         self.left -= 1
         if self.left == 0:
             self._happen()
@@ -132,7 +133,7 @@ def test_a_failed_assembler_leaves_no_volume_and_the_next_renders_nothing(
     due: Export, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "store", Stores(number, full))
+        patched.setattr(artifacts, "store", Stores(number, full))
         step("assemble_export", due.pk)
     assert Export.objects.get().state == State.ASSEMBLING
     nothing_is_seen(due)
@@ -146,7 +147,7 @@ def test_a_cancel_in_the_middle_ends_it_quietly(
     due: Export, number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "store", Stores(number, lambda: cancel_export(Export.objects.get())))
+        patched.setattr(artifacts, "store", Stores(number, lambda: cancel_export(Export.objects.get())))
         step("assemble_export", due.pk)
     due.refresh_from_db()
     assert (due.state, due.error_code) == (State.CANCELLED, "")
@@ -171,15 +172,15 @@ def test_whoever_lost_the_lease_leaves_everything_to_the_other(
         make_due(due)
         step("assemble_export", due.pk)
 
-    monkeypatch.setattr(storage, "store", Stores(number, overtaken))
+    monkeypatch.setattr(artifacts, "store", Stores(number, overtaken))
     step("assemble_export", due.pk)
     due.refresh_from_db()
     assert files() == {file.artifact for file in due.files}
     is_ready(due)
 
 
-def test_a_damaged_part_makes_no_bundle_and_is_written_again(due: Export, artifacts: Path) -> None:
-    spoil(due, artifacts)
+def test_a_damaged_part_makes_no_bundle_and_is_written_again(due: Export, artifact_dir: Path) -> None:
+    spoil(due, artifact_dir)
     step("assemble_export", due.pk)
     due.refresh_from_db()
     assert (due.state, due.volumes.count(), told(due.owner)) == (State.RENDERING, 0, [])

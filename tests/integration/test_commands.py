@@ -14,15 +14,15 @@ from django.db import connection
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
-from exports import doctor
-from exports.doctor import examine
 from exports.management.commands.shell import Command as Shell
 from exports.models import Export
 from exports.pipeline import inline
+from exports.upkeep import doctor
+from exports.upkeep.doctor import examine
 from tests.support import hints
 from tests.support.exports import Errands, content_of, errands, registered
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from durable.models import Work
 from exports.conf import export_settings
 from exports.datasets import Source
 from exports.errors import WrongState
+from exports.intake.requests import cancel_export, retry_export
 from exports.models import Export, Part
 from exports.pipeline import plan, render, window
-from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
 from tests.support import hints
 from tests.support.exports import Errands, ask, committed, export_in, part_in, registered
@@ -389,7 +389,7 @@ def test_assembling_has_attempts_of_its_own(ada: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("artifacts")
+@pytest.mark.usefixtures("artifact_dir")
 def test_the_last_parts_of_an_export_end_at_the_same_moment(ada: User) -> None:
     for _ in range(5):
         parts = waiting(ada, 3)
@@ -405,7 +405,7 @@ class Faulty(Errands):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("artifacts")
+@pytest.mark.usefixtures("artifact_dir")
 def test_parts_that_fail_at_the_same_moment_fail_the_export_once(ada: User, caplog: pytest.LogCaptureFixture) -> None:
     with registered(Faulty):
         for _ in range(5):
@@ -419,7 +419,7 @@ def test_parts_that_fail_at_the_same_moment_fail_the_export_once(ada: User, capl
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("artifacts")
+@pytest.mark.usefixtures("artifact_dir")
 def test_cancelling_while_parts_fail_ends_in_one_of_the_two(ada: User) -> None:
     with registered(Faulty):
         for _ in range(5):

@@ -17,8 +17,8 @@ from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
 from durable.clock import database_now
-from exports import clocks, doctor, schedules
 from exports.models import Slot
+from exports.upkeep import clocks, doctor, schedules
 from tests.support.smtp_sink import SmtpSink, smtp_sink
 
 pytestmark = pytest.mark.django_db
@@ -134,7 +134,6 @@ def test_an_address_that_leads_nowhere_is_found(
 ) -> None:
     settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = hosts, redirects
     settings.NOTIFICATIONS = settings.NOTIFICATIONS | {"SITE_URL": url}
-    settings.EXPORTS = settings.EXPORTS | {"SITE_URL": url}
     assert words in look("SITE_URL")
     assert bool(words) == bool(look("SITE_URL"))
 
@@ -203,7 +202,9 @@ def test_a_machine_whose_clock_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch
 # --- storage, and the time that a probe takes -----------------------------------------------------------------------
 
 
-def test_a_storage_that_keeps_what_it_should_delete_is_found(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_keeps_what_it_should_delete_is_found(
+    artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert look("storage") == ""
     monkeypatch.setattr(type(storages["exports"]), "delete", lambda self, name: None)
     assert "keeps what it was told to delete" in look("storage")

@@ -16,13 +16,13 @@ from django.http import StreamingHttpResponse
 from django.test import Client
 
 from exports.datasets import datasets
-from exports.downloads import FileMissing, Transfer
+from exports.intake.requests import expire_export
 from exports.models import Download, Export
-from exports.requests import expire_export
 from exports.states import State
+from exports.web.downloads import FileMissing, Transfer
 from tests.support.shop import in_state, orders, ready
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_file_arrives_whole_with_its_name_and_checksum(page: Client, export:
 
 
 def test_a_file_of_many_blocks_arrives_whole(page: Client, export: Export) -> None:
-    with patch("exports.downloads.BLOCK", 64):
+    with patch("exports.web.downloads.BLOCK", 64):
         blocks = list(cast("StreamingHttpResponse", page.get(url(export))))
     assert hashlib.sha256(b"".join(blocks)).hexdigest() == export.sha256
     assert max(map(len, blocks)) == 64
@@ -91,9 +91,9 @@ def test_a_whole_download_is_recorded_and_shown(page: Client, ada: User, export:
     assert "You downloaded it on" in text(page.get(export.get_absolute_url()))
 
 
-def test_a_broken_off_download_is_not_counted(ada: User, export: Export, artifacts: Path) -> None:
+def test_a_broken_off_download_is_not_counted(ada: User, export: Export, artifact_dir: Path) -> None:
     record = Download.objects.create(export=export, user=ada)
-    with patch("exports.downloads.BLOCK", 64), (artifacts / export.artifact).open("rb") as file:
+    with patch("exports.web.downloads.BLOCK", 64), (artifact_dir / export.artifact).open("rb") as file:
         transfer = Transfer(export, file, record)
         assert len(next(iter(transfer))) == 64  # more is there, and nobody asks for it
         transfer.close()
@@ -141,9 +141,9 @@ def test_data_that_is_no_longer_offered_is_closed(page: Client, export: Export) 
 
 
 def test_a_missing_file_is_said_and_logged(
-    page: Client, export: Export, artifacts: Path, caplog: pytest.LogCaptureFixture
+    page: Client, export: Export, artifact_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (artifacts / export.artifact).unlink()
+    (artifact_dir / export.artifact).unlink()
     answer = page.get(url(export))
     assert answer.status_code == 410
     assert "The file of this export is no longer there" in text(answer)
@@ -151,18 +151,18 @@ def test_a_missing_file_is_said_and_logged(
     assert str(export.uuid) in caplog.text
 
 
-def test_a_file_of_the_wrong_length_is_never_sent(page: Client, export: Export, artifacts: Path) -> None:
-    with (artifacts / export.artifact).open("ab") as file:
+def test_a_file_of_the_wrong_length_is_never_sent(page: Client, export: Export, artifact_dir: Path) -> None:
+    with (artifact_dir / export.artifact).open("ab") as file:
         file.write(b"more")
     assert page.get(url(export)).status_code == 410
 
 
-def test_a_damaged_file_never_arrives_whole(ada: User, export: Export, artifacts: Path) -> None:
-    path = artifacts / export.artifact
+def test_a_damaged_file_never_arrives_whole(ada: User, export: Export, artifact_dir: Path) -> None:
+    path = artifact_dir / export.artifact
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     record = Download.objects.create(export=export, user=ada)
     sent: list[bytes] = []
-    with patch("exports.downloads.BLOCK", 64), path.open("rb") as file, pytest.raises(FileMissing):
+    with patch("exports.web.downloads.BLOCK", 64), path.open("rb") as file, pytest.raises(FileMissing):
         sent.extend(Transfer(export, file, record))
     assert sum(map(len, sent)) < (export.size or 0)
     assert Download.objects.get().finished_at is None
@@ -170,13 +170,13 @@ def test_a_damaged_file_never_arrives_whole(ada: User, export: Export, artifacts
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"x")], ids=["gone", "cut"])
 def test_a_missing_file_is_said_to_programs_and_operators_too(
-    page: Client, export: Export, artifacts: Path, damage: Any
+    page: Client, export: Export, artifact_dir: Path, damage: Any
 ) -> None:
     address, admin = f"/api/exports/{export.uuid}/download/", f"/admin/exports/export/{export.pk}/change/"
     assert hashlib.sha256(cast("StreamingHttpResponse", page.get(address)).getvalue()).hexdigest() == export.sha256
     page.force_login(User.objects.create_superuser("root"))
     assert "as recorded" in text(page.get(admin))
-    damage(artifacts / export.artifact)
+    damage(artifact_dir / export.artifact)
     assert "The file of this export is no longer there" in text(page.get(admin))
     page.force_login(export.owner)
     answer = page.get(address)
@@ -185,16 +185,16 @@ def test_a_missing_file_is_said_to_programs_and_operators_too(
 
 
 def test_a_storage_that_is_away_is_not_a_file_that_is_gone(
-    page: Client, export: Export, artifacts: Path, caplog: pytest.LogCaptureFixture
+    page: Client, export: Export, artifact_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    artifacts.rename(artifacts.with_name("not-mounted"))
+    artifact_dir.rename(artifact_dir.with_name("not-mounted"))
     answer = page.get(url(export))
     assert (answer.status_code, "It is not lost" in text(answer)) == (503, True)
     assert "Make a new one" not in text(answer)
     told = page.get(f"/api/exports/{export.uuid}/download/")
     assert (told.status_code, told.json()["error"]["code"], told["Retry-After"]) == (503, "unreachable", "60")
     assert not Download.objects.exists()
-    artifacts.with_name("not-mounted").rename(artifacts)
+    artifact_dir.with_name("not-mounted").rename(artifact_dir)
     assert len(page.get(url(export)).getvalue()) == export.size
 
 

@@ -17,7 +17,7 @@ from exports.datasets import datasets
 from exports.datasets import estimate as estimating
 from exports.datasets.estimate import Certainty, Rows, estimate
 from exports.errors import BadRequest, DatasetFailed, NoPermission
-from exports.estimates import STARTING, Estimate, estimate_request
+from exports.forecast.estimates import STARTING, Estimate, estimate_request
 from exports.models import Export
 from exports.pipeline.rates import bundle_rate, rate_of
 from exports.states import PartState, State
@@ -205,7 +205,7 @@ def test_what_the_click_would_refuse_is_refused(ada: User) -> None:
 
 @pytest.mark.parametrize("kind", [Broken, Slow])
 def test_a_dataset_that_cannot_tell_leaves_it_open(ada: User, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exports.estimates.by_planner", lambda rows: None)
+    monkeypatch.setattr("exports.forecast.estimates.by_planner", lambda rows: None)
     with registered(kind):
         assert asked(ada, kind.key) == Estimate()
 

@@ -13,12 +13,12 @@ from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 from pytest_django import Settings
 
-from exports import maintenance, reports, schedules
 from exports.formats import Format, OpenPart, RenderContext, Written
+from exports.intake.requests import cancel_export, retry_export
 from exports.models import Export, Part, Slot, UsageReport
 from exports.pipeline import inline, window
-from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
+from exports.upkeep import purge, schedules, usage_report
 from notifications.delivery import deliver
 from notifications.models import Delivery, Notification
 from tests.support import hints
@@ -41,7 +41,7 @@ from tests.support.exports import (
 from tests.support.kills import killed_after, stride, wait_and_work
 from tests.support.notices import mail_of, tell
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 ROWS = 25
 
 
@@ -144,7 +144,7 @@ def test_assembling_holds_one_part_open_at_a_time(ada: User) -> None:
 
 
 def test_a_file_that_changes_hands_during_the_purge_is_kept(
-    ada: User, artifacts: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ada: User, artifact_dir: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The only part's file becomes the artifact between two of the purge's looks at who points to it."""
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "ORPHAN_AGE": timedelta(0)}
@@ -159,7 +159,7 @@ def test_a_file_that_changes_hands_during_the_purge_is_kept(
         return found
 
     with connection.execute_wrapper(assemble_between):
-        maintenance.remove_orphans()
+        purge.remove_orphans()
     export.refresh_from_db()
     assert (export.state, files()) == (State.READY, {export.artifact})
 
@@ -238,7 +238,7 @@ def follow(row: Slot | UsageReport | Delivery) -> None:
 
 CLOCKED: dict[str, Callable[[int], Any]] = {
     "exports.tasks.run_slot": schedules.run_slot,
-    "exports.tasks.advance_report": reports.send,  # the one link that is left
+    "exports.tasks.advance_report": usage_report.send,  # the one link that is left
     "notifications.tasks.deliver_notification": deliver,
 }
 
@@ -248,7 +248,12 @@ def slot_to_run(boss: User) -> Slot:
 
 
 def report_to_send(boss: User) -> UsageReport:
-    facts = {"figures": reports.figures_of(WEEK, WEEK), "artifact": "reports/x.pdf", "size": 1, "sha256": "ab" * 32}
+    facts = {
+        "figures": usage_report.figures_of(WEEK, WEEK),
+        "artifact": "reports/x.pdf",
+        "size": 1,
+        "sha256": "ab" * 32,
+    }
     return UsageReport.objects.create(week="2026-W28", start=WEEK, end=WEEK, stage="send", **facts)
 
 

@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 
 from exports.datasets import datasets
 from exports.demo.people import time_zone
-from exports.periods import Period
+from exports.models.period import Period
 from tests.flights import compare, source
 from tests.flights.models import Flight
 

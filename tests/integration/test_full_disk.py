@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from exports.formats import Framed, RenderContext, Row, Written
+from exports.intake.requests import retry_export
 from exports.models import Export, Part
-from exports.requests import retry_export
 from exports.states import PartState, State
 from tests.support.disks import MIB, small_disk
 from tests.support.errands import make_due
@@ -52,7 +52,7 @@ class Heavy(Framed):
 
 
 @pytest.fixture(autouse=True)
-def _errands(artifacts: Path, settings: Settings) -> Iterator[None]:
+def _errands(artifact_dir: Path, settings: Settings) -> Iterator[None]:
     settings.EXPORTS = settings.EXPORTS | {"MAX_ATTEMPTS": 3, "ROWS_PER_PART": 100}
     errands(25)
     with registered(Errands), registered(Heavy):

@@ -18,14 +18,14 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from config import health
 from exports.errors import UnknownField
+from exports.intake.requests import request_export
 from exports.models import Download, Export, Part
-from exports.requests import request_export
 from exports.states import State
 from notifications.models import Notification
 from tests.support.exports import Errands, ask, committed, errands, export_in, files, part_in, registered, run
 from tests.support.notices import tell
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 
 @pytest.fixture(autouse=True)

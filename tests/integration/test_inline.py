@@ -11,15 +11,15 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
+from exports.intake.requests import cancel_export
 from exports.models import Export, Part
 from exports.pipeline import inline
-from exports.requests import cancel_export
 from exports.states import State
 from tests.support import hints
 from tests.support.errands import lapse, make_due
 from tests.support.exports import Errands, ask, committed, content_of, errands, export_in, registered, told
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,12 @@ from django.utils import timezone
 from django_celery_results.models import GroupResult, TaskResult
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from exports import maintenance, storage
 from exports.conf import export_settings
+from exports.intake.requests import retry_export
 from exports.models import Download, Export, Part, Slot
-from exports.requests import retry_export
 from exports.states import State
+from exports.storage import artifacts
+from exports.upkeep import purge, reminders
 from tests.support.exports import (
     Errands,
     committed,
@@ -34,7 +35,7 @@ from tests.support.exports import (
     work,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 DAY = timedelta(days=1)
 NOTHING = {"expired": 0, "abandoned": 0, "orphans": 0, "unfinished": 0, "scratch": 0, "forgotten": 0}
 
@@ -49,15 +50,15 @@ def _errands(settings: Settings) -> Iterator[None]:
 
 def keep(key: str, age: timedelta = timedelta()) -> str:
     """A file in the storage that was written so long ago."""
-    key = storage.storage().save(key, File(BytesIO(b"x")))
+    key = artifacts.storage().save(key, File(BytesIO(b"x")))
     then = (timezone.now() - age).timestamp()
-    os.utime(storage.storage().path(key), (then, then))
+    os.utime(artifacts.storage().path(key), (then, then))
     return key
 
 
-def purge() -> dict[str, Any]:
+def purge_now() -> dict[str, Any]:
     with committed():
-        return maintenance.purge()
+        return purge.purge()
 
 
 def ago(age: timedelta) -> Any:
@@ -69,25 +70,25 @@ def ago(age: timedelta) -> Any:
 
 def test_a_site_without_anything_due_is_left_alone(ada: User) -> None:
     export = run(ada)
-    assert purge() == NOTHING
+    assert purge_now() == NOTHING
     assert files() == {export.artifact}
 
 
 def test_what_is_past_its_date_expires_with_its_file(ada: User) -> None:
     past, fresh = run(ada), run(ada, "jsonl")
     Export.objects.filter(pk=past.pk).update(expires_at=ago(timedelta(seconds=1)))
-    assert purge() == NOTHING | {"expired": 1}
+    assert purge_now() == NOTHING | {"expired": 1}
     past.refresh_from_db()
     assert (past.state, past.artifact, past.sha256 != "", past.size) == (State.EXPIRED, "", True, past.size)
     assert files() == {fresh.artifact}
-    assert purge() == NOTHING
+    assert purge_now() == NOTHING
 
 
 def test_more_than_one_batch_expires(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "BATCH", 2)
+    monkeypatch.setattr(purge, "BATCH", 2)
     for _ in range(5):
         export_in("ready", ada, expires_at=ago(DAY))
-    assert purge()["expired"] == 5
+    assert purge_now()["expired"] == 5
 
 
 def abandoned(ada: User, state: str, age: timedelta) -> tuple[Export, str]:
@@ -103,9 +104,9 @@ def abandoned(ada: User, state: str, age: timedelta) -> tuple[Export, str]:
 def test_parts_of_what_ended_badly_go_when_they_are_old(ada: User, state: str) -> None:
     abandoned(ada, state, export_settings().keep_days * DAY + DAY)
     _, kept = abandoned(ada, state, export_settings().keep_days * DAY - DAY)
-    assert purge() == NOTHING | {"abandoned": 1}
+    assert purge_now() == NOTHING | {"abandoned": 1}
     assert files() == {kept}
-    assert purge() == NOTHING
+    assert purge_now() == NOTHING
 
 
 def test_a_retry_after_its_parts_are_gone_does_them_anew(ada: User) -> None:
@@ -113,7 +114,7 @@ def test_a_retry_after_its_parts_are_gone_does_them_anew(ada: User) -> None:
     Export.objects.all().delete()
     export, _ = abandoned(ada, "failed", 30 * DAY)
     Part.objects.update(first_key="1", last_key="999999")
-    purge()
+    purge_now()
     with committed():
         retry_export(export)
     work(export)
@@ -122,14 +123,14 @@ def test_a_retry_after_its_parts_are_gone_does_them_anew(ada: User) -> None:
 
 def test_a_retry_in_the_middle_of_a_purge_keeps_its_parts(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     export, key = abandoned(ada, "failed", 30 * DAY)
-    drop = maintenance._drop_parts
+    drop = purge._drop_parts
 
     def retried_first(chosen: Any) -> int:
         retry_export(export)
         return drop(chosen)
 
-    monkeypatch.setattr(maintenance, "_drop_parts", retried_first)
-    assert purge()["abandoned"] == 0
+    monkeypatch.setattr(purge, "_drop_parts", retried_first)
+    assert purge_now()["abandoned"] == 0
     assert files() == {key}
     assert set(export.parts.values_list("state", flat=True)) == {"done", "waiting"}
 
@@ -137,11 +138,11 @@ def test_a_retry_in_the_middle_of_a_purge_keeps_its_parts(ada: User, monkeypatch
 def test_orphans_go_when_they_are_old_and_nobody_points_to_them(ada: User) -> None:
     old = export_settings().orphan_age + timedelta(minutes=1)
     referenced, part = run(ada), part_in("done", export_in("rendering", ada), artifact=keep("mine/part.csv", old))
-    os.utime(storage.storage().path(referenced.artifact), (0, 0))
+    os.utime(artifacts.storage().path(referenced.artifact), (0, 0))
     young = keep("somebody/part-0-2.csv", export_settings().orphan_age - timedelta(minutes=1))
     keep("somebody/part-0-1.csv", old)
     keep("doctor/probe", old)
-    assert purge() == NOTHING | {"orphans": 2}
+    assert purge_now() == NOTHING | {"orphans": 2}
     assert files() == {referenced.artifact, part.artifact, young}
 
 
@@ -151,7 +152,7 @@ def test_what_killed_workers_left_in_scratch_goes_when_it_is_old() -> None:
     for name, age in (("old.csv", DAY), ("young.csv", timedelta())):
         (folder / name).write_bytes(b"x")
         os.utime(folder / name, ((timezone.now() - age).timestamp(),) * 2)
-    assert purge() == NOTHING | {"scratch": 1}
+    assert purge_now() == NOTHING | {"scratch": 1}
     assert [path.name for path in folder.iterdir()] == ["young.csv"]
 
 
@@ -162,7 +163,7 @@ def test_very_old_rows_are_forgotten(ada: User) -> None:
         export = export_in(state, ada, **finished)
         part_in("cancelled", export)
         export_in(state, ada)
-    assert purge()["forgotten"] == 3
+    assert purge_now()["forgotten"] == 3
     left = set(Export.objects.values_list("state", flat=True).filter(finished_at__lt=ago(DAY)))
     assert left == {State.READY}
 
@@ -195,7 +196,7 @@ def soon(ada: User) -> Export:
 
 def remind() -> int:
     with committed():
-        return int(maintenance.remind()["reminded"])
+        return int(reminders.remind()["reminded"])
 
 
 def test_who_never_fetched_the_file_is_reminded_once(ada: User, soon: Export) -> None:
@@ -242,19 +243,19 @@ def test_old_results_and_slots_go(ada: User) -> None:
     Slot.objects.create(schedule="x", slot=ago(old), **closed)
     Slot.objects.create(schedule="x", slot=ago(DAY), **closed)
     Slot.objects.create(schedule="y", slot=ago(old))
-    assert maintenance.clean_up_results() == {"results": 3, "groups": 3, "slots": 1}
+    assert purge.clean_up_results() == {"results": 3, "groups": 3, "slots": 1}
     assert (TaskResult.objects.count(), GroupResult.objects.count(), Slot.objects.count()) == (2, 2, 2)
-    assert maintenance.clean_up_results() == {"results": 0, "groups": 0, "slots": 0}
+    assert purge.clean_up_results() == {"results": 0, "groups": 0, "slots": 0}
 
 
 def test_they_go_in_batches(monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    monkeypatch.setattr(maintenance, "BATCH", 4)
+    monkeypatch.setattr(purge, "BATCH", 4)
     results(10, 99 * DAY)
     Slot.objects.all().delete()
     with django_assert_num_queries(2 * (3 + 1 + 3) + 1):  # each: 3 batches and 1 look that finds none, 3 deletes
-        assert maintenance.clean_up_results() == {"results": 10, "groups": 10, "slots": 0}
+        assert purge.clean_up_results() == {"results": 10, "groups": 10, "slots": 0}
 
 
-def test_the_storage_folder_is_the_tests_own(artifacts: Path) -> None:
+def test_the_storage_folder_is_the_tests_own(artifact_dir: Path) -> None:
     keep("a")
-    assert (artifacts / "a").exists()
+    assert (artifact_dir / "a").exists()

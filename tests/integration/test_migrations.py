@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from durable.lease import LeaseLost
+from exports.intake.requests import retry_export
 from exports.models import Export, Part
-from exports.requests import retry_export
 from exports.states import PartState, State
 from tests.support.exports import (
     Errands,
@@ -27,7 +27,7 @@ from tests.support.exports import (
     work,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 
 def plan_again() -> None:

@@ -33,7 +33,7 @@ from tests.support.exports import (
     work,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts", "small_parts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir", "small_parts")]
 
 
 @pytest.fixture

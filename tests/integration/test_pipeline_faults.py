@@ -25,10 +25,10 @@ from durable.lease import Lease
 from exports.datasets import Source
 from exports.formats import Format, Framed, OpenPart, RenderContext, Row, Written
 from exports.formats.values import copying_of
+from exports.intake.requests import cancel_export, retry_export
 from exports.models import Export, Part
 from exports.pipeline import attempt
 from exports.pipeline.failure import park
-from exports.requests import cancel_export, retry_export
 from exports.states import PartState, State
 from notifications.models import Notification
 from tests.support import hints
@@ -49,7 +49,7 @@ from tests.support.exports import (
     work,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts", "small_parts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir", "small_parts")]
 FREE = (TransactionStatus.IDLE, TransactionStatus.INTRANS)
 
 
@@ -317,7 +317,7 @@ def _shorten(path: Path) -> None:
 
 
 def test_a_storage_that_loses_bytes_never_makes_a_file(
-    ada: User, monkeypatch: pytest.MonkeyPatch, artifacts: Path
+    ada: User, monkeypatch: pytest.MonkeyPatch, artifact_dir: Path
 ) -> None:
     save = FileSystemStorage.save
 
@@ -341,13 +341,13 @@ DAMAGES = pytest.mark.parametrize("damage", [_shorten, Path.unlink], ids=["short
 @DAMAGES
 @pytest.mark.parametrize("rows", [10, 100], ids=["three parts", "one part"])
 def test_a_part_that_is_damaged_later_is_written_again(
-    ada: User, artifacts: Path, settings: Settings, rows: int, damage: Callable[[Path], None]
+    ada: User, artifact_dir: Path, settings: Settings, rows: int, damage: Callable[[Path], None]
 ) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": rows}
     export, parts = rendering(ada)
     for part in parts:
         step("render_part", part.pk)
-    damage(artifacts / export.parts.order_by("index")[0].artifact)
+    damage(artifact_dir / export.parts.order_by("index")[0].artifact)
     hints.sent.clear()
     step("assemble_export", export.pk)
     export.refresh_from_db()
@@ -359,7 +359,7 @@ def test_a_part_that_is_damaged_later_is_written_again(
 
 @DAMAGES
 def test_a_part_that_is_damaged_each_time_never_makes_a_file(
-    ada: User, artifacts: Path, settings: Settings, damage: Callable[[Path], None]
+    ada: User, artifact_dir: Path, settings: Settings, damage: Callable[[Path], None]
 ) -> None:
     """Its attempts are counted, so it ends; "Try again" writes all of them anew."""
     export, parts = rendering(ada)
@@ -368,7 +368,7 @@ def test_a_part_that_is_damaged_each_time_never_makes_a_file(
             step("render_part", part.pk)
         if first := export.parts.order_by("index")[0].artifact:
             with suppress(FileNotFoundError):
-                damage(artifacts / first)
+                damage(artifact_dir / first)
         step("assemble_export", export.pk)
         export.refresh_from_db()
         make_due(export)

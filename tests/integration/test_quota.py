@@ -11,10 +11,10 @@ from django.db.models import F
 from django.test import Client
 from pytest_django import Settings
 
-from exports import quota
 from exports.errors import TooMany, WrongState
+from exports.intake import quota
+from exports.intake.requests import cancel_export, retry_export
 from exports.models import Export, QuotaUse
-from exports.requests import cancel_export, retry_export
 from tests.support.exports import Errands, ask, export_in, registered
 from tests.support.threads import at_once
 

@@ -13,15 +13,16 @@ from django.utils import timezone
 from pypdf import PdfReader
 from pytest_django import Settings
 
-from exports import reports, storage
 from exports.models import Export, UsageReport
+from exports.storage import artifacts
+from exports.upkeep import usage_report
 from notifications.delivery import deliver
 from notifications.models import Delivery, Notification
 from tests.support import hints
 from tests.support.errands import lapse, make_due
 from tests.support.exports import committed, export_in, files, part_in, sweep_now
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 START = datetime(2026, 7, 6, tzinfo=UTC)
 END = START + timedelta(days=7)
 INSIDE = START + timedelta(days=2)
@@ -52,7 +53,7 @@ def report(**facts: Any) -> UsageReport:
 def go(made: UsageReport) -> list[dict[str, Any]]:
     """The three links, one after the other; what each returned."""
     with committed():
-        answers = [link(made.pk) for link in (reports.collect, reports.render, reports.send)]
+        answers = [link(made.pk) for link in (usage_report.collect, usage_report.render, usage_report.send)]
     made.refresh_from_db()
     return answers
 
@@ -62,7 +63,7 @@ def go(made: UsageReport) -> list[dict[str, Any]]:
 
 @pytest.mark.usefixtures("week")
 def test_the_figures_are_those_of_the_week() -> None:
-    assert reports.figures_of(START, END) == {
+    assert usage_report.figures_of(START, END) == {
         "customers": [
             {"name": "bob", "exports": 1, "rows": 9, "bytes": 90, "seconds": 20.0},
             {"name": "ada", "exports": 3, "rows": 150, "bytes": 1_500, "seconds": 12.0},
@@ -73,7 +74,7 @@ def test_the_figures_are_those_of_the_week() -> None:
 
 def test_a_week_without_exports_has_figures_too() -> None:
     nothing = {"exports": 0, "rows": 0, "bytes": 0, "seconds": 0}
-    assert reports.figures_of(START, END) == {"customers": [], "totals": nothing}
+    assert usage_report.figures_of(START, END) == {"customers": [], "totals": nothing}
 
 
 @pytest.mark.parametrize(
@@ -91,25 +92,25 @@ def test_the_last_week_is_the_sites_own(
 ) -> None:
     settings.TIME_ZONE = zone
     monkeypatch.setattr(timezone, "now", lambda: datetime.fromisoformat(now))
-    assert reports.open_last_week() == {"week": name, "report": "begun"}
+    assert usage_report.open_last_week() == {"week": name, "report": "begun"}
     made = UsageReport.objects.get()
     assert [f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}" for moment in (made.start, made.end)] == [start, end]
 
 
 def test_a_week_is_opened_once() -> None:
     with committed():
-        first, second = reports.open_week(START, END), reports.open_week(START, END)
+        first, second = usage_report.open_week(START, END), usage_report.open_week(START, END)
     assert first == (second[0], True)
     assert not second[1]
     assert hints.sent == [("exports.tasks.advance_report", (first[0].pk,))]
 
 
 def test_a_report_that_has_failed_begins_again_and_one_that_was_sent_does_not() -> None:
-    report, _ = reports.open_week(START, END)
+    report, _ = usage_report.open_week(START, END)
     ended = {"next_attempt_at": None, "attempt": report.attempt_limit}
     UsageReport.objects.filter(pk=report.pk).update(stage="failed", error_message="no disk", **ended)
     with committed():
-        assert reports.open_week(START, END) == (report, True)
+        assert usage_report.open_week(START, END) == (report, True)
     assert hints.sent == [("exports.tasks.advance_report", (report.pk,))]
     assert UsageReport.objects.claim(report.pk) is not None
     report.refresh_from_db()
@@ -117,7 +118,7 @@ def test_a_report_that_has_failed_begins_again_and_one_that_was_sent_does_not() 
 
     stored = {"artifact": "reports/x.pdf", "size": 1, "sha256": "ab" * 32, "sent_at": timezone.now()}
     UsageReport.objects.filter(pk=report.pk).update(stage="sent", next_attempt_at=None, **stored)
-    assert reports.open_week(START, END) == (report, False)
+    assert usage_report.open_week(START, END) == (report, False)
 
 
 # --- the chain ------------------------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ def test_the_report_reaches_the_staff_as_a_pdf(ada: User, boss: User) -> None:
     collected, rendered, sent = go(made)
     assert (collected["customers"], rendered["pages"], sent["recipients"]) == (2, 1, 1)
     assert (made.stage, made.next_attempt_at, files()) == ("sent", None, {made.artifact})
-    with storage.open_artifact(made.artifact) as file:
+    with artifacts.open_artifact(made.artifact) as file:
         text = PdfReader(file).pages[0].extract_text()
     assert all(word in text for word in ("2026-W28", "ada", "bob", "159", "1,500"))
     for delivery in Delivery.objects.filter(state="pending"):
@@ -175,7 +176,7 @@ def test_an_empty_week_makes_a_report_too(boss: User) -> None:
 
 def test_a_link_out_of_its_turn_does_nothing(boss: User) -> None:
     made = report()
-    assert [reports.send(made.pk), reports.render(made.pk)] == [{}, {}]
+    assert [usage_report.send(made.pk), usage_report.render(made.pk)] == [{}, {}]
     made.refresh_from_db()
     assert (made.stage, made.attempt) == ("collect", 0)
 
@@ -191,12 +192,12 @@ def test_the_chain_goes_on_at_the_stage_that_is_due(
         "celery.canvas._chain.apply_async", lambda self: chains.append([link.task for link in self.tasks])
     )
     made = report()
-    for link in (reports.collect, reports.render, reports.send)[:done]:
+    for link in (usage_report.collect, usage_report.render, usage_report.send)[:done]:
         link(made.pk)
     hints.sent.clear()
     lapse(made)
     assert sweep_now().get("usagereport: published", 0) == (1 if left else 0)
-    reports.advance(made.pk)
+    usage_report.advance(made.pk)
     assert chains == ([[f"exports.tasks.{stage}_report" for stage in left]] if len(left) > 1 else chains)
 
 
@@ -204,11 +205,11 @@ def test_a_stage_that_fails_is_tried_again_and_parked(boss: User, monkeypatch: p
     def broken(*_: Any) -> int:
         raise ZeroDivisionError("no good")
 
-    monkeypatch.setattr(reports, "write_pdf", broken)
+    monkeypatch.setattr(usage_report, "write_pdf", broken)
     made = report()
-    reports.collect(made.pk)
+    usage_report.collect(made.pk)
     for attempt in range(2, 7):
-        assert "no good" in reports.render(made.pk)["error"]
+        assert "no good" in usage_report.render(made.pk)["error"]
         made.refresh_from_db()
         assert (made.attempt, made.stage) == (attempt, "failed" if attempt == 6 else "render")
         make_due(made)

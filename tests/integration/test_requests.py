@@ -14,8 +14,6 @@ from django.db import DatabaseError, IntegrityError, OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
-from exports import requests
-from exports.choices import MOST_LETTERS
 from exports.errors import (
     BadRequest,
     DatasetFailed,
@@ -26,9 +24,11 @@ from exports.errors import (
     UnknownDataset,
     WrongState,
 )
-from exports.estimates import estimate_request
+from exports.forecast.estimates import estimate_request
+from exports.intake import requests
+from exports.intake.choices import MOST_LETTERS
+from exports.intake.requests import cancel_export, expire_export, request_export, retry_export
 from exports.models import Export, Part
-from exports.requests import cancel_export, expire_export, request_export, retry_export
 from exports.states import OPEN, PartState, State
 from tests.support import hints
 from tests.support.exports import (
@@ -328,7 +328,7 @@ def test_what_has_ended_cannot_be_cancelled(ada: User, state: State) -> None:
 # --- retry ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("artifacts")
+@pytest.mark.usefixtures("artifact_dir")
 def test_a_retry_keeps_what_is_finished(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
     errands(25)
@@ -387,7 +387,7 @@ def test_a_retry_counts_against_the_limits(ada: User, settings: Settings) -> Non
 # --- expire ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("artifacts")
+@pytest.mark.usefixtures("artifact_dir")
 def test_expiring_removes_the_file_after_the_commit(ada: User) -> None:
     export = run(ada)
     artifact = export.artifact

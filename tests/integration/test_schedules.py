@@ -13,9 +13,9 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from pytest_django import Settings
 
-from exports import schedules
 from exports.models import Slot
-from exports.schedules import Schedule
+from exports.upkeep import schedules
+from exports.upkeep.schedules import Schedule
 from tests.support import hints
 from tests.support.errands import lapse, make_due
 from tests.support.exports import committed, sweep_now

@@ -12,11 +12,12 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from exports import maintenance, storage
 from exports.conf import export_settings
+from exports.intake.requests import retry_export
 from exports.models import Export, Part
-from exports.requests import retry_export
 from exports.states import PartState, State
+from exports.storage import artifacts
+from exports.upkeep import purge
 from tests.support.errands import make_due
 from tests.support.exports import (
     Errands,
@@ -46,7 +47,7 @@ def _errands(settings: Settings) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["artifacts", "bucket"])
+@pytest.fixture(params=["artifact_dir", "bucket"])
 def faults(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that says what fails, of a folder and of a bucket."""
     request.getfixturevalue(request.param)
@@ -67,11 +68,11 @@ def go_on(export: Export, turns: int = 8) -> None:
             return
 
 
-def purge(settings: Settings) -> dict[str, Any]:
+def purge_now(settings: Settings) -> dict[str, Any]:
     """The nightly purge, when all that is there has grown old."""
     settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(seconds=-2)}
     with committed():
-        return maintenance.purge()
+        return purge.purge()
 
 
 def came_through(export: Export, settings: Settings, *messages: str) -> None:
@@ -82,9 +83,9 @@ def came_through(export: Export, settings: Settings, *messages: str) -> None:
     assert (export.size, export.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert told(export.owner) == list(messages or ["export_ready"])
     assert scratch() == []
-    purge(settings)
+    purge_now(settings)
     assert files() == {export.artifact}
-    assert storage.storage().drop_unfinished(export.requested_at + timedelta(days=1)) == 0
+    assert artifacts.storage().drop_unfinished(export.requested_at + timedelta(days=1)) == 0
     assert content_of(export) == content
 
 
@@ -163,7 +164,7 @@ def test_when_it_does_not_pass_the_owner_is_told_and_may_try_again(
     assert export.error_message.endswith(".")
     assert scratch() == []
     kept = set(Part.objects.filter(state=PartState.DONE).values_list("artifact", flat=True))
-    purge(settings)
+    purge_now(settings)
     assert files() == kept
 
     heal(faults)

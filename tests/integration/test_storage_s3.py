@@ -26,16 +26,17 @@ from pypdf import PdfReader
 from pytest_django import Settings
 
 from config.artifacts import store
-from exports import doctor, maintenance, storage
-from exports.downloads import Unreachable, download
 from exports.errors import DiskFull, Mismatch, StorageFailed
 from exports.formats.zip import format as zips
+from exports.intake.requests import expire_export
 from exports.models import Download, Export
-from exports.requests import expire_export
 from exports.states import State
-from exports.stores import bucket as buckets
-from exports.stores.bucket import ArtifactBucket
-from exports.stores.stream import Streamed
+from exports.storage import artifacts
+from exports.storage import bucket as buckets
+from exports.storage.bucket import ArtifactBucket
+from exports.storage.bucket_file import Streamed
+from exports.upkeep import doctor, purge
+from exports.web.downloads import Unreachable, download
 from tests.support.bundles import Noise, unpacked
 from tests.support.exports import Errands, committed, content_of, errands, files, registered, run
 from tests.support.s3 import BUCKET, Bucket
@@ -59,13 +60,13 @@ def page(client: Client, ada: User) -> Client:
 
 
 def own() -> ArtifactBucket:
-    return cast("ArtifactBucket", storage.storage())
+    return cast("ArtifactBucket", artifacts.storage())
 
 
-def put(key: str, content: bytes = b"x") -> storage.Stored:
-    with storage.scratch(".csv") as file:
+def put(key: str, content: bytes = b"x") -> artifacts.Stored:
+    with artifacts.scratch(".csv") as file:
         file.write(content)
-        return storage.store(file, key)
+        return artifacts.store(file, key)
 
 
 def fetch(url: str, method: str = "GET") -> tuple[int, bytes, Message]:
@@ -89,7 +90,7 @@ def test_an_export_lies_in_the_bucket_alone(ada: User, bucket: Bucket, tmp_path:
     assert (len(there), hashlib.sha256(there).hexdigest()) == (export.size, export.sha256)
     assert there == content_of(export)
     if kind == "pdf":
-        with storage.open_artifact(export.artifact) as file:
+        with artifacts.open_artifact(export.artifact) as file:
             assert "worker 24" in PdfReader(file).pages[-1].extract_text()
     assert list((tmp_path / "scratch").iterdir()) == []
     assert not (tmp_path / "artifacts").exists()
@@ -120,7 +121,7 @@ def test_the_purge_lists_and_cleans_the_bucket(
         put(f"gone/part-{number}")
     own().save("elsewhere/deep/down", ContentFile(b"x"))
     bucket.server.client().put_object(Bucket=BUCKET, Key=f"{bucket.folder}-of-somebody-else", Body=b"x")
-    assert maintenance.purge()["orphans"] == 4
+    assert purge.purge()["orphans"] == 4
     assert files() == {export.artifact}
     bucket.server.client().head_object(Bucket=BUCKET, Key=f"{bucket.folder}-of-somebody-else")
 
@@ -196,7 +197,7 @@ def away(monkeypatch: pytest.MonkeyPatch, bucket: Bucket, name: str) -> None:
     url = bucket.environment["STORAGE_URL"]
     wrong = {"server": (str(bucket.server.port), "9"), "bucket": (f"s3://{BUCKET}/", "s3://another/")}[name]
     options = store(url.replace(*wrong), Path())["OPTIONS"]
-    monkeypatch.setattr(storage, "storage", lambda: ArtifactBucket(**options))
+    monkeypatch.setattr(artifacts, "storage", lambda: ArtifactBucket(**options))
 
 
 @pytest.mark.parametrize("name", ["server", "bucket"])
@@ -213,9 +214,9 @@ def test_a_store_that_is_away_loses_nothing(
             download(export, ada)
         with pytest.raises(StorageFailed):
             put("a/b")
-        assert storage.drop_unfinished(datetime.now(UTC)) == 0
-        storage.delete([export.artifact])
-        storage.clear(str(export.uuid), keep=[])
+        assert artifacts.drop_unfinished(datetime.now(UTC)) == 0
+        artifacts.delete([export.artifact])
+        artifacts.clear(str(export.uuid), keep=[])
     assert page.get(f"/exports/{export.uuid}/download/").status_code == 302
 
 
@@ -269,8 +270,8 @@ def test_a_large_file_goes_up_in_pieces_and_leaves_no_unfinished_one(
 def test_two_files_of_one_key_are_two_files(bucket: Bucket) -> None:
     first, second = put("a/b", b"1"), put("a/b", b"2")
     assert first.key != second.key
-    storage.verify(first)
-    storage.verify(second)
+    artifacts.verify(first)
+    artifacts.verify(second)
 
 
 def test_listing_goes_from_page_to_page(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,11 +287,11 @@ def test_listing_goes_from_page_to_page(bucket: Bucket, monkeypatch: pytest.Monk
             return self.all.paginate(**where, PaginationConfig={"PageSize": 2})
 
     monkeypatch.setattr(client, "get_paginator", Small)
-    found = dict(storage.stored_keys())
+    found = dict(artifacts.stored_keys())
     assert set(found) == keys
     assert all(abs(changed - datetime.now(UTC)) < timedelta(minutes=1) for changed in found.values())
-    assert {key for key, _ in storage.stored_keys("a")} == {"a/0", "a/1", "a/2"}
-    assert list(storage.stored_keys("none")) == []
+    assert {key for key, _ in artifacts.stored_keys("a")} == {"a/0", "a/1", "a/2"}
+    assert list(artifacts.stored_keys("none")) == []
 
 
 def test_only_old_uploads_are_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,17 +300,17 @@ def test_only_old_uploads_are_given_up(bucket: Bucket, monkeypatch: pytest.Monke
     begun = bucket.server.client().list_multipart_uploads(Bucket=BUCKET, Prefix=bucket.folder)["Uploads"][0][
         "Initiated"
     ]
-    assert storage.drop_unfinished(begun) == 0
-    assert storage.drop_unfinished(begun + timedelta(seconds=1)) == 1
+    assert artifacts.drop_unfinished(begun) == 0
+    assert artifacts.drop_unfinished(begun + timedelta(seconds=1)) == 1
     assert bucket.unfinished() == []
 
 
 def test_a_part_that_was_changed_is_found_out(bucket: Bucket) -> None:
     kept = put("a/b", b"12345")
-    with storage.checked(kept) as file:
+    with artifacts.checked(kept) as file:
         assert (file.read(), file.seek(1), file.read(2)) == (b"12345", 1, b"23")
     bucket.server.client().put_object(**bucket.where(kept.key), Body=b"12355")
-    with pytest.raises(Mismatch), storage.checked(kept):
+    with pytest.raises(Mismatch), artifacts.checked(kept):
         pass
 
 
@@ -340,18 +341,18 @@ def test_reading_goes_on_where_a_connection_broke(bucket: Bucket, monkeypatch: p
         return Torn(get(self), 300)
 
     monkeypatch.setattr(Streamed, "_get", torn)
-    with storage.open_artifact(kept.key) as file:
+    with artifacts.open_artifact(kept.key) as file:
         assert file.read() == content
     assert asked == [0, 300, 600, 900]
 
     monkeypatch.setattr(Streamed, "_get", lambda self: Torn(get(self), 0))
-    with storage.open_artifact(kept.key) as file, pytest.raises(OSError, match="Connection broken"):
+    with artifacts.open_artifact(kept.key) as file, pytest.raises(OSError, match="Connection broken"):
         file.read()
 
 
 def test_an_object_that_changes_while_it_is_read_is_never_mixed(bucket: Bucket) -> None:
     kept = put("a/b", b"1" * 3_000_000)
-    with storage.open_artifact(kept.key) as file:
+    with artifacts.open_artifact(kept.key) as file:
         assert file.read(10) == b"1" * 10
         bucket.server.client().put_object(**bucket.where(kept.key), Body=b"2" * 3_000_000)
         file.seek(2_500_000)
@@ -396,14 +397,14 @@ def test_the_demo_shop_works_from_the_bucket(page: Client, ada: User, bucket: Bu
 MEMORY = """
 import os, resource, django
 django.setup()
-from exports import storage
+from exports.storage import artifacts
 
 def carry(size):
-    with storage.scratch(".bin") as file:
+    with artifacts.scratch(".bin") as file:
         for _ in range(size):
             file.write(os.urandom(1 << 20))
-        kept = storage.store(file, "a/b")
-    with storage.checked(kept) as file:
+        kept = artifacts.store(file, "a/b")
+    with artifacts.checked(kept) as file:
         assert len(file.read(10)) == 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 

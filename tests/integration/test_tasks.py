@@ -16,10 +16,10 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
-from config import hints as site_hints
-from exports import reports, schedules
+from durable.celery import hints as site_hints
 from exports.models import Export, Part, Slot, UsageReport
 from exports.states import State
+from exports.upkeep import schedules, usage_report
 from notifications.models import Delivery, Notification
 from tests.support import hints as broker
 from tests.support.errands import make_due
@@ -135,7 +135,7 @@ def test_every_hint_names_a_known_task_and_keys(ada: User, artifacts: object, se
         work(ask(ada))
         Slot.objects.all().delete()
         with committed():
-            reports.open_week(timezone.now(), timezone.now())
+            usage_report.open_week(timezone.now(), timezone.now())
             schedules.tick("exports.tasks.remind_of_expiring_exports")
     assert {name for name, _ in recorded} == {name for name in TASKS if TASKS[name].run.__code__.co_argcount} - {
         "exports.tasks.collect_report",
@@ -152,7 +152,7 @@ def test_the_links_of_the_reports_chain_take_the_key_alone(monkeypatch: pytest.M
         lambda self: chains.append([(link.task, link.args, link.immutable) for link in self.tasks]),
     )
     report = UsageReport.objects.create(week="2026-W27", start=timezone.now(), end=timezone.now())
-    reports.advance(report.pk)
+    usage_report.advance(report.pk)
     links = [f"exports.tasks.{stage}_report" for stage in ("collect", "render", "send")]
     assert chains == [[(link, (report.pk,), True) for link in links]]
 
@@ -182,7 +182,7 @@ def busy_site(
     monkeypatch.setattr("celery.canvas._chain.apply_async", lambda self: broker.sent.append(("chain", ())))
     User.objects.create_user("boss", "boss@example.com", is_staff=True)
     now = timezone.now()
-    monkeypatch.setattr("exports.schedules.database_now", lambda: now)  # no new minute begins between two runs
+    monkeypatch.setattr("exports.upkeep.schedules.database_now", lambda: now)  # no new minute begins between two runs
     with registered(Errands):
         errands(3)
         yield {}

@@ -11,12 +11,12 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
-from exports import maintenance
 from exports.models import Export, Part
 from exports.states import PartState, State
+from exports.upkeep import purge
 from tests.support.exports import Errands, ask, export_in, part_in, registered, step, sweep_now, work
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 NEXT = "archived"
 
 
@@ -64,11 +64,11 @@ def test_the_pages_show_it(ada: User) -> None:
 
 
 @pytest.mark.usefixtures("_foreign")
-def test_the_sweep_and_the_purge_leave_it_alone(ada: User, artifacts: Path) -> None:
+def test_the_sweep_and_the_purge_leave_it_alone(ada: User, artifact_dir: Path) -> None:
     mine = ask(ada)
     sweep_now()
     work(mine)
-    maintenance.purge()
+    purge.purge()
     sweep_now()
     assert mine.state == State.READY
     assert Export.objects.filter(state=NEXT, artifact__gt="").count() == 1

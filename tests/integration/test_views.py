@@ -14,9 +14,9 @@ from django.test import Client
 from django.utils import timezone
 
 from exports.datasets import datasets
-from exports.forms import again_url
 from exports.models import Export, Part, Volume
 from exports.states import PartState, State
+from exports.web.forms import again_url
 from tests.support.shop import in_state, orders
 
 pytestmark = pytest.mark.django_db

@@ -14,10 +14,10 @@ from zipfile import ZipFile
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
 
-from exports import storage
 from exports.datasets import Column, ColumnType
 from exports.formats import Format, OpenPart, RenderContext, Row, Written
 from exports.models import Export
+from exports.storage import artifacts
 from tests.support.exports import Errands, run
 from tests.work.models import Errand
 
@@ -135,7 +135,7 @@ def unpacked(export: Export) -> Unpacked:
     """Every volume as Python's own reader sees it, checked by it, and against the export's rows."""
     volumes, names = [], []
     for file in export.files:
-        with storage.open_artifact(file.artifact) as stored:
+        with artifacts.open_artifact(file.artifact) as stored:
             data = stored.read()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (file.size, file.sha256)
         with ZipFile(BytesIO(data)) as archive:

@@ -16,13 +16,13 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from durable import sweep
-from exports import storage
 from exports.datasets import Column, ColumnType, Dataset, Row, Source, datasets
 from exports.formats import Kind, formats
+from exports.intake.requests import request_export
 from exports.models import Export, Part
 from exports.pipeline import assemble, plan, render
-from exports.requests import request_export
 from exports.states import PartState, State
+from exports.storage import artifacts
 from tests.support import hints
 from tests.work.models import Errand
 
@@ -161,13 +161,13 @@ def sweep_now() -> dict[str, int]:
 
 
 def content_of(export: Export) -> bytes:
-    with storage.open_artifact(export.artifact) as file:
+    with artifacts.open_artifact(export.artifact) as file:
         return file.read()
 
 
 def files() -> set[str]:
     """Every key in the storage."""
-    return {key for key, _ in storage.stored_keys()}
+    return {key for key, _ in artifacts.stored_keys()}
 
 
 def told(owner: User) -> list[str]:

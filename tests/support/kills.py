@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from exports import storage
 from exports.models import Export
+from exports.storage import artifacts
 from tests.support import hints
 from tests.support.errands import lapse, make_due
 from tests.support.exports import sweep_now, work
@@ -48,7 +48,7 @@ def killed_after(moments: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Coun
     countdown = Countdown(moments)
     with monkeypatch.context() as patched, connection.execute_wrapper(countdown.on_statement):
         for name in ("store", "delete"):
-            patched.setattr(storage, name, partial(countdown.on_statement, getattr(storage, name)))
+            patched.setattr(artifacts, name, partial(countdown.on_statement, getattr(artifacts, name)))
         try:
             yield countdown
         except Killed:

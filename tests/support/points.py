@@ -127,20 +127,22 @@ def fall(folder: Path, point: str) -> None:
 def install(folder: Path) -> None:
     """Put the points around the site's functions, where their callers look them up. Once, before any fork."""
     from durable import lease, models, sweep  # models: only once Django's apps are ready
-    from exports import reports, requests, schedules, storage
+    from exports.intake import requests
     from exports.pipeline import announce, window
+    from exports.storage import artifacts
+    from exports.upkeep import schedules, usage_report
     from notifications.channels.email import Email
 
     here = partial(fall, folder)
     _patch(requests, "publish_on_commit", _committing(here, lambda *_: CLICK))
     _patch(schedules, "publish_on_commit", _committing(here, lambda *_: SLOT))
-    _patch(reports, "publish_on_commit", _committing(here, lambda *_: REPORT))
+    _patch(usage_report, "publish_on_commit", _committing(here, lambda *_: REPORT))
     _patch(announce, "ready", _committing(here, lambda *_: READY))
     _patch(announce, "failed", _committing(here, lambda *_: FAILED))
     _patch(window, "publish_on_commit", _committing(here, _dispatched))
     _patch(lease.Lease, "finish", _committing(here, _planned))
     _patch(lease.Lease, "finish", _after(here, _rendered))
-    _patch(storage, "store", _after(here, _stored))
+    _patch(artifacts, "store", _after(here, _stored))
     _patch(models.WorkQuerySet, "claim", _after(here, _claimed))
     _patch(Email, "deliver", _after(here, lambda *_: "mail-accepted"))
     _patch(sweep, "publish", _before(here, lambda rows: "sweep-chosen" if rows else ""))

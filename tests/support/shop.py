@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from exports.demo.models import Category, Order, Status
+from exports.intake.requests import request_export
 from exports.models import Export
 from exports.pipeline.inline import carry_out
-from exports.requests import request_export
 from exports.states import OPEN, State
 
 SHA256 = "ab" * 32

@@ -18,8 +18,8 @@ from durable import models
 from durable.holders import scope
 from durable.lease import Lease
 from durable.models import WorkQuerySet
-from exports import storage
 from exports.pipeline import window
+from exports.storage import artifacts
 from tests.support.exports import STEPS
 from tests.support.kills import Killed
 
@@ -133,7 +133,7 @@ def slow_motion(monkeypatch: pytest.MonkeyPatch, dead: set[str]) -> Iterator[Non
         patched.setattr(models, "holder", _holder)
         patched.setattr(models, "is_dead", dead.__contains__)
         patched.setattr(WorkQuerySet, "claim", _claiming(WorkQuerySet.claim))
-        patched.setattr(storage, "store", _after("stored", storage.store))
+        patched.setattr(artifacts, "store", _after("stored", artifacts.store))
         patched.setattr(window, "finish_rendering", _before("fan-in", window.finish_rendering))
         patched.setattr(window, "fill_window", _before("window", window.fill_window))
         yield

@@ -23,9 +23,10 @@ from typing import Any
 
 from django.core.files import File
 
-from exports import storage
-from exports.stores import ArtifactFolder, Store
-from exports.stores.bucket import ArtifactBucket
+from exports.storage import artifacts
+from exports.storage.base import Store
+from exports.storage.bucket import ArtifactBucket
+from exports.storage.folder import ArtifactFolder
 from tests.support.storage_faults import counter
 
 
@@ -53,14 +54,14 @@ def armed(kind: str, key: str = "") -> Any:
 
 def install(patch: Callable[..., None] = setattr) -> None:
     """Let the scratch folder fail too."""
-    make = storage.scratch_dir
+    make = artifacts.scratch_dir
 
     def scratch_dir() -> Path:
         if armed("scratch_full"):
             raise OSError(errno.ENOSPC, "No space left on device")
         return make()
 
-    patch(storage, "scratch_dir", scratch_dir)
+    patch(artifacts, "scratch_dir", scratch_dir)
 
 
 class Faulty(Store):

@@ -12,14 +12,14 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import artifacts
 from config.artifacts import store
-from exports.stores.bucket import ArtifactBucket
+from exports.storage.bucket import ArtifactBucket
 
 HERE = Path("/srv/var")
 
 
 def test_without_one_files_lie_in_a_folder_that_is_private() -> None:
     assert store("", HERE) == {
-        "BACKEND": "exports.stores.ArtifactFolder",
+        "BACKEND": "exports.storage.folder.ArtifactFolder",
         "OPTIONS": {
             "location": HERE / "artifacts",
             "file_permissions_mode": 0o600,
@@ -48,7 +48,7 @@ def test_without_one_files_lie_in_a_folder_that_is_private() -> None:
 )
 def test_a_bucket_is_taken_from_its_url(url: str, options: dict[str, str]) -> None:
     entry = store(url, HERE)
-    assert entry == {"BACKEND": "exports.stores.bucket.ArtifactBucket", "OPTIONS": options}
+    assert entry == {"BACKEND": "exports.storage.bucket.ArtifactBucket", "OPTIONS": options}
     assert ArtifactBucket(**entry["OPTIONS"]).bucket_name == options["bucket"]
 
 

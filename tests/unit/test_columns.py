@@ -16,7 +16,7 @@ from django.db.models.functions import Concat
 from exports.datasets import Column, ColumnType, Dataset, Source, flat
 from exports.demo.models import Order, Status
 from exports.errors import DatabaseAway, DatasetFailed, ExportError, NoMemory, NoPermission
-from exports.periods import Period
+from exports.models.period import Period
 from tests.support.shop import orders
 
 ALL = Period()

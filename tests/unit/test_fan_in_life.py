@@ -33,12 +33,13 @@ from pytest_django import Settings
 
 from durable import sweep
 from durable.models import Work
-from exports import maintenance, storage
 from exports.errors import WrongState
+from exports.intake.requests import cancel_export, request_export, retry_export
 from exports.models import Export, Part
 from exports.pipeline import window
-from exports.requests import cancel_export, request_export, retry_export
 from exports.states import MOVES, OPEN, PartState, State
+from exports.storage import artifacts
+from exports.upkeep import purge
 from notifications.models import Notification
 from tests.support import hints
 from tests.support.errands import lapse, make_due
@@ -154,7 +155,7 @@ class FanInLife(RuleBasedStateMachine):
         )
         if whole:
             key = whole[drawn.draw(integers(0, len(whole) - 1), "file")]
-            Path(storage.storage().path(key)).write_bytes(b"")
+            Path(artifacts.storage().path(key)).write_bytes(b"")
             self.cut.add(key)
 
     @precondition(lambda self: self.workers)
@@ -256,8 +257,8 @@ class FanInLife(RuleBasedStateMachine):
     def what_is_pointed_to_is_there(self) -> None:
         for row in self.undone():
             if (key := getattr(row, "artifact", "")) and key not in self.cut:
-                with storage.open_artifact(key) as file:
-                    assert storage.digest(file) == (row.size, row.sha256)  # type: ignore[attr-defined]
+                with artifacts.open_artifact(key) as file:
+                    assert artifacts.digest(file) == (row.size, row.sha256)  # type: ignore[attr-defined]
         if self.state == State.READY:
             export = self.look()
             assert (export.rows, len(content_of(export).splitlines())) == (self.rows, 1 + self.rows)
@@ -281,7 +282,7 @@ class FanInLife(RuleBasedStateMachine):
                 worker.go_on(Killed)
             for model in (Export, Notification, Errand):
                 model._default_manager.all().delete()
-            storage.delete(list(files()))
+            artifacts.delete(list(files()))
 
     def after_the_last_fault(self) -> None:
         """Those who still live do their work, the leases of the others run out, and some sweeps later it has ended."""
@@ -298,7 +299,7 @@ class FanInLife(RuleBasedStateMachine):
         assert self.state not in OPEN, "it has no end"
         self.its_owner_is_told_once()
         self.what_is_pointed_to_is_there()
-        maintenance.remove_orphans()
+        purge.remove_orphans()
         assert self.state != State.READY or files() == {self.look().artifact}
 
     def work(self) -> None:

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from kombu.utils import functional
 
 from config.celery import app
-from config.messages import Consumer, Reading
+from durable.celery.messages import Consumer, Reading
 
 LOST = (ConnectionError, KeyError)
 """kombu counts KeyError among the errors of a Redis connection."""

@@ -8,9 +8,9 @@ import pytest
 from django.db import InterfaceError, OperationalError, transaction
 
 from config.celery import app
-from config.patient import Patient
-from config.shutdown import GRACE
 from durable import patience
+from durable.celery.patient import Patient
+from durable.celery.shutdown import GRACE
 from durable.patience import PAUSES
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis.strategies import dates, datetimes, sampled_from, timezones
 
 from exports.errors import BadPeriod
-from exports.periods import Period, PeriodChoice, resolve
+from exports.intake.periods import resolve
+from exports.models.period import Period, PeriodChoice
 
 TOKYO, BERLIN, NEW_YORK, HAVANA = map(ZoneInfo, ("Asia/Tokyo", "Europe/Berlin", "America/New_York", "America/Havana"))
 UTC_ZONE = ZoneInfo("UTC")

@@ -9,8 +9,9 @@ import kombu
 import pytest
 from kombu.transport.redis import SentinelManagedSSLConnection
 
-from config import redis_url, transport
+from config import redis_url
 from config.redis_url import Watched
+from durable.celery import transport
 
 SENTINEL = "sentinel://app:p%40ss@one:26379,two,[::1]:26381/main/3?sentinel_username=s&sentinel_password=o%2Fwn"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from durable.registry import Registry
 from exports.errors import UnknownFormat
-from exports.registry import Registry
 
 
 class Plain:

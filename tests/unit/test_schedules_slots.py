@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django_celery_beat.models import CrontabSchedule
 
-from exports.turns import newest_slot
+from exports.upkeep.crontab import newest_slot
 
 DAY = timedelta(hours=24)
 

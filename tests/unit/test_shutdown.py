@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from celery.worker import state
 
-from config import shutdown
 from config.celeryconfig import SOFT_LIMIT
-from config.shutdown import ENDS_WITHIN, Shutdown
 from deploy.processes import site
 from durable import sweep
+from durable.celery import shutdown
+from durable.celery.shutdown import ENDS_WITHIN, Shutdown
 from durable.lease import LeaseLost
 from durable.sweep import Swept
 from tests.support.errands import claim, errand

@@ -9,7 +9,7 @@ import pytest
 from celery import shared_task
 from pytest_django import Settings
 
-from config import slow
+from durable.celery import slow
 
 
 @shared_task
@@ -24,7 +24,7 @@ def words(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def test_a_slow_task_is_said(words: pytest.LogCaptureFixture, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"SLOW_SECONDS": 0.01}
+    settings.DURABLE = settings.DURABLE | {"SLOW_SECONDS": 0.01}
     errand.apply((7,))
     (line,) = [record.getMessage() for record in words.records if record.name == slow.logger.name]
     assert "errand(7,) took 0." in line

@@ -16,41 +16,41 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.utils import timezone
 
-from exports import storage
 from exports.conf import export_settings
 from exports.errors import Mismatch, StorageFailed
-from exports.stores import Store, folder
-from exports.stores.folder import INCOMING
+from exports.storage import artifacts, folder
+from exports.storage.base import Store
+from exports.storage.folder import INCOMING
 
-pytestmark = pytest.mark.usefixtures("artifacts")
+pytestmark = pytest.mark.usefixtures("artifact_dir")
 BYTES = b"a,b\r\n1,2\r\n"
 
 
-def stored(key: str = "one/part-0-1.csv", content: bytes = BYTES) -> storage.Stored:
-    with storage.scratch(".csv") as file:
+def stored(key: str = "one/part-0-1.csv", content: bytes = BYTES) -> artifacts.Stored:
+    with artifacts.scratch(".csv") as file:
         file.write(content)
-        return storage.store(file, key)
+        return artifacts.store(file, key)
 
 
-def test_a_stored_file_is_what_was_written(artifacts: Path) -> None:
+def test_a_stored_file_is_what_was_written(artifact_dir: Path) -> None:
     kept = stored()
     assert (kept.size, kept.sha256) == (len(BYTES), hashlib.sha256(BYTES).hexdigest())
-    with storage.open_artifact(kept.key) as file:
+    with artifacts.open_artifact(kept.key) as file:
         assert file.read() == BYTES
-    assert (artifacts / kept.key).read_bytes() == BYTES
+    assert (artifact_dir / kept.key).read_bytes() == BYTES
 
 
-def test_only_its_owner_can_read_the_file(artifacts: Path) -> None:
+def test_only_its_owner_can_read_the_file(artifact_dir: Path) -> None:
     kept = stored()
-    assert (artifacts / kept.key).stat().st_mode & 0o777 == 0o600
-    assert (artifacts / kept.key).parent.stat().st_mode & 0o777 == 0o700
+    assert (artifact_dir / kept.key).stat().st_mode & 0o777 == 0o600
+    assert (artifact_dir / kept.key).parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_two_files_of_one_key_are_two_files() -> None:
     first, second = stored(content=b"1"), stored(content=b"2")
     assert first.key != second.key
-    storage.verify(first)
-    storage.verify(second)
+    artifacts.verify(first)
+    artifacts.verify(second)
 
 
 def test_an_empty_file_is_a_file() -> None:
@@ -59,7 +59,7 @@ def test_an_empty_file_is_a_file() -> None:
 
 def test_the_scratch_folder_is_empty_afterwards() -> None:
     stored()
-    with pytest.raises(ZeroDivisionError), storage.scratch(".csv") as file:
+    with pytest.raises(ZeroDivisionError), artifacts.scratch(".csv") as file:
         file.write(b"x")
         raise ZeroDivisionError
     assert list(export_settings().scratch_dir.iterdir()) == []
@@ -78,88 +78,88 @@ def test_a_storage_that_loses_bytes_is_found_out(monkeypatch: pytest.MonkeyPatch
         stored()
 
 
-def test_a_changed_file_is_found_out(artifacts: Path) -> None:
+def test_a_changed_file_is_found_out(artifact_dir: Path) -> None:
     kept = stored()
-    (artifacts / kept.key).write_bytes(BYTES[::-1])
+    (artifact_dir / kept.key).write_bytes(BYTES[::-1])
     with pytest.raises(Mismatch):
-        storage.verify(kept)
+        artifacts.verify(kept)
 
 
 def test_a_file_that_is_gone_says_so() -> None:
     with pytest.raises(StorageFailed):
-        storage.open_artifact("no/such/file")
+        artifacts.open_artifact("no/such/file")
 
 
 def test_a_key_that_leaves_the_storage_is_refused() -> None:
     with pytest.raises(Exception, match="path"):
-        storage.open_artifact("../../etc/passwd")
+        artifacts.open_artifact("../../etc/passwd")
 
 
 def test_the_digest_is_of_the_whole_file() -> None:
     file: BinaryIO = BytesIO(BYTES)
     file.seek(5)
-    assert storage.digest(file) == (len(BYTES), hashlib.sha256(BYTES).hexdigest())
+    assert artifacts.digest(file) == (len(BYTES), hashlib.sha256(BYTES).hexdigest())
 
 
 def test_deleting_is_quiet_about_what_is_gone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = stored()
-    storage.delete([kept.key, "", "no/such/file"])
-    assert list(storage.stored_keys()) == []
+    artifacts.delete([kept.key, "", "no/such/file"])
+    assert list(artifacts.stored_keys()) == []
 
     def refuse(self: FileSystemStorage, name: str) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(FileSystemStorage, "delete", refuse)
-    storage.delete(["one"])
+    artifacts.delete(["one"])
     assert "one was not removed" in caplog.text
 
 
-def test_every_stored_key_is_listed_with_its_age(artifacts: Path) -> None:
+def test_every_stored_key_is_listed_with_its_age(artifact_dir: Path) -> None:
     kept = [stored("a/b/1").key, stored("a/2").key, stored("3").key]
     old = timezone.now() - timedelta(days=2)
-    os.utime(artifacts / "3", (old.timestamp(), old.timestamp()))
-    found = dict(storage.stored_keys())
+    os.utime(artifact_dir / "3", (old.timestamp(), old.timestamp()))
+    found = dict(artifacts.stored_keys())
     assert set(found) == set(kept)
     assert [key for key, changed in found.items() if changed < timezone.now() - timedelta(days=1)] == ["3"]
 
 
 def test_an_empty_storage_lists_nothing() -> None:
-    assert list(storage.stored_keys()) == []
+    assert list(artifacts.stored_keys()) == []
 
 
 def test_what_killed_workers_left_in_the_scratch_folder_goes_when_it_is_old() -> None:
-    with storage.scratch(".csv") as mine:
+    with artifacts.scratch(".csv") as mine:
         left = Path(mine.name).with_name("left-by-a-killed-worker.csv")
         left.write_bytes(b"x")
         os.utime(left, (0, 0))
-        assert storage.clear_scratch(timezone.now() - timedelta(hours=1)) == 1
+        assert artifacts.clear_scratch(timezone.now() - timedelta(hours=1)) == 1
         assert not left.exists()
         assert Path(mine.name).exists()
 
 
-def test_the_last_file_takes_its_folder_along(artifacts: Path) -> None:
+def test_the_last_file_takes_its_folder_along(artifact_dir: Path) -> None:
     for key in ("an-export/part-0", "an-export/part-1"):
-        storage.storage().save(key, ContentFile(b"x"))
-    storage.delete(["an-export/part-0"])
-    assert (artifacts / "an-export").is_dir()
-    storage.delete(["an-export/part-1"])
-    assert not (artifacts / "an-export").exists()
-    assert artifacts.is_dir()
+        artifacts.storage().save(key, ContentFile(b"x"))
+    artifacts.delete(["an-export/part-0"])
+    assert (artifact_dir / "an-export").is_dir()
+    artifacts.delete(["an-export/part-1"])
+    assert not (artifact_dir / "an-export").exists()
+    assert artifact_dir.is_dir()
 
 
 # --- the folder: whole and on the disk, or not there ------------------------------------------------------------------
 
 
 def test_the_file_is_synced_then_moved_then_its_folder_is_synced(
-    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+    artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
     def synced(handle: int) -> None:
-        steps.append(f"sync {Path(f'/proc/self/fd/{handle}').readlink().relative_to(artifacts.parent).parts[0:2]}")
+        steps.append(f"sync {Path(f'/proc/self/fd/{handle}').readlink().relative_to(artifact_dir.parent).parts[0:2]}")
         fsync(handle)
 
     def moved(path: Path, target: Path) -> Path:
@@ -180,7 +180,7 @@ def test_the_file_is_synced_then_moved_then_its_folder_is_synced(
 
 
 def test_from_another_disk_it_is_copied_beside_its_place_and_synced(
-    artifacts: Path, monkeypatch: pytest.MonkeyPatch
+    artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, target: Path) -> Path:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
@@ -196,23 +196,23 @@ def test_from_another_disk_it_is_copied_beside_its_place_and_synced(
     monkeypatch.setattr(os, "fsync", noted)
     kept = stored()
     assert [name for name in synced if name.startswith(INCOMING)]
-    assert (artifacts / kept.key).stat().st_mode & 0o777 == 0o600
-    assert list(artifacts.rglob(f"{INCOMING}*")) == []
+    assert (artifact_dir / kept.key).stat().st_mode & 0o777 == 0o600
+    assert list(artifact_dir.rglob(f"{INCOMING}*")) == []
     assert list(export_settings().scratch_dir.iterdir()) == []
 
 
 @pytest.mark.parametrize("step", ["rename", "chmod", "replace"])
-def test_what_breaks_on_the_way_leaves_nothing(artifacts: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_what_breaks_on_the_way_leaves_nothing(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(Path, step, refuse)
     with pytest.raises(StorageFailed):
         stored()
-    assert [path for path in artifacts.rglob("*") if path.is_file()] == []
+    assert [path for path in artifact_dir.rglob("*") if path.is_file()] == []
 
 
-def test_a_folder_that_cannot_be_synced_takes_no_file(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_synced_takes_no_file(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         if path.name == "one":
             raise OSError(errno.EIO, "Input/output error")
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_synced_takes_no_file(artifacts: Path, monkeypat
     monkeypatch.setattr(folder, "sync", refuse)
     with pytest.raises(StorageFailed):
         stored()
-    assert [path for path in artifacts.rglob("*") if path.is_file()] == []
+    assert [path for path in artifact_dir.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize(("code", "passed"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
@@ -235,7 +235,9 @@ def test_a_file_system_that_has_no_such_sync_is_fine(
         folder.sync(tmp_path)
 
 
-def test_a_folder_that_is_taken_away_meanwhile_is_made_again(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_taken_away_meanwhile_is_made_again(
+    artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rename = Path.rename
     taken: list[Path] = []
 
@@ -246,27 +248,27 @@ def test_a_folder_that_is_taken_away_meanwhile_is_made_again(artifacts: Path, mo
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", take_away_once)
-    assert (artifacts / stored().key).read_bytes() == BYTES
+    assert (artifact_dir / stored().key).read_bytes() == BYTES
     assert taken
 
 
-def test_without_its_own_folder_the_storage_is_away_and_no_file_is_lost(artifacts: Path) -> None:
+def test_without_its_own_folder_the_storage_is_away_and_no_file_is_lost(artifact_dir: Path) -> None:
     kept = stored()
     with pytest.raises(StorageFailed) as caught:
-        storage.open_artifact("no/such/file")
+        artifacts.open_artifact("no/such/file")
     assert isinstance(caught.value.__cause__, FileNotFoundError)
-    artifacts.rename(artifacts.with_name("elsewhere"))
+    artifact_dir.rename(artifact_dir.with_name("elsewhere"))
     with pytest.raises(StorageFailed) as caught:
-        storage.open_artifact(kept.key)
+        artifacts.open_artifact(kept.key)
     assert not isinstance(caught.value.__cause__, FileNotFoundError)
 
 
 def test_a_folder_is_cleared_of_all_but_what_is_kept() -> None:
     keys = [stored(f"one/{number}").key for number in range(3)]
     other = stored("two/0").key
-    storage.clear("one", keep={keys[1]})
-    assert {key for key, _ in storage.stored_keys()} == {keys[1], other}
-    storage.clear("three", keep=[])
+    artifacts.clear("one", keep={keys[1]})
+    assert {key for key, _ in artifacts.stored_keys()} == {keys[1], other}
+    artifacts.clear("three", keep=[])
 
 
 def test_a_folder_that_cannot_be_looked_at_is_left(
@@ -276,16 +278,16 @@ def test_a_folder_that_cannot_be_looked_at_is_left(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(FileSystemStorage, "listdir", refuse)
-    storage.clear("one", keep=[])
+    artifacts.clear("one", keep=[])
     assert "The folder one was not cleared" in caplog.text
 
 
-def test_a_file_is_read_from_the_place_that_was_compared(artifacts: Path) -> None:
+def test_a_file_is_read_from_the_place_that_was_compared(artifact_dir: Path) -> None:
     kept = stored()
-    with storage.checked(kept) as file:
+    with artifacts.checked(kept) as file:
         assert file.read() == BYTES
-    (artifacts / kept.key).write_bytes(BYTES[::-1])
-    with pytest.raises(Mismatch), storage.checked(kept):
+    (artifact_dir / kept.key).write_bytes(BYTES[::-1])
+    with pytest.raises(Mismatch), artifacts.checked(kept):
         pass
 
 

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exports.counts import Counts
-from exports.labels import about_size, duration, rounded
-from exports.load import Load
+from exports.forecast.load import Load
+from exports.forecast.timing import IDLE_SECONDS, Counts, Outlook, Times
 from exports.models import Content, Export
 from exports.pipeline.rates import Rate
 from exports.states import State
-from exports.timing import IDLE_SECONDS, Outlook, Times
+from exports.web.humanize import about_size, duration, rounded
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOTHING = Counts(0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, timedelta(), 0, 0, None, START)

@@ -17,7 +17,7 @@ from exports.formats.pdf import template
 from exports.formats.pdf.html import write_pdf
 from exports.formats.pdf.localize import Totals, Words
 from exports.formats.pdf.widths import SHEETS, fitting
-from exports.storage import scratch
+from exports.storage.artifacts import scratch
 
 SAMPLE = 200
 """Rows that the columns' widths are taken from."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from django.utils import timezone
 
-from exports import storage
 from exports.formats.assembly import Assembled, Assembly, File
 from exports.formats.context import entries_at, folders, slug, stem
 from exports.formats.deflate import segment
@@ -18,6 +17,7 @@ from exports.formats.zip.manifest import Bound, Bundle, Listing
 from exports.formats.zip.pages import Extras, previews
 from exports.formats.zip.volumes import Shelf
 from exports.models import Export
+from exports.storage import artifacts
 
 TOLD = 400
 """Bytes that a file and its volume take in the manifest, on the page and in the sums, packed: most of it checksums."""
@@ -62,7 +62,7 @@ def _stored(assembly: Assembly, shelf: Shelf, extras: Extras, bundle: Bundle) ->
         Bound(number, name, oversize=box.oversize)
         for (number, name), box in zip(enumerate(names, 1), shelf.boxes, strict=True)
     ]
-    stored: list[storage.Stored] = []
+    stored: list[artifacts.Stored] = []
     try:
         for place, box in reversed(list(enumerate(shelf.boxes))):
             told = replace(bundle, volumes=bounds)
@@ -71,7 +71,7 @@ def _stored(assembly: Assembly, shelf: Shelf, extras: Extras, bundle: Bundle) ->
                 stored.append(assembly.store(file, "zip", place + 1))
             bounds[place] = replace(bounds[place], size=stored[-1].size, sha256=stored[-1].sha256)
     except Exception:
-        storage.delete([each.key for each in stored])
+        artifacts.delete([each.key for each in stored])
         raise
     return [File(*pair) for pair in zip(reversed(stored), names, strict=True)]
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from exports.doctor import examine
+from exports.upkeep.doctor import examine
 
 
 class Command(BaseCommand):

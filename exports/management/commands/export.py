@@ -18,14 +18,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from durable import hints
-from exports import progress, storage
 from exports.errors import ExportError
-from exports.labels import duration
+from exports.forecast import progress
+from exports.intake.requests import request_export
 from exports.models import Export
-from exports.periods import PeriodChoice
+from exports.models.period import PeriodChoice
 from exports.pipeline import inline
-from exports.requests import request_export
 from exports.states import State
+from exports.storage import artifacts
+from exports.web.humanize import duration
 
 POLL = 0.3
 """Seconds between two looks at the row."""
@@ -171,6 +172,6 @@ def _copies(export: Export, target: Path) -> Iterator[Path]:
 
 
 def _copy(artifact: str, path: Path) -> Path:
-    with storage.open_artifact(artifact) as source, path.open("wb") as out:
-        shutil.copyfileobj(source, out, storage.BLOCK)
+    with artifacts.open_artifact(artifact) as source, path.open("wb") as out:
+        shutil.copyfileobj(source, out, artifacts.BLOCK)
     return path

@@ -11,10 +11,10 @@ class Command(shell.Command):
         current_app.loader.import_default_modules()
         return [
             *(super().get_auto_imports() or []),
-            "exports.requests.request_export",
-            "exports.requests.cancel_export",
-            "exports.requests.retry_export",
-            "exports.requests.expire_export",
+            "exports.intake.requests.request_export",
+            "exports.intake.requests.cancel_export",
+            "exports.intake.requests.retry_export",
+            "exports.intake.requests.expire_export",
             "notifications.api.notify",
             *sorted(name for name in current_app.tasks if name.startswith(OURS)),
         ]

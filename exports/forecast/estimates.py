@@ -1,0 +1,140 @@
+"""Before the click: how many rows a request will have, how large its file will be, and when it will be ready."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from math import ceil
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+
+from exports.conf import export_settings
+from exports.datasets import datasets
+from exports.datasets.estimate import Certainty, Rows, by_planner
+from exports.forecast.load import load_beside
+from exports.intake.choices import Choice, choose, choose_period
+from exports.models.period import Period
+from exports.pipeline.rates import Rate, bundle_rate, rate_of
+
+logger = logging.getLogger(__name__)
+STARTING = 0.5
+"""Seconds of planning and messages, however small an export is."""
+PATIENCE = 250
+"""Milliseconds that one question may take in PostgreSQL: an estimate is no use to who waits for it."""
+NEWEST = 2**62
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a request will come to. `rows` is None when the dataset cannot tell, and then so is the rest."""
+
+    rows: Rows | None = None
+    size: int | None = None
+    """Bytes."""
+    seconds: float | None = None
+    """From the click until the file is ready, the wait for its turn included."""
+    starts_in: float = 0.0
+    """Seconds of that wait."""
+    ahead: int = 0
+    """Exports that get a turn before."""
+    measured: bool = False
+    """False where no export of the kind was measured on this site: a guess."""
+
+    @property
+    def more(self) -> bool:
+        """It is more than what is said."""
+        return self.rows is not None and self.rows.certainty is Certainty.MORE
+
+
+@dataclass(frozen=True)
+class _File:
+    """One of the files of the export."""
+
+    rows: int
+    rate: Rate
+
+    @property
+    def parts(self) -> int:
+        return max(1, ceil(self.rows / self.rate.rows_per_part))
+
+
+def estimate_request(
+    user: AbstractBaseUser,
+    *,
+    dataset: Sequence[str],
+    format: str,  # noqa: A002 - the field's own name
+    inside: Sequence[str] | None = None,
+    period: str | None = None,
+    date_from: date | None = None,
+    date_to: date | None = None,
+    fields: Sequence[str] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Estimate:
+    """The estimate for what `request_export` takes. Raises BadRequest, NoPermission and DatasetFailed as that does."""
+    choice = choose(user, dataset, format, inside=inside, fields=fields, options=options or {})
+    now = timezone.now()
+    zone = export_settings().zone_of(user)
+    _choice, frozen = choose_period(choice.datasets, period, date_from, date_to, zone=zone, now=now)
+    return _estimate_choice(user, choice, replace(frozen, asked_at=now))
+
+
+def _estimate_choice(user: AbstractBaseUser, choice: Choice, period: Period) -> Estimate:
+    rows = {key: _rows_of(user, key, period) for key in choice.datasets}
+    known = [each for each in rows.values() if each is not None]
+    if len(known) < len(rows):
+        return Estimate()
+    width = len(choice.fields) or None
+    files = [
+        _File(each.number, rate_of(key, kind, width))
+        for key, each in zip(rows, known, strict=True)
+        for kind in choice.inside or [choice.format]
+    ]
+    return _estimate(user, choice, sum(known, Rows(0)), files)
+
+
+def _estimate(user: AbstractBaseUser, choice: Choice, rows: Rows, files: list[_File]) -> Estimate:
+    load, lanes = load_beside(user.pk, NEWEST), max(file.rate.lanes for file in files)
+    wait = load.wait(NEWEST, lanes, published=False)
+    share = min(load.share(lanes), sum(file.parts for file in files))
+    writing = sum(file.rows * file.rate.seconds_per_row for file in files) / share
+    size = sum(file.rows * file.rate.bytes_per_row for file in files)
+    joining = sum(file.rows * file.rate.joining_per_row for file in files)
+    measured = all(file.rate.measured for file in files)
+    if choice.inside:
+        whole, bundle = sum(file.rows for file in files), bundle_rate(",".join(choice.datasets), choice.format)
+        measured = measured and bundle is not None
+        size, joining = (bundle.bytes * whole, bundle.joining * whole) if bundle else (size, joining)
+    seconds = STARTING + wait + writing + joining
+    return Estimate(rows, round(size), seconds, wait, load.ahead(NEWEST), measured)
+
+
+def _rows_of(user: AbstractBaseUser, key: str, period: Period) -> Rows | None:
+    """How many rows a dataset will give; None when its code or the database cannot say in time."""
+    dataset = datasets.get(key)
+    try:
+        try:
+            with _in_time():
+                return dataset.estimate(user, period)
+        except OperationalError:  # it took too long
+            guess = by_planner(dataset.selected(user, period))
+            return None if guess is None else Rows(guess, Certainty.ABOUT)
+    except Exception:
+        logger.warning("The dataset %s could not estimate its rows for user %s.", key, user.pk, exc_info=True)
+        return None
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """PostgreSQL ends a query that takes longer than PATIENCE."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE])
+        yield
+        cursor.execute("SET LOCAL statement_timeout = DEFAULT")

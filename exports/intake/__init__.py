@@ -1,0 +1,1 @@
+"""Intake: from a request to the export's row."""

@@ -1,0 +1,159 @@
+"""What a person asked for, checked against what there is: datasets, format, columns and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.utils.translation import gettext as _
+
+from exports.datasets import datasets
+from exports.errors import (
+    BadOption,
+    DatasetFailed,
+    NoField,
+    NoPermission,
+    NothingInside,
+    UnknownDataset,
+    UnknownField,
+    UnknownFormat,
+    blaming,
+)
+from exports.formats import Format, Kind, current, formats, options_of, writer
+from exports.intake.periods import resolve
+from exports.models.period import Period, PeriodChoice
+
+USUALLY_INSIDE = ("csv", "pdf")
+"""The files of a bundle when nobody says: one that programs read, and one for people."""
+MOST_LETTERS = 255
+"""Letters of a bundle's datasets that its row holds, with commas between."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A request that can be met; `fields` and `options` hold only what differs from the usual."""
+
+    datasets: list[str]
+    format: str
+    inside: list[str]
+    fields: list[str]
+    options: dict[str, str]
+
+
+def choose(
+    user: AbstractBaseUser,
+    keys: Sequence[str],
+    kind_key: str,
+    *,
+    inside: Sequence[str] | None,
+    fields: Sequence[str] | None,
+    options: Mapping[str, str],
+) -> Choice:
+    """Check a request; None for the `fields` is all of them. Raises the BadRequest that names what is wrong with it.
+
+    Raises NoPermission before anything is said about a dataset that `user` may not have, and DatasetFailed when a
+    dataset's own code cannot tell.
+    """
+    kind = formats.get(kind_key)
+    chosen = _permitted(user, keys)
+    if len(chosen) > 1 and isinstance(kind, Format):
+        raise UnknownDataset(_("%s holds one dataset. Choose one, or a format that takes several.") % kind.label)
+    if len(",".join(chosen)) > MOST_LETTERS:
+        raise UnknownDataset(_("These are more datasets than one export can name. Leave some of them out."))
+    kinds = [kind, *_within(kind, inside)]
+    names = _fields(chosen, fields)
+    for key in chosen:
+        columns = datasets.get(key).choose(names)
+        for each in kinds:
+            each.refuse(columns)
+    return Choice(chosen, kind.key, [each.key for each in kinds[1:]], names, _options(kinds, options))
+
+
+def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
+    """The datasets' keys, each once."""
+    if not keys:
+        raise UnknownDataset(_("Choose what to export."))
+    with blaming(DatasetFailed):
+        if unknown := next((key for key in keys if key not in datasets), None):
+            known = ", ".join(sorted(dataset.key for dataset in datasets if dataset.permitted(user))) or _("none")
+            words = _("There is no dataset %(unknown)r. Choose one of: %(known)s.")
+            raise UnknownDataset(words % {"unknown": unknown, "known": known})
+        chosen = [datasets.get(key) for key in dict.fromkeys(keys)]
+        if not all(dataset.permitted(user) for dataset in chosen):
+            raise NoPermission(_("You have no access to this data."))
+    return [dataset.key for dataset in chosen]
+
+
+def choose_period(
+    keys: Sequence[str],
+    choice: str | None,
+    date_from: date | None,
+    date_to: date | None,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> tuple[str, Period]:
+    """The period's choice, and the period frozen at `now`, for the datasets of these keys. Raises BadPeriod.
+
+    None is from `date_from` to `date_to` when there are such days, else everything where one of the datasets has no
+    dates, else the year to date.
+    """
+    chosen = [datasets.get(key) for key in keys]
+    if choice is None:
+        choice = PeriodChoice.CUSTOM if date_from or date_to else PeriodChoice.YEAR_TO_DATE
+        if choice != PeriodChoice.CUSTOM and any(dataset.date_field is None for dataset in chosen):
+            choice = PeriodChoice.ALL
+    period = resolve(choice, date_from, date_to, zone=zone, now=now)
+    if not period.is_everything:
+        for dataset in chosen:
+            dataset.refuse_periods()
+    return str(choice), period
+
+
+def _within(kind: Kind, inside: Sequence[str] | None) -> list[Format]:
+    """The formats of a bundle's files."""
+    if isinstance(kind, Format):
+        if inside:
+            raise NothingInside(_("Only a bundle has formats inside. Leave them out, or choose the bundle."))
+        return []
+    if inside is not None and not inside:
+        raise NothingInside
+    usual = [key for key in USUALLY_INSIDE if key in formats]
+    try:
+        return [writer(key) for key in dict.fromkeys(usual if inside is None else inside)]
+    except UnknownFormat as error:
+        raise NothingInside(error.message) from error
+
+
+def _fields(chosen: Sequence[str], fields: Sequence[str] | None) -> list[str]:
+    """The names of the columns; none at all stands for every one in its own order."""
+    if fields is None:
+        return []
+    if not fields:
+        raise NoField
+    if len(chosen) > 1:
+        raise UnknownField(_("Fields can be chosen for one dataset. Choose one dataset, or leave the fields out."))
+    dataset = datasets.get(chosen[0])
+    names = [column.name for column in dataset.choose(fields)]
+    return [] if names == [column.name for column in dataset.columns] else names
+
+
+def _options(kinds: Sequence[Kind], given: Mapping[str, str]) -> dict[str, str]:
+    """What is chosen otherwise than usual, of the options of `kinds`. Raises BadOption."""
+    known, given = options_of(kinds), current(kinds, given)
+    for name, value in given.items():
+        if name not in known:
+            names = ", ".join(known) or _("none")
+            raise BadOption(
+                _("There is no option %(name)s here. Choose from: %(known)s.") % {"name": name, "known": names}
+            )
+        values = [each for each, _label in known[name].choices]
+        if value not in values:
+            raise BadOption(
+                _("The option %(name)s cannot be %(value)s. Choose one of: %(known)s.")
+                % {"name": name, "value": value, "known": ", ".join(values)}
+            )
+    return {name: value for name, value in given.items() if value != known[name].default}

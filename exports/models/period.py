@@ -1,0 +1,66 @@
+"""The period of an export: the choices of the form, and the two moments that one of them stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db import models
+from django.utils import formats
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+UTC = ZoneInfo("UTC")
+TICK = timedelta(microseconds=1)
+"""The smallest step of a date-time."""
+
+
+class PeriodChoice(models.TextChoices):
+    """What the form offers."""
+
+    YEAR_TO_DATE = "ytd", _("Year to date")
+    LAST_MONTH = "last-month", _("Last month")
+    LAST_12_MONTHS = "last-12-months", _("Last 12 months")
+    ALL = "all", _("Everything")
+    CUSTOM = "custom", _("From … to …")
+
+
+@dataclass(frozen=True)
+class Period:
+    """Rows from `start` (inclusive) to `end` (exclusive), both aware; None leaves that side open.
+
+    Only rows that were there at `asked_at` count, the moment of the click. Days are days of `zone`.
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+    asked_at: datetime | None = None
+    zone: ZoneInfo = UTC
+
+    @property
+    def first_day(self) -> date | None:
+        """The day of `start`."""
+        return self.start.astimezone(self.zone).date() if self.start else None
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day with any moment in the period."""
+        return (self.end - TICK).astimezone(self.zone).date() if self.end else None
+
+    @property
+    def is_everything(self) -> bool:
+        return self.start is None and self.end is None
+
+    def label(self) -> str:
+        """The period in words."""
+        if self.last_day is None:
+            return gettext("everything")
+        last = _day(self.last_day)
+        if self.first_day is None:
+            return gettext("everything to %(last)s") % {"last": last}
+        return gettext("%(first)s to %(last)s") % {"first": _day(self.first_day), "last": last}
+
+
+def _day(day: date) -> str:
+    return formats.date_format(day, "j F Y")

@@ -1,0 +1,1 @@
+"""Upkeep: what runs on a schedule, and what checks the installation."""

@@ -1,0 +1,267 @@
+"""What runs by the clock. Schedules live in the database (django-celery-beat) and are edited in the admin; here stand
+their first settings and what each one does.
+
+A tick does not do the work: it writes the slot's row, UNIQUE(schedule, slot), and the slot is then leased work like any
+other. So two Beats make one row, and the sweep of any worker makes the rows that a missing Beat has missed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from celery import current_task
+from celery.signals import before_task_publish
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from durable.clock import database_now
+from durable.lease import Lease, LeaseLost
+from durable.models import backoff
+from durable.publish import publish_on_commit
+from exports.models import Slot
+from exports.upkeep.crontab import newest_slot, newest_turn
+
+logger = logging.getLogger(__name__)
+TICK = "schedule_tick"
+"""The header by which a worker tells Beat's message from a call by hand."""
+GRACE = timedelta(seconds=20)
+"""What a tick may take to arrive before the sweep takes its slot for missed."""
+LATE = timedelta(minutes=1)
+"""What a tick and the sweep after it may take together before the doctor calls a run missed."""
+LOOK_BACK = timedelta(days=8)
+"""How far back the doctor looks for runs: a weekly schedule has one within it."""
+SWEEP = "exports.tasks.sweep"
+SWEEP_WORDS = "Sends lost hints again and parks what has used its attempts. Every worker does so too."
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One schedule: the task that Beat calls, its first crontab, and what each of its slots runs."""
+
+    task: str
+    name: str
+    """Its first name in the admin, where it may be changed."""
+    description: str
+    run: Callable[[], dict[str, Any]]
+    """Does one slot's work and returns what came of it, as JSON takes it. Must be safe to run again."""
+    minute: str = "*"
+    hour: str = "*"
+    day_of_week: str = "*"
+    labels: Mapping[str, str | Promise] = field(default_factory=dict)
+    """What the keys of an outcome are called in the admin; a key without a label stands for itself."""
+    deadline: timedelta = timedelta(hours=12)
+    """A slot that was missed for longer is not caught up: the next one does its work."""
+
+
+_schedules: dict[str, Schedule] = {}
+
+
+def register(schedule: Schedule) -> None:
+    """Make a schedule known. Registering its task again replaces it."""
+    _schedules[schedule.task] = schedule
+
+
+def get(task: str) -> Schedule:
+    """The schedule of that task. Raises KeyError."""
+    return _schedules[task]
+
+
+def registered() -> list[Schedule]:
+    return list(_schedules.values())
+
+
+def install() -> None:
+    """Create the periodic tasks that are missing; what an operator has changed or switched off stays as it is."""
+    for schedule in registered():
+        with transaction.atomic():
+            if not PeriodicTask.objects.filter(task=schedule.task).exists():
+                _create(schedule)
+    if not PeriodicTask.objects.filter(task=SWEEP).exists():
+        every, _ = IntervalSchedule.objects.get_or_create(every=10, period=IntervalSchedule.SECONDS)
+        PeriodicTask.objects.create(
+            name="Sweep", task=SWEEP, interval=every, expire_seconds=10, description=SWEEP_WORDS
+        )
+
+
+def _create(schedule: Schedule) -> None:
+    crontab, _ = CrontabSchedule.objects.get_or_create(
+        minute=schedule.minute,
+        hour=schedule.hour,
+        day_of_week=schedule.day_of_week,
+        day_of_month="*",
+        month_of_year="*",
+        timezone=settings.TIME_ZONE,
+    )
+    PeriodicTask.objects.create(
+        name=schedule.name, task=schedule.task, crontab=crontab, description=schedule.description
+    )
+    # Slots before this moment were never meant to run.
+    now = database_now()
+    Slot.objects.get_or_create(
+        schedule=schedule.task,
+        slot=now.replace(second=0, microsecond=0),
+        defaults={
+            "state": Slot.State.DONE,
+            "next_attempt_at": None,
+            "finished_at": now,
+            "outcome": {"installed": True},
+        },
+    )
+
+
+def call(task: str) -> dict[str, Any]:
+    """Serve a call of a schedule's task, and return what came of it; empty for Beat's tick, whose work runs apart.
+
+    Any other call (`.delay()`, the task itself, the periodic tasks' admin) runs the work now, as a slot of its own. A
+    message that is delivered again finds that slot, and its work is not done twice.
+    """
+    request = current_task.request if current_task else None
+    if request is not None and request.get(TICK):
+        tick(task)
+        return {}
+    call_id = request.id if request is not None else str(uuid4())
+    slot, _ = Slot.objects.get_or_create(schedule=task, by_hand=call_id, defaults={"slot": database_now()})
+    return run_slot(slot.pk)
+
+
+def mark_ticks(**_: Any) -> None:
+    """Have what this process publishes for a schedule say that it is a tick: connected to the start of Beat."""
+    before_task_publish.connect(_mark_tick)
+
+
+def _mark_tick(sender: str = "", headers: Any = None, **_: Any) -> None:
+    if sender in _schedules and headers is not None:
+        headers[TICK] = True
+
+
+def tick(task: str) -> int:
+    """Beat's message for a schedule: write its newest slot, unless it is there already. Returns how many are new."""
+    return sum(_open_newest_slot(row, database_now()) for row in _periodic_tasks().filter(task=task))
+
+
+def open_missed_slots() -> int:
+    """The sweep's half: write the newest slot of each schedule whose tick never came. Returns how many."""
+    now = database_now() - GRACE
+    return sum(_open_newest_slot(row, now) for row in _periodic_tasks().filter(task__in=_schedules))
+
+
+def _periodic_tasks() -> QuerySet[PeriodicTask]:
+    timed = Q(crontab__isnull=False) | Q(interval__isnull=False)
+    begun = Q(start_time__isnull=True) | Q(start_time__lte=Now())
+    not_over = Q(expires__isnull=True) | Q(expires__gt=Now())
+    tasks: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(timed, begun, not_over, enabled=True)
+    return tasks.select_related("crontab", "interval")
+
+
+def _newest_moment(row: PeriodicTask, now: datetime, horizon: timedelta) -> datetime | None:
+    """The last moment at or before `now` that a periodic task names; None when it lies beyond `horizon`."""
+    return newest_slot(row.crontab, now, horizon) if row.crontab else newest_turn(row.interval, now, horizon)
+
+
+def missed_runs() -> dict[str, datetime]:
+    """The enabled schedules whose newest run nobody has begun, by name, and when it should have begun."""
+    due = {row: moment for row, moment in _due_runs() if row.task in _schedules}
+    return {
+        row.name: moment
+        for row, moment in due.items()
+        if not Slot.objects.filter(schedule=row.task, slot__gte=moment).exists()
+    }
+
+
+def missed_by_beat() -> datetime | None:
+    """When Beat should have sent its newest message, by what the database says of its last one; None: it has."""
+    due = max((moment for _, moment in _due_runs()), default=None)
+    sent = PeriodicTask.objects.aggregate(newest=Max("last_run_at"))["newest"]
+    return due if due and (sent is None or sent < due) else None
+
+
+def _due_runs() -> Iterator[tuple[PeriodicTask, datetime]]:
+    """Each enabled periodic task with the newest moment that it names, unless it was edited after that moment."""
+    now = database_now() - LATE
+    for row in _periodic_tasks():
+        moment = _newest_moment(row, now, LOOK_BACK)
+        # Beat changes the row as well, whenever it has sent the task.
+        edited = row.last_run_at is None or row.date_changed - row.last_run_at > LATE
+        if moment is not None and not (edited and moment < row.date_changed):
+            yield row, moment
+
+
+def failed_runs() -> list[Slot]:
+    """The newest slot of each schedule whose newest slot has failed."""
+    newest = (Slot.objects.filter(schedule=task).order_by("slot").last() for task in _schedules)
+    return [slot for slot in newest if slot is not None and slot.state == Slot.State.FAILED]
+
+
+def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
+    moment = _newest_moment(row, now, get(row.task).deadline)
+    if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment, by_hand="").exists():
+        return 0
+    with transaction.atomic():
+        slot, created = Slot.objects.get_or_create(schedule=row.task, slot=moment, defaults={"published_at": Now()})
+        if created:
+            publish_on_commit([slot])
+    return int(created)
+
+
+def run_slot(slot_pk: int) -> dict[str, Any]:
+    """Do the work of one slot under its lease. Returns what came of it; empty when somebody else has it."""
+    lease = Slot.objects.claim(slot_pk)
+    if lease is None:
+        return {}
+    try:
+        with lease:
+            return _run(lease)
+    except LeaseLost:
+        return {}
+
+
+def _run(lease: Lease[Slot]) -> dict[str, Any]:
+    try:
+        outcome = get(lease.work.schedule).run()
+    except Exception as error:
+        logger.exception("%s failed at attempt %d.", lease.work, lease.attempt)
+        if not lease.last_attempt:
+            lease.retry(backoff(lease.work.failures), outcome={"error": repr(error)})
+            return {"error": repr(error)}
+        lease.park(state=Slot.State.FAILED, finished_at=Now(), outcome={"error": repr(error)})
+        return {"error": repr(error)}
+    lease.finish(state=Slot.State.DONE, finished_at=Now(), outcome=outcome)
+    return outcome
+
+
+def in_words(slot: Slot) -> str:
+    """What came of a slot, or what it waits for, in a sentence or two for the admin."""
+    if error := slot.outcome.get("error"):
+        failed = _("Failed: %s.") % str(error).rstrip(".")
+        if slot.next_attempt_at is None:
+            return failed
+        again = timezone.localtime(slot.next_attempt_at)
+        return f"{failed} " + _("It is tried again at %s.") % f"{again:%H:%M:%S}"
+    if slot.state == Slot.State.WAITING:
+        return _("Running.") if slot.lease_until else _("Waiting for a worker.")
+    labels = _schedules[slot.schedule].labels if slot.schedule in _schedules else {}
+    said = [f"{labels.get(name, name)}: {value}" for name, value in slot.outcome.items() if value not in (0, None)]
+    return ", ".join(said) or _("There was nothing to do.")
+
+
+def park(slot: Slot) -> None:
+    """Close a slot whose last attempt died; it shows in the admin as failed."""
+    logger.error("%s: failed; attempt %d ended without reporting a result.", slot, slot.attempt)
+    slot.dead_rows().update(
+        state=Slot.State.FAILED,
+        next_attempt_at=None,
+        lease_until=None,
+        finished_at=Now(),
+        outcome={"error": "every attempt ended without reporting a result"},
+    )

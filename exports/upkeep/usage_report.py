@@ -1,0 +1,237 @@
+"""The weekly usage and billing report: collect, render, send, as a chain of three tasks over one row.
+
+The row holds the stage, so a lost link loses nothing: the sweep starts the chain again at the stage that is due, and
+a link that finds another stage does nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import chain, current_app
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
+from django.db import transaction
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import Coalesce, Now
+from django.template.defaultfilters import filesizeformat
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+
+from durable.lease import Lease, LeaseLost
+from durable.models import backoff
+from durable.publish import publish_on_commit
+from exports.formats.pdf.html import write_pdf
+from exports.models import Export, Part, UsageReport, Volume
+from exports.states import State
+from exports.storage import artifacts
+from notifications.api import notify
+
+logger = logging.getLogger(__name__)
+Stage = UsageReport.Stage
+LINKS = {
+    Stage.COLLECT: "exports.tasks.collect_report",
+    Stage.RENDER: "exports.tasks.render_report",
+    Stage.SEND: "exports.tasks.send_report",
+}
+CUSTOMERS_IN_CHART = 12
+
+
+def open_last_week() -> dict[str, Any]:
+    """Write the row of the week that ended last, unless it is there, and start its chain; again when it has failed."""
+    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    end = today - timedelta(days=today.isoweekday() - 1)
+    report, begun = open_week(end - timedelta(days=7), end)
+    return {"week": report.week, "report": "begun" if begun else f"already {report.get_stage_display().lower()}"}
+
+
+def open_week(start: datetime, end: datetime) -> tuple[UsageReport, bool]:
+    """The report's row for the week from `start` to `end`, and whether its work begins here.
+
+    It does for a new row, and for one that has failed: that is collected again.
+    """
+    year, week, _ = start.isocalendar()
+    with transaction.atomic():
+        report, created = UsageReport.objects.get_or_create(
+            week=f"{year}-W{week:02}", defaults={"start": start, "end": end, "published_at": Now()}
+        )
+        failed = UsageReport.objects.filter(pk=report.pk, stage=Stage.FAILED)
+        begun = created or bool(failed.reopen(UsageReport.attempts_given(), stage=Stage.COLLECT, error_message=""))
+        if begun:
+            publish_on_commit([report])
+    return report, begun
+
+
+def advance(report_pk: int) -> None:
+    """Send the links that are left, as one chain; each takes the primary key alone."""
+    report = UsageReport.objects.filter(pk=report_pk).first()
+    if report is None or report.stage not in LINKS:
+        return
+    stages = list(LINKS)
+    left = stages[stages.index(Stage(report.stage)) :]
+    chain(*(current_app.signature(LINKS[stage], args=(report_pk,), immutable=True) for stage in left)).apply_async()
+
+
+def collect(report_pk: int) -> dict[str, Any]:
+    """Sum up the week: exports, rows, bytes and worker seconds per customer."""
+    return _link(report_pk, Stage.COLLECT, _collect)
+
+
+def render(report_pk: int) -> dict[str, Any]:
+    """Write the week's PDF to the storage."""
+    return _link(report_pk, Stage.RENDER, _render)
+
+
+def send(report_pk: int) -> dict[str, Any]:
+    """Mail it to the staff."""
+    return _link(report_pk, Stage.SEND, _send)
+
+
+def _link(report_pk: int, stage: str, work: Callable[[Lease[UsageReport]], dict[str, Any]]) -> dict[str, Any]:
+    """One stage under the row's lease. Returns what the operator reads as the result; empty when nothing was due."""
+    lease = UsageReport.objects.filter(stage=stage).claim(report_pk)
+    if lease is None:
+        return {}
+    try:
+        with lease:
+            return _guarded(lease, work)
+    except LeaseLost:
+        return {}
+
+
+def _guarded(lease: Lease[UsageReport], work: Callable[[Lease[UsageReport]], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return {"report": lease.work.pk, "week": lease.work.week} | work(lease)
+    except LeaseLost:
+        raise
+    except Exception as error:
+        logger.exception("%s: %s failed at attempt %d.", lease.work, lease.work.stage, lease.attempt)
+        if lease.last_attempt:
+            lease.park(stage=Stage.FAILED, error_message=repr(error))
+        else:
+            lease.retry(backoff(lease.work.failures), error_message=repr(error))
+        return {"report": lease.work.pk, "error": repr(error)}
+
+
+def _next(lease: Lease[UsageReport], stage: str, **fields: Any) -> None:
+    lease.finish(
+        stage=stage,
+        next_attempt_at=Now(),
+        published_at=Now(),
+        attempt_limit=lease.attempt + UsageReport.max_attempts,
+        **fields,
+    )
+
+
+def _collect(lease: Lease[UsageReport]) -> dict[str, Any]:
+    figures = figures_of(lease.work.start, lease.work.end)
+    _next(lease, Stage.RENDER, figures=figures)
+    return {"customers": len(figures["customers"])}
+
+
+def figures_of(start: datetime, end: datetime) -> dict[str, Any]:
+    """Totals and customers (largest first) of the exports that ended from `start` to `end` (exclusive).
+
+    Rows and bytes are of files that were delivered. Worker seconds are those of an export's own steps and of its parts.
+    """
+    ended = Export.objects.filter(finished_at__gte=start, finished_at__lt=end)
+    delivered = Q(state__in=[State.READY, State.EXPIRED])
+    own = ended.values("owner", "owner__username").annotate(
+        exports=Count("pk"),
+        rows=Coalesce(Sum("rows", filter=delivered), 0),
+        bytes=Coalesce(Sum("size", filter=delivered), 0),
+        own_seconds=Sum("seconds"),
+    )
+    in_parts = dict(Part.objects.filter(export__in=ended).order_by().values_list("owner").annotate(Sum("seconds")))
+    further = dict(
+        Volume.objects.filter(export__in=ended).order_by().values_list("export__owner").annotate(Sum("size"))
+    )
+    customers = [
+        {
+            "name": row["owner__username"],
+            "exports": row["exports"],
+            "rows": row["rows"],
+            "bytes": row["bytes"] + further.get(row["owner"], 0),
+            "seconds": round(row["own_seconds"] + in_parts.get(row["owner"], 0.0), 1),
+        }
+        for row in own.order_by()
+    ]
+    customers.sort(key=lambda customer: (-customer["seconds"], customer["name"]))
+    totals = {
+        key: round(sum(customer[key] for customer in customers), 1) for key in ("exports", "rows", "bytes", "seconds")
+    }
+    return {"customers": customers, "totals": totals}
+
+
+def _render(lease: Lease[UsageReport]) -> dict[str, Any]:
+    report = lease.work
+    with artifacts.scratch(".pdf") as file:
+        pages = write_pdf(render_to_string("exports/pdf/usage_report.html", _page(report)), file)
+        stored = artifacts.store(file, f"reports/{report.week}-{report.attempt}.pdf")
+    _next(lease, Stage.SEND, artifact=stored.key, size=stored.size, sha256=stored.sha256)
+    return {"pages": pages, "bytes": stored.size, "artifact": stored.key}
+
+
+def _page(report: UsageReport) -> dict[str, Any]:
+    customers = report.figures["customers"]
+    charted = customers[:CUSTOMERS_IN_CHART]
+    most = max((customer["seconds"] for customer in charted), default=0) or 1
+    bars = [
+        customer | {"width": round(100 * customer["seconds"] / most, 1), "y": 26 * i}
+        for i, customer in enumerate(charted)
+    ]
+    return {
+        "report": report,
+        "customers": customers,
+        "totals": report.figures["totals"],
+        "bars": bars,
+        "height": 26 * len(bars),
+    }
+
+
+def _send(lease: Lease[UsageReport]) -> dict[str, Any]:
+    report = lease.work
+    staff = _readers()
+    totals = report.figures["totals"]
+    with transaction.atomic():
+        lease.finish(stage=Stage.SENT, sent_at=Now(), error_message="")
+        for user in staff:
+            notify(
+                user,
+                "weekly_report",
+                dedupe_key=f"weekly-report:{report.week}:{user.pk}",
+                context={
+                    "week": report.week,
+                    "exports": totals["exports"],
+                    "rows": totals["rows"],
+                    "bytes_text": filesizeformat(totals["bytes"]),
+                },
+                link=_admin_page(),
+                attachment=report.artifact,
+            )
+    return {"recipients": len(staff)}
+
+
+def _admin_page() -> str:
+    """The address of the reports in the admin; empty on a site without the admin."""
+    with suppress(NoReverseMatch):
+        return reverse("admin:exports_usagereport_changelist")
+    return ""
+
+
+def _readers() -> list[AbstractUser]:
+    """The people who get the report, which names every customer: staff who may view usage reports."""
+    staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
+    return [user for user in staff if user.has_perm("exports.view_usagereport")]
+
+
+def park(report: UsageReport) -> None:
+    """Close a report whose attempts are used; it shows in the admin as failed."""
+    logger.error("%s: parked after attempt %d.", report, report.attempt)
+    words = "Every attempt ended without reporting a result."
+    report.dead_rows().update(stage=Stage.FAILED, next_attempt_at=None, lease_until=None, error_message=words)

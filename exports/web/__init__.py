@@ -1,0 +1,1 @@
+"""Web: pages, the API and downloads."""

@@ -1,0 +1,276 @@
+"""The same for programs: JSON in and out, the session for who asks, and every refusal as {"error": {...}}."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, QueryDict
+from django.middleware.csrf import CsrfViewMiddleware
+from django.urls import reverse
+from django.utils.decorators import decorator_from_middleware
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from exports.errors import BadPeriod, BadRequest, ExportError
+from exports.forecast.estimates import estimate_request
+from exports.forecast.progress import Progress, progress_of, progress_of_many
+from exports.intake.requests import cancel_export, request_export, retry_export
+from exports.models import Export
+from exports.models.period import PeriodChoice
+from exports.states import State
+from exports.web.downloads import Gone, download
+from exports.web.forms import LISTS, NAMES, OPTION, ExportForm
+from exports.web.responses import files_of, own_export, page_of_exports, say_when, signed_in_user, status_of
+
+View = Callable[..., HttpResponseBase]
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class BadBody(Exception):
+    """The body cannot be read as a request."""
+
+    def __init__(self, code: str, message: str, field: str | None = None, status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.message, self.field, self.status = code, message, field, status
+
+
+def refusal(status: int, code: str, message: str, field: str | None = None) -> JsonResponse:
+    return JsonResponse({"error": {"code": code, "message": message, "field": field}}, status=status)
+
+
+class _JsonCsrf(CsrfViewMiddleware):
+    """Django's own check, with an answer that a program can read."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
+        return refusal(403, "csrf", _("The CSRF token is missing or wrong: send it as X-CSRFToken. %s") % reason)
+
+
+_csrf_checked = decorator_from_middleware(_JsonCsrf)
+
+
+def endpoint(*methods: str) -> Callable[[View], View]:
+    """A view of the API for these methods: 401, 403, 404, 405 and every ExportError become JSON."""
+
+    def decorate(view: View) -> View:
+        checked = _csrf_checked(view)
+
+        @csrf_exempt  # by the site's middleware, whose answer is a page; `checked` asks the same question
+        @never_cache
+        @functools.wraps(view)
+        def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.method not in methods:
+                return _wrong_method(request, methods)
+            if not request.user.is_authenticated:
+                return refusal(401, "not_signed_in", _("Sign in first: the API takes the site's session."))
+            return _say_errors(checked, request, *args, **kwargs)
+
+        return answered
+
+    return decorate
+
+
+def _wrong_method(request: HttpRequest, methods: tuple[str, ...]) -> HttpResponse:
+    words = _("%(method)s is not possible here; use %(methods)s.")
+    known = ", ".join(methods)
+    answer = refusal(405, "wrong_method", words % {"method": request.method, "methods": known})
+    answer["Allow"] = known
+    return answer
+
+
+def _say_errors(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    try:
+        return view(request, *args, **kwargs)
+    except BadBody as error:
+        return refusal(error.status, error.code, error.message, error.field)
+    except Http404:
+        return refusal(404, "not_found", _("There is no such export."))
+    except ExportError as error:
+        field = error.field if isinstance(error, BadRequest) else None
+        return say_when(refusal(status_of(error), error.code, error.message, field), error)
+
+
+# --- the addresses --------------------------------------------------------------------------------------------------
+
+
+@endpoint("GET", "HEAD", "POST")
+def export_collection(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        return _request(request)
+    page = page_of_exports(request)
+    progress = progress_of_many(list(page))
+    exports = [as_json(export, progress[export.pk]) for export in page]
+    more = f"{reverse('exports:api-list')}?page={page.next_page_number()}" if page.has_next() else None
+    return JsonResponse({"exports": exports, "total": page.paginator.count, "next": more})
+
+
+def _request(request: HttpRequest) -> HttpResponse:
+    requested = request_export(signed_in_user(request), **_asked(_body(request)))
+    export = requested.export
+    answer = JsonResponse(as_json(export, progress_of(export)) | {"existing": requested.existing}, status=202)
+    answer["Location"] = reverse("exports:api-detail", args=[export.uuid])
+    return answer
+
+
+@endpoint("GET", "HEAD")
+def export_estimate(request: HttpRequest) -> HttpResponse:
+    """What a request would come to; it takes the same as one, in the query."""
+    found = estimate_request(signed_in_user(request), **_asked(_form(request.GET)))
+    rows = found.rows
+    told = {
+        "rows": rows.number if rows else None,
+        "rows_are": rows.certainty.value if rows else None,
+        "size": found.size,
+        "seconds": _seconds(found.seconds),
+        "starts_in": _seconds(found.starts_in),
+        "ahead": found.ahead,
+        "measured": found.measured,
+    }
+    return JsonResponse(told)
+
+
+@endpoint("GET", "HEAD")
+def export_item(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    export = own_export(request, uuid)
+    return JsonResponse(as_json(export, progress_of(export)))
+
+
+@endpoint("GET", "HEAD")
+def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpResponseBase:
+    """The same file as the page's; why there is none is said in JSON."""
+    return download(own_export(request, uuid), signed_in_user(request), number, body=request.method == "GET")
+
+
+@endpoint("POST")
+def export_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return _act(own_export(request, uuid), cancel_export)
+
+
+@endpoint("POST")
+def export_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return _act(own_export(request, uuid), retry_export)
+
+
+@endpoint("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+def unknown_address(request: HttpRequest, rest: str) -> HttpResponse:
+    return refusal(404, "not_found", _("There is nothing at this address."))
+
+
+def _act(export: Export, action: Callable[[Export], None]) -> HttpResponse:
+    if export.state == State.EXPIRED:
+        raise Gone
+    action(export)
+    return JsonResponse(as_json(export, progress_of(export)), status=202 if export.is_open else 200)
+
+
+# --- what goes in ---------------------------------------------------------------------------------------------------
+
+
+def _asked(sent: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `request_export` for what was sent. Raises BadBody, and BadPeriod."""
+    form = ExportForm(_with_period(sent))
+    if not form.is_valid():
+        field, faults = next(iter(form.errors.items()))
+        raise BadBody("bad_request", str(faults[0]), field, status=422)
+    return form.asked
+
+
+def _body(request: HttpRequest) -> dict[str, Any]:
+    """What was sent, by name. Raises BadBody."""
+    if request.content_type in FORM_TYPES:
+        return _form(request.POST)
+    if request.content_type == "application/json":
+        return _known(_json(request))
+    raise BadBody("bad_content_type", _("Send the request as application/json, or as a form."))
+
+
+def _form(sent: QueryDict) -> dict[str, Any]:
+    """A form's fields or a query's: lists by repeating the name, and each of the `options` as option-<name>."""
+    options = {name.removeprefix(OPTION): sent[name] for name in sent if name.startswith(OPTION)}
+    plain = [name for name in sent if name != "csrfmiddlewaretoken" and not name.startswith(OPTION)]
+    data = {name: sent.getlist(name) if name in LISTS else sent[name] for name in plain}
+    return _known(data | ({"options": options} if options else {}))
+
+
+def _known(sent: dict[str, Any]) -> dict[str, Any]:
+    if unknown := sorted(set(sent) - set(NAMES)):
+        words = _("The request has no key %(unknown)s. It takes: %(known)s.")
+        raise BadBody("unknown_key", words % {"unknown": ", ".join(unknown), "known": ", ".join(NAMES)}, unknown[0])
+    return sent
+
+
+def _json(request: HttpRequest) -> dict[str, Any]:
+    try:
+        sent = json.loads(request.body or b"{}")
+    except RequestDataTooBig:
+        raise BadBody("too_big", _("The body is too big for a request.")) from None
+    except (ValueError, RecursionError) as error:
+        raise BadBody("bad_json", _("The body is not JSON: %s.") % error) from None
+    if not isinstance(sent, dict):
+        raise BadBody("bad_json", _('The body must be one JSON object, as {"dataset": "orders", "format": "csv"}.'))
+    for name in set(NAMES) - {*LISTS, "options"}:
+        if not isinstance(sent.get(name), str | None):
+            raise BadBody("bad_value", _("%s must be a string.") % name, name)
+    return sent
+
+
+def _with_period(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Dates alone mean the custom period; dates beside another period are a mistake, never overlooked."""
+    dates = any(sent.get(name) for name in ("date_from", "date_to"))
+    given = sent.get("period") or (PeriodChoice.CUSTOM if dates else "")
+    if dates and given != PeriodChoice.CUSTOM:
+        raise BadPeriod(_("date_from and date_to go with the period custom alone; leave them out, or change it."))
+    return {**sent, "period": str(given)}
+
+
+# --- what comes out -------------------------------------------------------------------------------------------------
+
+
+def as_json(export: Export, progress: Progress) -> dict[str, Any]:
+    """One export, for programs. Moments are ISO 8601 in UTC; `progress` is 0 to 1, null before the rows are counted.
+
+    `fields` is null for all of them. Times are seconds, null when they cannot be told.
+    """
+    ready = export.state == State.READY
+    return {
+        "id": export.uuid,
+        "state": export.state,
+        "dataset": export.dataset,
+        "datasets": export.datasets,
+        "format": export.format,
+        "inside": export.inside,
+        "fields": export.fields or None,
+        "options": export.options,
+        "period": export.period_choice,
+        "period_start": export.period_start,
+        "period_end": export.period_end,
+        "time_zone": export.time_zone,
+        "requested_at": export.requested_at,
+        "started_at": export.started_at,
+        "finished_at": export.finished_at,
+        "expires_at": export.expires_at,
+        "rows_done": progress.rows_done,
+        "rows_total": progress.rows_total,
+        "progress": progress.share,
+        "ahead": progress.ahead,
+        "starts_in": _seconds(progress.starts_in),
+        "seconds_left": _seconds(progress.seconds_left),
+        "size": export.size,
+        "sha256": export.sha256 or None,
+        "pages": export.pages,
+        "filename": export.filename or None,
+        "url": export.get_absolute_url(),
+        "download_url": reverse("exports:download", args=[export.uuid]) if ready else None,
+        "files": [file._asdict() for file in files_of(export)],
+        "error": {"code": export.error_code, "message": export.error_message} if export.error_code else None,
+    }
+
+
+def _seconds(seconds: float | None) -> float | None:
+    """To a tenth, and never as none at all while something is left."""
+    return None if seconds is None else max(round(seconds, 1), 0.1) if seconds else 0.0

@@ -1,0 +1,209 @@
+"""The form of the button: reads what was sent; whether it can be done is for `request_export` to say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
+
+from exports.datasets import Dataset, datasets
+from exports.errors import BadRequest, ExportError
+from exports.formats import Format, Kind, current, formats, options_of
+from exports.models import Export
+from exports.models.period import PeriodChoice
+
+logger = logging.getLogger(__name__)
+LISTS = ("datasets", "inside", "fields")
+NAMES = ("dataset", "datasets", "format", "inside", "period", "date_from", "date_to", "fields", "options")
+OPTION = "option-"
+"""What the names of the inputs of a format's options begin with."""
+FIELDS_OF = "fields_of"
+"""The dataset that the page's own list of fields is for; only the page's form sends it, and it sends every tick."""
+DAY_FORMAT = "%Y-%m-%d"
+
+
+class Day(forms.DateField):
+    """A date as date inputs and programs write it."""
+
+    def __init__(self, label: Any) -> None:
+        wrong = _("Give the day as year-month-day, for example 2026-01-31.")
+        super().__init__(
+            label=label,
+            required=False,
+            input_formats=[DAY_FORMAT],
+            error_messages={"invalid": wrong},
+            widget=forms.DateInput({"type": "date"}, format=DAY_FORMAT),
+        )
+
+
+class Names(forms.Field):
+    """Any number of names, or None when nothing was said; which of them exist is for others to know."""
+
+    widget = forms.MultipleHiddenInput
+
+    def __init__(self, wrong: Any) -> None:
+        super().__init__(required=False)
+        self.wrong = wrong
+
+    def to_python(self, value: Any) -> list[str] | None:
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+            raise ValidationError(self.wrong)
+        return [name for name in value if name]
+
+
+class Options(forms.Field):
+    """Values of options by their names."""
+
+    widget = forms.HiddenInput
+
+    def to_python(self, value: Any) -> dict[str, str]:
+        if value in (None, ""):
+            return {}
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            raise ValidationError(_('Give the options as names and values, as {"delimiter": "semicolon"}.'))
+        return value
+
+
+class ExportForm(forms.Form):
+    """One request. The choices stand in the template, which knows their descriptions."""
+
+    dataset = forms.CharField(label=_("What"), required=False)
+    format = forms.CharField(label=_("Format"), error_messages={"required": _("Choose a format.")})
+    period = forms.CharField(label=_("Period"), required=False, empty_value=None)
+    date_from = Day(_("From"))
+    date_to = Day(_("To"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["datasets"] = Names(_("Give the datasets as a list of names."))
+        self.fields["inside"] = Names(_("Give the formats inside as a list of names."))
+        self.fields["fields"] = Names(_("Give the fields as a list of names."))
+        self.fields["options"] = Options(required=False)
+        self.fields["dataset"].initial = next((entry.key for entry in datasets), "")
+        self.fields["format"].initial = next((entry.key for entry in formats), "")
+        self.fields["period"].initial = PeriodChoice.YEAR_TO_DATE.value
+
+    def clean(self) -> dict[str, Any]:
+        """Dates count for the custom period alone; what stands in hidden inputs otherwise is nobody's fault."""
+        if self.cleaned_data.get("period") != PeriodChoice.CUSTOM:
+            for name in ("date_from", "date_to"):
+                self.errors.pop(name, None)
+                self.cleaned_data[name] = None
+        if not self._datasets and not {"dataset", "datasets"} & set(self.errors):
+            self.add_error("dataset", _("Choose what to export."))
+        return self.cleaned_data
+
+    @property
+    def _datasets(self) -> list[str]:
+        one = self.cleaned_data.get("dataset")
+        return list(dict.fromkeys([*([one] if one else []), *(self.cleaned_data.get("datasets") or [])]))
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The arguments of `request_export`, of a form that is valid."""
+        return {name: self.cleaned_data[name] for name in NAMES if name != "datasets"} | {"dataset": self._datasets}
+
+    def refuse(self, error: ExportError) -> None:
+        """Say `error` beside its field, or above the form when it has none."""
+        field = error.field if isinstance(error, BadRequest) else None
+        self.add_error(field if field in self.fields else None, error.message)
+
+
+# --- the page's own form --------------------------------------------------------------------------------------------
+
+
+def sent_by_page(sent: QueryDict) -> dict[str, Any]:
+    """What the page's form, or a link to it, means: what it sent, without what stood in the parts that do not apply.
+
+    All of the formats' options and ticks stand in it, because it must work without JavaScript.
+    """
+    data: dict[str, Any] = {name: sent[name] for name in NAMES if name in sent and name not in LISTS}
+    every_tick, bundle = FIELDS_OF in sent, is_bundle(sent.get("format", ""))
+    if bundle and (every_tick or "datasets" in sent):
+        data["datasets"] = sent.getlist("datasets")
+        data.pop("dataset", None)
+    if bundle and (every_tick or "inside" in sent):
+        data["inside"] = sent.getlist("inside")
+    if (every_tick or "fields" in sent) and _fields_apply(sent, chosen_datasets(data)):
+        data["fields"] = sent.getlist("fields")
+    data["options"] = _options_sent(sent, data)
+    return data
+
+
+def _fields_apply(sent: QueryDict, chosen: Sequence[str]) -> bool:
+    """Are the ticked fields for what is chosen? Beside other datasets it matters only when one was left out."""
+    of = sent.get(FIELDS_OF, "")
+    if of not in chosen or len(chosen) == 1:
+        return of in ("", *chosen)
+    return of in datasets and {column.name for column in datasets.get(of).columns} > set(sent.getlist("fields"))
+
+
+def _options_sent(sent: QueryDict, data: Mapping[str, Any]) -> dict[str, str]:
+    given = {name.removeprefix(OPTION): str(sent[name]) for name in sent if name.startswith(OPTION)}
+    kinds = _kinds(data)
+    known = options_of(kinds)
+    return {name: value for name, value in current(kinds, given).items() if name in known or FIELDS_OF not in sent}
+
+
+def chosen_datasets(data: Mapping[str, Any]) -> list[str]:
+    """The keys in what was sent."""
+    return list(data["datasets"]) if data.get("datasets") is not None else [data.get("dataset") or ""]
+
+
+def is_bundle(key: str) -> bool:
+    """Is it a kind of file that holds several datasets?"""
+    return key in formats and not isinstance(formats.get(key), Format)
+
+
+def _kinds(data: Mapping[str, Any]) -> list[Kind]:
+    keys = [data.get("format", ""), *(data.get("inside") or [])]
+    return [formats.get(key) for key in keys if key in formats]
+
+
+def prefill(query: QueryDict) -> dict[str, Any]:
+    """The form's initial values out of a link; what such a link cannot mean is left out."""
+    sent = sent_by_page(query)
+    known: dict[str, object] = {"dataset": datasets, "format": formats, "period": PeriodChoice.values}
+    chosen = {name: sent[name] for name in known if sent.get(name) in known[name]}  # type: ignore[operator]
+    for name, within in (("datasets", datasets), ("inside", formats)):
+        if keys := [key for key in sent.get(name) or () if key in within]:
+            chosen[name] = keys
+    if sent.get("fields"):
+        chosen["fields"] = sent["fields"]
+    options = {"options": sent["options"]} if sent["options"] else {}
+    return chosen | options | {name: query[name] for name in ("date_from", "date_to") if name in query}
+
+
+def offered(user: AbstractBaseUser) -> list[Dataset]:
+    """The datasets that `user` may choose from. One whose own code fails is left out and logged; the others stay."""
+    found = []
+    for dataset in datasets:
+        try:
+            if dataset.permitted(user):
+                found.append(dataset)
+        except Exception:
+            logger.exception("The dataset %s could not say whether user %s may have it.", dataset.key, user.pk)
+    return found
+
+
+def again_url(export: Export) -> str:
+    """The form, filled in as for `export`."""
+    query: dict[str, Any] = {"dataset": export.datasets[0], "format": export.format, "period": export.period_choice}
+    if export.inside:
+        query |= {"datasets": export.datasets, "inside": export.inside}
+    if export.fields:
+        query["fields"] = export.fields
+    query |= {f"{OPTION}{name}": value for name, value in export.options.items()}
+    if export.period_choice == PeriodChoice.CUSTOM:
+        query |= {"date_from": export.period.first_day, "date_to": export.period.last_day}
+    return f"{reverse('exports:list')}?{urlencode(query, doseq=True)}"

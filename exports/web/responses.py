@@ -1,0 +1,90 @@
+"""What pages and the API share: whose export it is, and the status that each error is answered with."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+
+from exports.errors import BadRequest, ExportError, NoPermission, TooMany, UnfitDataset, WrongState
+from exports.formats import content_type_of
+from exports.models import Export
+from exports.states import State
+from exports.web.downloads import Gone, NotReady
+
+logger = logging.getLogger(__name__)
+PER_PAGE = 20
+
+_STATUS: tuple[tuple[type[ExportError], int], ...] = (
+    (BadRequest, 422),
+    (TooMany, 429),
+    (NoPermission, 403),
+    (Gone, 410),
+    (NotReady, 409),
+    (WrongState, 409),
+    (UnfitDataset, 500),
+)
+
+
+def status_of(error: ExportError) -> int:
+    """Return the HTTP status for an error. A fault of ours is logged: 500 when it stays, 503 when it may pass."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
+    if status >= 500:
+        cause = error.__cause__ or error
+        logger.error("A request was answered with %d (%s): %r", status, error.code, cause, exc_info=error)
+    return status
+
+
+def say_when(answer: HttpResponse, error: ExportError) -> HttpResponse:
+    """Return `answer`, which tells programs how long to wait, where that helps."""
+    if error.retry_after is not None:
+        answer["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def signed_in_user(request: HttpRequest) -> AbstractBaseUser:
+    """Who asks; only for views that have turned anonymous people away."""
+    assert request.user.is_authenticated
+    return request.user
+
+
+def own_export(request: HttpRequest, uuid: UUID) -> Export:
+    """The asker's export. Raises Http404 for somebody else's as for one that does not exist."""
+    return get_object_or_404(Export.objects.of(signed_in_user(request).pk), uuid=uuid)
+
+
+def page_of_exports(request: HttpRequest) -> Page[Export]:
+    """The page of the asker's exports that `?page=` names, newest first; a wrong number gives the nearest page."""
+    mine = Export.objects.of(signed_in_user(request).pk).recent_first()
+    page: Page[Any] = Paginator(mine.values_list("pk", flat=True), PER_PAGE).get_page(request.GET.get("page"))
+    # What stands before a deep page is passed over in the index; the rows themselves are read for the page alone.
+    page.object_list = list(mine.filter(pk__in=list(page.object_list)).prefetch_related("volumes"))
+    return page
+
+
+class File(NamedTuple):
+    """One of the finished files of an export: a bundle that is split has several."""
+
+    filename: str
+    size: int | None
+    sha256: str
+    content_type: str
+    download_url: str
+
+
+def files_of(export: Export) -> list[File]:
+    """The files that can be fetched now, in their order; none unless the export is ready."""
+    if export.state != State.READY:
+        return []
+    first = reverse("exports:download", args=[export.uuid])
+    others = [reverse("exports:download-volume", args=[export.uuid, each.index]) for each in export.volumes.all()]
+    return [
+        File(file.filename, file.size, file.sha256, content_type_of(file.filename), address)
+        for file, address in zip(export.files, [first, *others], strict=True)
+    ]

@@ -1,0 +1,251 @@
+"""The pages: the button with the list below it, and one page for each export, which follows it to its end."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.db.models import Count, Max
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from exports.errors import BadRequest, ExportError, NoPermission, TooMany
+from exports.forecast.estimates import Estimate, estimate_request
+from exports.forecast.progress import progress_of, progress_of_many
+from exports.intake.requests import cancel_export, request_export, retry_export
+from exports.models import Export
+from exports.states import State
+from exports.web import downloads
+from exports.web.form_page import change, columns_context, form_context
+from exports.web.forms import ExportForm, again_url, offered, prefill, sent_by_page
+from exports.web.responses import PER_PAGE, files_of, own_export, page_of_exports, say_when, signed_in_user, status_of
+
+View = Callable[..., HttpResponseBase]
+POLLED_AT_MOST = 2 * PER_PAGE
+
+
+def for_users(view: View) -> View:
+    """Only for signed-in people, and never out of a cache."""
+
+    @never_cache
+    @functools.wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return _to_login(request)
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def _to_login(request: HttpRequest) -> HttpResponse:
+    if _by_htmx(request):  # a fragment must not become the sign-in page: the whole page is to go there
+        return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+    back = request.get_full_path() if request.method in ("GET", "HEAD") else reverse("exports:list")
+    return redirect_to_login(back)
+
+
+def _by_htmx(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def _see_other(url: str) -> HttpResponse:
+    """After a POST: the browser goes on with a GET."""
+    return HttpResponseRedirect(url, status=303)
+
+
+# --- the button and the list ----------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_users
+def export_list(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        return _press(request)
+    return render(request, "exports/list.html", _form_context(request, None) | _list_context(request))
+
+
+def _press(request: HttpRequest) -> HttpResponse:
+    """Record the request and point to its page; the work is not waited for."""
+    if "change" in request.POST:
+        return _changed(request, request.POST["change"])
+    form = ExportForm(sent_by_page(request.POST))
+    if not form.is_valid():
+        return _refused(request, form, 422)
+    try:
+        requested = request_export(signed_in_user(request), **form.asked)
+    except ExportError as error:
+        form.refuse(error)
+        return say_when(_refused(request, form, status_of(error)), error)
+    if requested.existing:
+        messages.info(request, _("This export was already under way; here it is."))
+    url = requested.export.get_absolute_url()
+    if _by_htmx(request):
+        return HttpResponse(status=202, headers={"Location": url, "HX-Redirect": url})
+    return _see_other(url)
+
+
+def _refused(request: HttpRequest, form: ExportForm, status: int) -> HttpResponse:
+    """The form again with its faults. The header tells our script that this error is to be shown in its place."""
+    context = _form_context(request, form)
+    if _by_htmx(request):
+        answer = render(request, "exports/_form.html", context, status=status)
+        answer["HX-Retarget"] = "#export-form"
+        return answer
+    return render(request, "exports/list.html", context | _list_context(request), status=status)
+
+
+def _changed(request: HttpRequest, what: str) -> HttpResponse:
+    """The page again after one of the form's small buttons, which do without it where there is JavaScript."""
+    data = change(sent_by_page(request.POST), what, offered(signed_in_user(request)))
+    context = _form_context(request, ExportForm(initial=data))
+    if what == "estimate":
+        context |= _estimate_context(request, ExportForm(data))
+    return render(request, "exports/list.html", context | {"changed": what} | _list_context(request))
+
+
+def _form_context(request: HttpRequest, form: ExportForm | None) -> dict[str, Any]:
+    return form_context(signed_in_user(request), form or ExportForm(initial=prefill(request.GET)))
+
+
+@require_safe
+@for_users
+def form_columns(request: HttpRequest) -> HttpResponse:
+    """The columns of the datasets that the form has chosen now."""
+    known = offered(signed_in_user(request))
+    return render(request, "exports/_columns.html", columns_context(known, sent_by_page(request.GET)))
+
+
+@require_safe
+@for_users
+def form_estimate(request: HttpRequest) -> HttpResponse:
+    """What the choices of the form would come to, in a sentence."""
+    return render(request, "exports/_estimate.html", _estimate_context(request, ExportForm(sent_by_page(request.GET))))
+
+
+def _estimate_context(request: HttpRequest, form: ExportForm) -> dict[str, Any]:
+    """The estimate, or why there is none: the click will say the same."""
+    if not form.is_valid():
+        return {"no_estimate": next(iter(form.errors.values()))[0]}
+    try:
+        return {"estimate": estimate_request(signed_in_user(request), **form.asked)}
+    except (BadRequest, NoPermission) as error:
+        return {"no_estimate": error.message}
+    except ExportError as error:
+        status_of(error)  # logs it
+        return {"estimate": Estimate()}
+
+
+def _list_context(request: HttpRequest) -> dict[str, Any]:
+    page = page_of_exports(request)
+    return {"page": page} | _rows_context(list(page))
+
+
+def _rows_context(exports: list[Export]) -> dict[str, Any]:
+    progress = progress_of_many(exports)
+    rows = [(export, progress[export.pk], again_url(export)) for export in exports]
+    return {"rows": rows, "open": [str(export.uuid) for export in exports if export.is_open]}
+
+
+@require_safe
+@for_users
+def open_rows(request: HttpRequest) -> HttpResponse:
+    """The rows that the page believes to be under way, as they are now; htmx puts each in its place."""
+    mine = Export.objects.of(signed_in_user(request).pk)
+    wanted = _uuids(request.GET.getlist("open")[:POLLED_AT_MOST])
+    found = mine.filter(uuid__in=wanted).recent_first().prefetch_related("volumes")
+    exports = list(found) if wanted else []
+    return render(request, "exports/_rows.html", _rows_context(exports))
+
+
+def _uuids(texts: list[str]) -> list[UUID]:
+    found = []
+    for text in texts:
+        try:
+            found.append(UUID(text))
+        except ValueError:
+            continue
+    return found
+
+
+# --- one export -----------------------------------------------------------------------------------------------------
+
+
+@require_safe
+@for_users
+def export_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return render(request, "exports/detail.html", _export_context(own_export(request, uuid)))
+
+
+@require_safe
+@for_users
+def export_progress(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The moving part of the export's page; all of it when the state is not the one that the page has seen."""
+    export = own_export(request, uuid)
+    context = _export_context(export)
+    if request.GET.get("seen") == export.state:
+        return render(request, "exports/_progress.html", context)
+    answer = render(request, "exports/_changed.html", context)
+    answer["HX-Retarget"], answer["HX-Reswap"] = "#export", "outerHTML"
+    return answer
+
+
+def _export_context(export: Export) -> dict[str, Any]:
+    files = files_of(export)
+    context: dict[str, Any] = {
+        "export": export,
+        "progress": progress_of(export),
+        "again_url": again_url(export),
+        "files": files,
+        "size": sum(file.size or 0 for file in files) or export.size,
+    }
+    if export.state in (State.READY, State.EXPIRED):
+        whole = export.downloads.filter(finished_at__isnull=False)
+        context["fetched"] = whole.aggregate(times=Count("pk"), last=Max("finished_at"))
+    return context
+
+
+@require_safe
+@for_users
+def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpResponseBase:
+    """The export's file, or the one of that number: the further volumes of a bundle."""
+    export = own_export(request, uuid)
+    try:
+        return downloads.download(export, signed_in_user(request), number, body=request.method == "GET")
+    except ExportError as error:
+        status = status_of(error)
+        context = {"export": export, "again_url": again_url(export), "error": error, "status": status}
+        return say_when(render(request, "exports/no_file.html", context, status=status), error)
+
+
+@require_POST
+@for_users
+def export_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return _act(request, own_export(request, uuid), cancel_export, _("The export is cancelled."))
+
+
+@require_POST
+@for_users
+def export_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return _act(request, own_export(request, uuid), retry_export, _("The export is tried again."))
+
+
+def _act(request: HttpRequest, export: Export, action: Callable[[Export], None], done: str) -> HttpResponse:
+    """Do it, and show the export's page with what came of it."""
+    try:
+        action(export)
+    except TooMany as error:
+        messages.warning(request, error.message)
+        return say_when(render(request, "exports/detail.html", _export_context(export), status=status_of(error)), error)
+    except ExportError as error:
+        messages.warning(request, error.message)
+    else:
+        messages.success(request, done)
+    return _see_other(export.get_absolute_url())

@@ -138,11 +138,6 @@ def test_an_address_that_leads_nowhere_is_found(
     assert bool(words) == bool(look("SITE_URL"))
 
 
-def test_two_addresses_of_one_site_are_found(settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"SITE_URL": "https://old.example.com"}
-    assert "give both the same" in look("SITE_URL")
-
-
 def test_a_short_visibility_timeout_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     options = current_app.conf.broker_transport_options | {"visibility_timeout": 60}
     monkeypatch.setitem(current_app.conf, "broker_transport_options", options)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from math import ceil
 
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.utils.functional import Promise
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
@@ -260,6 +260,8 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
             return error
         case OperationalError() | InterfaceError() if not _is_bad_sql(error):
             return DatabaseAway()
+        case InternalError() if _is_out_of_step(error):
+            return DatabaseAway()
         case OSError(errno=code) if code in NO_ROOM:
             return DiskFull()
         case MemoryError():
@@ -280,6 +282,11 @@ def of_cell(error: Exception, key: object, column: Text) -> ExportError:
 def _is_bad_sql(error: Exception) -> bool:
     """SQLite's error for SQL that can never work is an OperationalError, as one for a database that is away."""
     return getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+
+
+def _is_out_of_step(error: Exception) -> bool:
+    """psycopg raises InternalError without an SQLSTATE when a connection that broke answers twice, or not at all."""
+    return getattr(error.__cause__, "sqlstate", "") is None
 
 
 @contextmanager

@@ -6,9 +6,10 @@ import errno
 import pickle
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, InternalError, OperationalError
 
 from durable.lease import LeaseLost
 from exports.errors import (
@@ -88,6 +89,14 @@ def test_what_may_pass_by_itself_is_retried() -> None:
 )
 def test_every_exception_has_a_place_in_the_tree(raised: Exception, known: type[ExportError]) -> None:
     assert type(from_exception(raised, FormatFailed)) is known
+
+
+def test_an_internal_error_is_the_connections_when_the_client_raised_it() -> None:
+    """Seen behind PgBouncer: "received 2 results from command 'COMMIT'", after the server's process was terminated."""
+    broken, bad = InternalError("2 results"), InternalError("a cursor of the dataset's own")
+    broken.__cause__, bad.__cause__ = psycopg.InternalError(), psycopg.errors.InternalError_()
+    assert type(from_exception(broken, DatasetFailed)) is DatabaseAway
+    assert type(from_exception(bad, DatasetFailed)) is DatasetFailed
 
 
 def test_the_culprit_is_named() -> None:

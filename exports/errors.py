@@ -258,9 +258,7 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
     match error:
         case ExportError():
             return error
-        case OperationalError() | InterfaceError() if not _is_bad_sql(error):
-            return DatabaseAway()
-        case InternalError() if _is_out_of_step(error):
+        case OperationalError() | InterfaceError() | InternalError() if _is_of_connection(error):
             return DatabaseAway()
         case OSError(errno=code) if code in NO_ROOM:
             return DiskFull()
@@ -279,14 +277,15 @@ def of_cell(error: Exception, key: object, column: Text) -> ExportError:
     return DatasetFailed.at(key, column) if its_fault else known
 
 
-def _is_bad_sql(error: Exception) -> bool:
-    """SQLite's error for SQL that can never work is an OperationalError, as one for a database that is away."""
-    return getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+def _is_of_connection(error: Exception) -> bool:
+    """Tell the errors of a lost connection from others of the same classes.
 
-
-def _is_out_of_step(error: Exception) -> bool:
-    """psycopg raises InternalError without an SQLSTATE when a connection that broke answers twice, or not at all."""
-    return getattr(error.__cause__, "sqlstate", "") is None
+    SQLite raises OperationalError for SQL that can never work, too. psycopg raises InternalError without an SQLSTATE
+    when a connection that broke answers twice, or not at all.
+    """
+    if isinstance(error, InternalError):
+        return getattr(error.__cause__, "sqlstate", "") is None
+    return getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The registry behind each extension point: keys to instances, refused early when they clash."""
+"""The registry behind each extension point: datasets, formats, channels and kinds of notification by their keys."""
 
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
@@ -23,19 +23,21 @@ class Registry(Generic[K]):
         self._entries: dict[str, K] = {}
 
     def register(self, kind: type[K]) -> type[K]:
-        """Class decorator: one instance of `kind` under its key. Raises ImproperlyConfigured when the key is taken."""
-        entry = kind()
-        holder = self._entries.get(entry.key)
-        if holder is not None and type(holder).__qualname__ != kind.__qualname__:
-            raise ImproperlyConfigured(
-                f"The {self._noun} key {entry.key!r} of {kind.__module__}.{kind.__qualname__} is taken by "
-                f"{type(holder).__module__}.{type(holder).__qualname__}: choose another key."
-            )
-        self._entries[entry.key] = entry
+        """Class decorator: register one instance of `kind`. Raise ImproperlyConfigured if another class has its key."""
+        self.add(kind())
         return kind
 
+    def add(self, entry: K) -> None:
+        """Register an instance. Raise ImproperlyConfigured if an instance of another class has its key."""
+        holder = self._entries.get(entry.key)
+        if holder is not None and type(holder).__qualname__ != type(entry).__qualname__:
+            raise ImproperlyConfigured(
+                f"The {self._noun} key {entry.key!r} of {_name(entry)} is taken by {_name(holder)}: choose another key."
+            )
+        self._entries[entry.key] = entry
+
     def get(self, key: str) -> K:
-        """The entry of `key`. Raise `unknown`, naming the keys that exist, if there is none."""
+        """Return the entry with `key`. Raise `unknown`, with the known keys in its message, if there is none."""
         try:
             return self._entries[key]
         except KeyError:
@@ -43,7 +45,7 @@ class Registry(Generic[K]):
             raise self._unknown(f"There is no {self._noun} {key!r}. Choose one of: {known}.") from None
 
     def unregister(self, key: str) -> None:
-        """Take `key` out, if it is in; for tests that register their own."""
+        """Remove `key` if it is registered. For tests that register their own."""
         self._entries.pop(key, None)
 
     def __iter__(self) -> Iterator[K]:
@@ -51,3 +53,7 @@ class Registry(Generic[K]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._entries
+
+
+def _name(entry: object) -> str:
+    return f"{type(entry).__module__}.{type(entry).__qualname__}"

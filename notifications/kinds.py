@@ -1,12 +1,12 @@
 """The kinds of notification. Each has a folder `notifications/templates/notifications/<key>/` as the channels ask."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from durable.registry import Registry
 from notifications.errors import UnknownKind
 
 IN_APP, EMAIL = "in_app", "email"
@@ -27,30 +27,16 @@ class Kind:
     """For so long after one has gone out, further ones with the same link stay on the site: no second e-mail."""
 
 
-class Kinds:
-    """The kinds by key, in the order in which people see them."""
+kinds: Registry[Kind] = Registry("kind of notification", UnknownKind)
+"""In the order that the preferences page lists them."""
 
-    def __init__(self, *kinds: Kind) -> None:
-        self._entries = {kind.key: kind for kind in kinds}
-
-    def get(self, key: str) -> Kind:
-        """The kind of `key`. Raises UnknownKind, naming those that exist."""
-        try:
-            return self._entries[key]
-        except KeyError:
-            known = ", ".join(self._entries)
-            raise UnknownKind(f"There is no kind of notification {key!r}. Choose one of: {known}.") from None
-
-    def __iter__(self) -> Iterator[Kind]:
-        return iter(self._entries.values())
-
-
-kinds = Kinds(
+for kind in (
     Kind("export_ready", _("An export is ready")),
     Kind("export_failed", _("An export failed"), pause=timedelta(hours=1)),
     Kind("export_expiring", _("A file expires soon and was not downloaded")),
     Kind("weekly_report", _("The weekly usage report"), staff_only=True),
-)
+):
+    kinds.add(kind)
 
 
 def choices() -> list[tuple[str, str | Promise]]:

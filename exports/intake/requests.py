@@ -168,9 +168,7 @@ def _reopen(export: Export) -> None:
     again = [PartState.FAILED, PartState.CANCELLED]
     if export.error_code in (SpoiltPart.code, Mismatch.code, StorageFailed.code):
         again.append(PartState.DONE)  # a finished part's file may be what was broken
-    Part.objects.filter(export=export, state__in=again).reopen(
-        attempts, published_at=None, state=PartState.WAITING, rows_done=0, artifact="", **unsaid
-    )
+    Part.objects.filter(export=export, state__in=again).render_again(attempts, **unsaid)
     publish_on_commit([Export.objects.get(pk=export.pk)] if at_once else [])
 
 

@@ -27,6 +27,11 @@ class PartQuerySet(WorkQuerySet["Part"]):
         waiting = self.filter(state=PartState.WAITING)
         return waiting.update(state=PartState.CANCELLED, next_attempt_at=None, lease_until=None)
 
+    def render_again(self, attempts: int, **fields: object) -> int:
+        """Reopen closed parts with `attempts` new attempts, and forget their files. Return the number reopened."""
+        fresh = {"state": PartState.WAITING, "published_at": None, "rows_done": 0, "artifact": ""}
+        return self.reopen(attempts, **(fresh | fields))
+
     def in_flight(self) -> Self:
         """Published lately, or published once and held by a worker: what the window counts."""
         told = self.open().filter(published_at__isnull=False)

@@ -61,9 +61,7 @@ def _render_again(lease: Lease[Export], part_pk: int) -> bool:
     logger.warning("%s: its file %s is spoilt, so it is written again.", part, part.artifact)
     with transaction.atomic():
         lease.finish(state=State.RENDERING)
-        Part.objects.filter(pk=part_pk).reopen(
-            left, published_at=None, state=PartState.WAITING, rows_done=0, artifact=""
-        )
+        Part.objects.filter(pk=part_pk).render_again(left)
     artifacts.delete([part.artifact])
     window.fill_window()
     return True

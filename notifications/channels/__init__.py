@@ -5,9 +5,9 @@ from pkgutil import iter_modules
 
 from django.utils.module_loading import autodiscover_modules
 
-from notifications.channels.base import Channel, Channels, channels
+from notifications.channels.base import Channel, channels
 
-__all__ = ["Channel", "Channels", "channels", "load"]
+__all__ = ["Channel", "channels", "load"]
 
 
 def load() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 
+from durable.registry import Registry
 from notifications.errors import UnknownChannel
 
 if TYPE_CHECKING:
@@ -47,40 +46,4 @@ class Channel(ABC):
         """
 
 
-class Channels:
-    """Channels by key, in the order of their keys."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, Channel] = {}
-
-    def register(self, kind: type[Channel]) -> type[Channel]:
-        """Class decorator: one instance of `kind` under its key.
-
-        Raises ImproperlyConfigured when another class has the key.
-        """
-        holder = self._entries.get(kind.key)
-        if holder is not None and type(holder).__qualname__ != kind.__qualname__:
-            raise ImproperlyConfigured(
-                f"The channel key {kind.key!r} of {kind.__module__}.{kind.__qualname__} is taken by "
-                f"{type(holder).__module__}.{type(holder).__qualname__}: choose another key."
-            )
-        self._entries[kind.key] = kind()
-        return kind
-
-    def get(self, key: str) -> Channel:
-        """The channel of `key`. Raises UnknownChannel, naming those that exist."""
-        try:
-            return self._entries[key]
-        except KeyError:
-            known = ", ".join(sorted(self._entries)) or "none"
-            raise UnknownChannel(f"There is no channel {key!r}. There is: {known}.") from None
-
-    def unregister(self, key: str) -> None:
-        """Take `key` out, if it is in; for tests that register their own."""
-        self._entries.pop(key, None)
-
-    def __iter__(self) -> Iterator[Channel]:
-        return iter([self._entries[key] for key in sorted(self._entries)])
-
-
-channels = Channels()
+channels: Registry[Channel] = Registry("channel", UnknownChannel)

@@ -12,8 +12,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.template.loader import get_template
 
+from durable.registry import Registry
 from notifications.channels import Channel, channels
-from notifications.channels.base import Channels
 from notifications.channels.email import explain
 from notifications.errors import DeliveryError, UnknownChannel
 from notifications.kinds import Kind, kinds
@@ -165,7 +165,7 @@ def test_errors_survive_pickling() -> None:
 
 
 def test_two_channels_cannot_share_a_key() -> None:
-    registry = Channels()
+    registry: Registry[Channel] = Registry("channel", UnknownChannel)
 
     class Pigeon(Channel):
         key, label = "pigeon", "By pigeon"
@@ -180,5 +180,5 @@ def test_two_channels_cannot_share_a_key() -> None:
     with pytest.raises(Exception, match="choose another key"):
         registry.register(Other)
     registry.unregister("pigeon")
-    with pytest.raises(UnknownChannel, match="There is: none"):
+    with pytest.raises(UnknownChannel, match="Choose one of: none"):
         registry.get("pigeon")

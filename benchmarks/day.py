@@ -30,6 +30,7 @@ from durable import hints, sweep
 from durable.models import Work
 from exports.conf import export_settings
 from exports.forecast.progress import progress_of, progress_of_many
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import cancel_export, expire_export, request_export
 from exports.models import Export, Part
 from exports.pipeline import rates, window
@@ -77,7 +78,7 @@ def _export(owner: User, state: State, **fields: object) -> Export:
 
 
 def click(site: Site) -> None:
-    request_export(site.light, dataset="orders", format="csv", period="last-month")
+    request_export(site.light, ExportRequest(dataset="orders", format="csv", period="last-month"))
 
 
 def part(site: Site) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
 from math import ceil
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -17,7 +16,7 @@ from exports.conf import export_settings
 from exports.datasets import datasets
 from exports.datasets.estimate import Certainty, Rows, by_planner
 from exports.forecast.load import load_beside
-from exports.intake.choices import Choice, choose, choose_period
+from exports.intake.choices import Choice, ExportRequest, choose, choose_period
 from exports.models.period import Period
 from exports.pipeline.rates import Rate, bundle_rate, rate_of
 
@@ -63,23 +62,12 @@ class _File:
         return max(1, ceil(self.rows / self.rate.rows_per_part))
 
 
-def estimate_request(
-    user: AbstractBaseUser,
-    *,
-    dataset: Sequence[str],
-    format: str,  # noqa: A002 - the field's own name
-    inside: Sequence[str] | None = None,
-    period: str | None = None,
-    date_from: date | None = None,
-    date_to: date | None = None,
-    fields: Sequence[str] | None = None,
-    options: Mapping[str, str] | None = None,
-) -> Estimate:
-    """The estimate for what `request_export` takes. Raises BadRequest, NoPermission and DatasetFailed as that does."""
-    choice = choose(user, dataset, format, inside=inside, fields=fields, options=options or {})
+def estimate_request(user: AbstractBaseUser, request: ExportRequest) -> Estimate:
+    """Return the estimate for a request. Raise BadRequest, NoPermission and DatasetFailed as `request_export` does."""
+    choice = choose(user, request)
     now = timezone.now()
     zone = export_settings().zone_of(user)
-    _choice, frozen = choose_period(choice.datasets, period, date_from, date_to, zone=zone, now=now)
+    _choice, frozen = choose_period(choice.datasets, request, zone=zone, now=now)
     return _estimate_choice(user, choice, replace(frozen, asked_at=now))
 
 

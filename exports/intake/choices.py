@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -33,8 +33,34 @@ MOST_LETTERS = 255
 
 
 @dataclass(frozen=True)
+class ExportRequest:
+    """A user's request for an export, not yet checked; the form, the API and the command line all make one."""
+
+    dataset: str | Sequence[str]
+    """The key of a dataset. A bundle takes several."""
+    format: str
+    _: KW_ONLY
+    inside: Sequence[str] | None = None
+    """The formats of the files in a bundle; None means USUALLY_INSIDE."""
+    period: str | None = None
+    """A PeriodChoice. None means from `date_from` to `date_to` if one of them is given, else everything if one of the
+    datasets has no dates, else the year to date."""
+    date_from: date | None = None
+    date_to: date | None = None
+    """The first and the last day, both included, in the user's time zone."""
+    fields: Sequence[str] | None = None
+    """Column names in order; None means all columns."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the formats by name."""
+
+    @property
+    def datasets(self) -> Sequence[str]:
+        return [self.dataset] if isinstance(self.dataset, str) else self.dataset
+
+
+@dataclass(frozen=True)
 class Choice:
-    """A request that can be met; `fields` and `options` hold only what differs from the usual."""
+    """A checked request; `fields` and `options` hold only what differs from the defaults."""
 
     datasets: list[str]
     format: str
@@ -43,33 +69,25 @@ class Choice:
     options: dict[str, str]
 
 
-def choose(
-    user: AbstractBaseUser,
-    keys: Sequence[str],
-    kind_key: str,
-    *,
-    inside: Sequence[str] | None,
-    fields: Sequence[str] | None,
-    options: Mapping[str, str],
-) -> Choice:
-    """Check a request; None for the `fields` is all of them. Raises the BadRequest that names what is wrong with it.
+def choose(user: AbstractBaseUser, request: ExportRequest) -> Choice:
+    """Check a request. Raise the BadRequest that names what is wrong with it.
 
-    Raises NoPermission before anything is said about a dataset that `user` may not have, and DatasetFailed when a
-    dataset's own code cannot tell.
+    Raise NoPermission before any other error about a dataset that `user` may not have, and DatasetFailed when the code
+    of a dataset fails.
     """
-    kind = formats.get(kind_key)
-    chosen = _permitted(user, keys)
+    kind = formats.get(request.format)
+    chosen = _permitted(user, request.datasets)
     if len(chosen) > 1 and isinstance(kind, Format):
         raise UnknownDataset(_("%s holds one dataset. Choose one, or a format that takes several.") % kind.label)
     if len(",".join(chosen)) > MOST_LETTERS:
         raise UnknownDataset(_("These are more datasets than one export can name. Leave some of them out."))
-    kinds = [kind, *_within(kind, inside)]
-    names = _fields(chosen, fields)
+    kinds = [kind, *_within(kind, request.inside)]
+    names = _fields(chosen, request.fields)
     for key in chosen:
         columns = datasets.get(key).choose(names)
         for each in kinds:
             each.refuse(columns)
-    return Choice(chosen, kind.key, [each.key for each in kinds[1:]], names, _options(kinds, options))
+    return Choice(chosen, kind.key, [each.key for each in kinds[1:]], names, _options(kinds, request.options))
 
 
 def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
@@ -87,20 +105,12 @@ def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
     return [dataset.key for dataset in chosen]
 
 
-def choose_period(
-    keys: Sequence[str],
-    choice: str | None,
-    date_from: date | None,
-    date_to: date | None,
-    *,
-    zone: ZoneInfo,
-    now: datetime,
-) -> tuple[str, Period]:
-    """The period's choice, and the period frozen at `now`, for the datasets of these keys. Raises BadPeriod.
+def choose_period(keys: Sequence[str], request: ExportRequest, *, zone: ZoneInfo, now: datetime) -> tuple[str, Period]:
+    """Return the period that a request names for the datasets `keys`: its choice, and its moments seen from `now`.
 
-    None is from `date_from` to `date_to` when there are such days, else everything where one of the datasets has no
-    dates, else the year to date.
+    Raise BadPeriod for unknown or impossible periods, and for datasets without dates.
     """
+    choice, date_from, date_to = request.period, request.date_from, request.date_to
     chosen = [datasets.get(key) for key in keys]
     if choice is None:
         choice = PeriodChoice.CUSTOM if date_from or date_to else PeriodChoice.YEAR_TO_DATE

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from datetime import date
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import DatabaseError, IntegrityError, transaction
@@ -29,7 +27,7 @@ from exports.errors import (
     WrongState,
     blaming,
 )
-from exports.intake.choices import Choice, choose, choose_period
+from exports.intake.choices import Choice, ExportRequest, choose, choose_period
 from exports.intake.quota import charge, lock_owner, refuse_too_soon
 from exports.models import Export, Part
 from exports.pipeline.window import may_plan_now
@@ -45,33 +43,18 @@ class Requested:
     existing: bool
 
 
-def request_export(
-    user: AbstractBaseUser,
-    *,
-    dataset: str | Sequence[str],
-    format: str,  # noqa: A002 - the field's own name
-    inside: Sequence[str] | None = None,
-    period: str | None = None,
-    date_from: date | None = None,
-    date_to: date | None = None,
-    fields: Sequence[str] | None = None,
-    options: Mapping[str, str] | None = None,
-) -> Requested:
-    """Record the request and tell the workers once it has committed.
+def request_export(user: AbstractBaseUser, request: ExportRequest) -> Requested:
+    """Record the request, and send the hint to plan it once that has committed.
 
-    A bundle takes several datasets, and the formats of the files `inside` it. `fields` are columns' names in their
-    order, None for all of them. `options` are the format's own. `period` is a PeriodChoice; for None see
-    `choose_period`.
-    The same request of the same user in flight is recognised and returned. Raises BadRequest and its kind for bad
-    input, NoPermission, TooMany, and NotRecorded when the database did not say that it has it;
+    The same request of the same user that is still in flight is returned instead of a second one. Raise BadRequest for
+    bad input, NoPermission, TooMany, DatasetFailed, and NotRecorded when the database did not confirm the row; sending
     the same request again is safe then.
     """
     zone = export_settings().zone_of(user)
     try:
-        keys = [dataset] if isinstance(dataset, str) else dataset
-        choice = choose(user, keys, format, inside=inside, fields=fields, options=options or {})
+        choice = choose(user, request)
         _require_fit(choice, user)
-        period, frozen = choose_period(choice.datasets, period, date_from, date_to, zone=zone, now=timezone.now())
+        period, frozen = choose_period(choice.datasets, request, zone=zone, now=timezone.now())
         return _record(
             Export(
                 owner_id=user.pk,
@@ -85,7 +68,7 @@ def request_export(
                 period_end=frozen.end,
                 time_zone=zone.key,
                 language=get_language() or "",
-                fingerprint=_fingerprint(*astuple(choice), period, date_from, date_to),
+                fingerprint=_fingerprint(*astuple(choice), period, request.date_from, request.date_to),
             )
         )
     except (DatabaseError, DatabaseAway) as error:

@@ -20,6 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from exports.errors import BadPeriod, BadRequest, ExportError
 from exports.forecast.estimates import estimate_request
 from exports.forecast.progress import Progress, progress_of, progress_of_many
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import cancel_export, request_export, retry_export
 from exports.models import Export
 from exports.models.period import PeriodChoice
@@ -110,7 +111,7 @@ def export_collection(request: HttpRequest) -> HttpResponse:
 
 
 def _request(request: HttpRequest) -> HttpResponse:
-    requested = request_export(signed_in_user(request), **_asked(_body(request)))
+    requested = request_export(signed_in_user(request), _requested(_body(request)))
     export = requested.export
     answer = JsonResponse(as_json(export, progress_of(export)) | {"existing": requested.existing}, status=202)
     answer["Location"] = reverse("exports:api-detail", args=[export.uuid])
@@ -120,7 +121,7 @@ def _request(request: HttpRequest) -> HttpResponse:
 @endpoint("GET", "HEAD")
 def export_estimate(request: HttpRequest) -> HttpResponse:
     """What a request would come to; it takes the same as one, in the query."""
-    found = estimate_request(signed_in_user(request), **_asked(_form(request.GET)))
+    found = estimate_request(signed_in_user(request), _requested(_form(request.GET)))
     rows = found.rows
     told = {
         "rows": rows.number if rows else None,
@@ -171,13 +172,13 @@ def _act(export: Export, action: Callable[[Export], None]) -> HttpResponse:
 # --- what goes in ---------------------------------------------------------------------------------------------------
 
 
-def _asked(sent: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `request_export` for what was sent. Raises BadBody, and BadPeriod."""
+def _requested(sent: dict[str, Any]) -> ExportRequest:
+    """Return the request in what was sent. Raise BadBody and BadPeriod."""
     form = ExportForm(_with_period(sent))
     if not form.is_valid():
         field, faults = next(iter(form.errors.items()))
         raise BadBody("bad_request", str(faults[0]), field, status=422)
-    return form.asked
+    return form.request
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:

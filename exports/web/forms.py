@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from exports.datasets import Dataset, datasets
 from exports.errors import BadRequest, ExportError
 from exports.formats import Format, Kind, current, formats, options_of
+from exports.intake.choices import ExportRequest
 from exports.models import Export
 from exports.models.period import PeriodChoice
 
@@ -109,9 +110,10 @@ class ExportForm(forms.Form):
         return list(dict.fromkeys([*([one] if one else []), *(self.cleaned_data.get("datasets") or [])]))
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """The arguments of `request_export`, of a form that is valid."""
-        return {name: self.cleaned_data[name] for name in NAMES if name != "datasets"} | {"dataset": self._datasets}
+    def request(self) -> ExportRequest:
+        """The request of a valid form."""
+        given = {name: self.cleaned_data[name] for name in NAMES if name not in ("dataset", "datasets")}
+        return ExportRequest(dataset=self._datasets, **given)
 
     def refuse(self, error: ExportError) -> None:
         """Say `error` beside its field, or above the form when it has none."""

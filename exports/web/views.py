@@ -80,7 +80,7 @@ def _press(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _refused(request, form, 422)
     try:
-        requested = request_export(signed_in_user(request), **form.asked)
+        requested = request_export(signed_in_user(request), form.request)
     except ExportError as error:
         form.refuse(error)
         return say_when(_refused(request, form, status_of(error)), error)
@@ -135,7 +135,7 @@ def _estimate_context(request: HttpRequest, form: ExportForm) -> dict[str, Any]:
     if not form.is_valid():
         return {"no_estimate": next(iter(form.errors.values()))[0]}
     try:
-        return {"estimate": estimate_request(signed_in_user(request), **form.asked)}
+        return {"estimate": estimate_request(signed_in_user(request), form.request)}
     except (BadRequest, NoPermission) as error:
         return {"no_estimate": error.message}
     except ExportError as error:

@@ -20,6 +20,7 @@ from pytest_django import Settings
 from exports.datasets import Column, Dataset
 from exports.errors import BadPeriod
 from exports.forecast.estimates import estimate_request
+from exports.intake.choices import ExportRequest
 from exports.intake.periods import resolve
 from exports.intake.requests import request_export
 from exports.models import Export
@@ -56,7 +57,7 @@ def names(owner: User, **period: Any) -> list[str]:
     """What the file of the specimens has; the estimate says the same number."""
     export = run(owner, "csv", dataset="specimens", **period)
     rows = list(csv.reader(content_of(export).decode().splitlines()))[1:]
-    estimate = estimate_request(owner, dataset=["specimens"], format="csv", **period)
+    estimate = estimate_request(owner, ExportRequest(dataset=["specimens"], format="csv", **period))
     assert estimate.rows is not None
     assert estimate.rows.number == len(rows) == export.rows
     return [name for (name,) in rows]
@@ -167,18 +168,18 @@ def test_rows_without_dates_are_exported_as_a_whole(ada: User) -> None:
 @pytest.mark.parametrize("period", [{"period": "ytd"}, {"period": "last-month"}, MARCH])
 def test_a_period_is_refused_where_there_are_no_dates(ada: User, period: dict[str, Any]) -> None:
     with pytest.raises(BadPeriod) as refused:
-        request_export(ada, dataset="specimens", format="csv", **period)
+        request_export(ada, ExportRequest(dataset="specimens", format="csv", **period))
     assert refused.value.message == REFUSAL
     with pytest.raises(BadPeriod, match="no dates"):
-        estimate_request(ada, dataset=["specimens"], format="csv", **period)
+        estimate_request(ada, ExportRequest(dataset=["specimens"], format="csv", **period))
     with pytest.raises(BadPeriod, match="no dates"):
-        request_export(ada, dataset=["orders", "specimens"], format="zip", **period)
+        request_export(ada, ExportRequest(dataset=["orders", "specimens"], format="zip", **period))
     assert not Export.objects.exists()
 
 
 @pytest.mark.usefixtures("undated")
 def test_a_bundle_with_undated_rows_is_of_everything(ada: User) -> None:
-    asked = request_export(ada, dataset=["orders", "specimens"], format="zip")
+    asked = request_export(ada, ExportRequest(dataset=["orders", "specimens"], format="zip"))
     assert asked.export.period_choice == "all"
 
 

@@ -15,6 +15,7 @@ from pytest_django import Settings
 from exports.datasets import Column, ColumnType
 from exports.errors import TooWide
 from exports.formats import formats, writers
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export
 from exports.models import Export
 from exports.states import State
@@ -293,7 +294,7 @@ def test_two_hundred_columns(ada: User, key: str) -> None:
 def test_two_hundred_columns_are_refused_where_a_page_is_too_narrow(ada: User, key: str) -> None:
     wide = registered(type("Specimens", (Specimens,), {"columns": MANY}))
     with wide, pytest.raises(TooWide, match=r"\d") as refused:
-        request_export(ada, dataset="specimens", format=key)
+        request_export(ada, ExportRequest(dataset="specimens", format=key))
     assert refused.value.field == "fields"
     assert not Export.objects.exists()
 

@@ -19,6 +19,7 @@ from pyarrow import parquet
 from exports.datasets import Column, ColumnType
 from exports.errors import UnfitDataset, UnknownField
 from exports.formats import formats
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export
 from exports.models import Export
 from exports.states import State
@@ -245,7 +246,7 @@ def test_a_type_that_holds_no_value_of_its_field_is_refused_before_the_click(
 ) -> None:
     columns = (NAME, Column("shown", "Shown", kind, source))
     with registered(type("Specimens", (Specimens,), {"columns": columns})), pytest.raises(UnfitDataset) as refused:
-        request_export(ada, dataset="specimens", format="csv", period="all")
+        request_export(ada, ExportRequest(dataset="specimens", format="csv", period="all"))
     assert f"'shown' is {kind.name}" in refused.value.detail
     assert not Export.objects.exists()
 
@@ -328,9 +329,9 @@ def test_two_columns_of_one_name_are_refused_when_both_are_chosen(ada: User, cla
     columns = CLASHES[clash]
     with registered(type("Specimens", (Specimens,), {"columns": columns})):
         with pytest.raises(UnknownField, match="would have one name in the file") as refused:
-            request_export(ada, dataset="specimens", format="json", period="all")
+            request_export(ada, ExportRequest(dataset="specimens", format="json", period="all"))
         assert refused.value.field == "fields"
-        request_export(ada, dataset="specimens", format="json", period="all", fields=[columns[0].name])
+        request_export(ada, ExportRequest(dataset="specimens", format="json", period="all", fields=[columns[0].name]))
 
 
 @EVERY

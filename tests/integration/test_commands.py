@@ -207,6 +207,6 @@ def test_the_shell_has_the_models_the_tasks_and_the_requests() -> None:
 
 
 def test_one_line_in_the_shell_asks_for_an_export(ada: User) -> None:
-    line = "request_export(User.objects.get(username='ada'), dataset='errands', format='csv', period='all')"
+    line = "request_export(User.objects.get(username='ada'), ExportRequest('errands', 'csv', period='all'))"
     call_command("shell", "-c", line, verbosity=0)
     assert Export.objects.get().owner == ada

@@ -18,6 +18,7 @@ from exports.datasets import estimate as estimating
 from exports.datasets.estimate import Certainty, Rows, estimate
 from exports.errors import BadRequest, DatasetFailed, NoPermission
 from exports.forecast.estimates import STARTING, Estimate, estimate_request
+from exports.intake.choices import ExportRequest
 from exports.models import Export
 from exports.pipeline.rates import bundle_rate, rate_of
 from exports.states import PartState, State
@@ -73,7 +74,7 @@ class Huge(Errands):
 
 def asked(user: User, dataset: str | list[str] = "errands", **more: Any) -> Estimate:
     keys = [dataset] if isinstance(dataset, str) else dataset
-    return estimate_request(user, **({"dataset": keys, "format": "csv", "period": "all"} | more))
+    return estimate_request(user, ExportRequest(**({"dataset": keys, "format": "csv", "period": "all"} | more)))
 
 
 def finished(owner: User, **facts: Any) -> Export:

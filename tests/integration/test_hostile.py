@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from config import health
 from exports.errors import UnknownField
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export
 from exports.models import Download, Export, Part
 from exports.states import State
@@ -113,7 +114,7 @@ def test_a_form_without_its_fields_is_shown_again(page: Client, sent: dict[str, 
 def test_a_field_is_taken_once(page: Client, ada: User) -> None:
     """Or one small request would make a file of a thousand columns, and a JSON object of one key."""
     with pytest.raises(UnknownField, match=r"names the field id more than once"):
-        request_export(ada, dataset="errands", format="csv", period="all", fields=["id", "done_by", "id"])
+        request_export(ada, ExportRequest("errands", "csv", period="all", fields=["id", "done_by", "id"]))
     answer = post_json(page, dataset="errands", format="csv", fields=["id"] * 1_000)
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, "fields")
     assert not Export.objects.exists()

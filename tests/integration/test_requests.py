@@ -26,7 +26,7 @@ from exports.errors import (
 )
 from exports.forecast.estimates import estimate_request
 from exports.intake import requests
-from exports.intake.choices import MOST_LETTERS
+from exports.intake.choices import MOST_LETTERS, ExportRequest
 from exports.intake.requests import cancel_export, expire_export, request_export, retry_export
 from exports.models import Export, Part
 from exports.states import OPEN, PartState, State
@@ -120,7 +120,7 @@ def test_the_attempts_are_those_of_the_settings(ada: User, settings: Settings) -
 def test_the_same_request_in_flight_is_recognised(ada: User) -> None:
     export = ask(ada)
     hints.sent.clear()
-    again = request_export(ada, dataset="errands", format="csv", period="all")
+    again = request_export(ada, ExportRequest(dataset="errands", format="csv", period="all"))
     assert (again.export, again.existing) == (export, True)
     assert (Export.objects.count(), hints.sent) == (1, [])
 
@@ -149,7 +149,7 @@ def test_what_has_ended_is_asked_for_anew(ada: User, state: State) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_clicks_at_the_same_moment_make_one_export(ada: User) -> None:
-    asked = at_once(*[lambda: request_export(ada, dataset="errands", format="csv", period="all")] * 4)
+    asked = at_once(*[lambda: request_export(ada, ExportRequest(dataset="errands", format="csv", period="all"))] * 4)
     assert len({request.export.pk for request in asked}) == Export.objects.count() == 1
     assert [request.existing for request in asked].count(False) == 1
 
@@ -194,7 +194,7 @@ def test_the_limit_holds_for_clicks_at_the_same_moment(ada: User, settings: Sett
 
     def click(fields: list[str]) -> int:
         try:
-            request_export(ada, dataset="errands", format="csv", period="all", fields=fields)
+            request_export(ada, ExportRequest(dataset="errands", format="csv", period="all", fields=fields))
         except TooMany:
             return 0
         return 1
@@ -279,7 +279,7 @@ def test_a_dataset_that_will_not_or_cannot(ada: User, kind: type[Errands], error
 @pytest.mark.parametrize("wrong", [{"fields": ["nothing"]}, {"fields": ["id", "id"]}, {"options": {"x": "y"}}], ids=str)
 def test_a_dataset_that_one_may_not_have_tells_nothing(ada: User, question: Any, wrong: dict[str, Any]) -> None:
     with registered(Forbidden), pytest.raises(NoPermission) as caught:
-        question(ada, dataset=["errands"], format="csv", **wrong)
+        question(ada, ExportRequest("errands", "csv", **wrong))
     assert not any(column.name in caught.value.message for column in Errands.columns)
 
 

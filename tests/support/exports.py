@@ -18,6 +18,7 @@ from django_celery_beat.models import PeriodicTask
 from durable import sweep
 from exports.datasets import Column, ColumnType, Dataset, Row, Source, datasets
 from exports.formats import Kind, formats
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export
 from exports.models import Export, Part
 from exports.pipeline import assemble, plan, render
@@ -118,7 +119,8 @@ def committed() -> AbstractContextManager[Any]:
 def ask(owner: AbstractBaseUser, format: str = "csv", period: str = "all", **more: Any) -> Export:  # noqa: A002
     """Press the button."""
     with committed():
-        return request_export(owner, **({"dataset": "errands", "format": format, "period": period} | more)).export
+        request = ExportRequest(**({"dataset": "errands", "format": format, "period": period} | more))
+        return request_export(owner, request).export
 
 
 STEPS: dict[str, Callable[[int], None]] = {

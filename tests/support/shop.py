@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from exports.demo.models import Category, Order, Status
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export
 from exports.models import Export
 from exports.pipeline.inline import carry_out
@@ -29,7 +30,8 @@ def orders(owner: User, count: int = 3, placed_at: datetime = datetime(2026, 1, 
 
 def ready(owner: User, **asked: Any) -> Export:
     """A READY export with a real file, made by the real pipeline in this process."""
-    export = request_export(owner, **({"dataset": "orders", "format": "csv", "period": "all"} | asked)).export
+    request = ExportRequest(**({"dataset": "orders", "format": "csv", "period": "all"} | asked))
+    export = request_export(owner, request).export
     carry_out(export, lambda _: None)
     assert export.state == State.READY, export.error_message
     return export

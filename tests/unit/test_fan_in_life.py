@@ -34,6 +34,7 @@ from pytest_django import Settings
 from durable import sweep
 from durable.models import Work
 from exports.errors import WrongState
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import cancel_export, request_export, retry_export
 from exports.models import Export, Part
 from exports.pipeline import window
@@ -97,7 +98,7 @@ class FanInLife(RuleBasedStateMachine):
     def the_owner_asks(self, rows: int) -> None:
         self.rows = rows
         errands(rows)
-        self.export = request_export(self.owner, dataset="errands", format="csv", period="all").export
+        self.export = request_export(self.owner, ExportRequest(dataset="errands", format="csv", period="all")).export
 
     def look(self) -> Export:
         return Export.objects.get(pk=self.export.pk)

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from durable import hints
 from exports.errors import ExportError
 from exports.forecast import progress
+from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export
 from exports.models import Export
 from exports.models.period import PeriodChoice
@@ -82,8 +83,7 @@ class Command(BaseCommand):
         if custom and options["range"] not in (None, PeriodChoice.CUSTOM):
             raise CommandError("--range and --from/--to name two periods. Give one of them.")
         period = PeriodChoice.CUSTOM if custom else options["range"]
-        requested = request_export(
-            _user(options["user"]),
+        request = ExportRequest(
             dataset=options["dataset"],
             format=options["format"],
             inside=options["inside"],
@@ -92,6 +92,7 @@ class Command(BaseCommand):
             period=period,
             **dates,
         )
+        requested = request_export(_user(options["user"]), request)
         if requested.existing:
             self.stderr.write("The same export is under way already; waiting for it.")
         return requested.export

@@ -11,6 +11,7 @@ class Command(shell.Command):
         current_app.loader.import_default_modules()
         return [
             *(super().get_auto_imports() or []),
+            "exports.intake.choices.ExportRequest",
             "exports.intake.requests.request_export",
             "exports.intake.requests.cancel_export",
             "exports.intake.requests.retry_export",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from deploy.http import CHUNK, Browser
 from deploy.steps import Fault, say
@@ -118,16 +119,12 @@ class Drive:
     def _stream(self, part: Path) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
         with self.browser.fetch(self.last["download_url"]) as answer, part.open("wb") as file:
-            status: int = getattr(answer, "status", 0)
-            if status != 200:
-                raise Fault(f"The download was answered with status {status}.")
-            try:
-                while chunk := answer.read(CHUNK):
-                    digest.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-            except (OSError, http.client.HTTPException) as error:
-                raise Fault(f"The download broke off after {size} bytes: {error}") from error
+            if answer.status_code != httpx.codes.OK:
+                raise Fault(f"The download was answered with status {answer.status_code}.")
+            for chunk in answer.iter_bytes(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                file.write(chunk)
         return digest.hexdigest(), size
 
 

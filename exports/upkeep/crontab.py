@@ -1,59 +1,51 @@
-"""Which moment of a schedule is the newest one: for crontabs on their own wall clock, and for intervals."""
+"""Find the most recent run time of a crontab or interval schedule."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
+from cronsim import CronSim, CronSimError
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule
 
 MINUTE = timedelta(minutes=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def newest_turn(interval: IntervalSchedule, now: datetime, horizon: timedelta) -> datetime | None:
-    """The last whole multiple of an interval, for an operator who chose one in place of the crontab."""
+def newest_interval(interval: IntervalSchedule, now: datetime, horizon: timedelta) -> datetime | None:
+    """Return the last whole multiple of the interval since 1970, or None if it is further back than `horizon`."""
     past = (now - EPOCH) % interval.schedule.run_every
     return now - past if past <= horizon else None
 
 
-def newest_slot(crontab: CrontabSchedule, now: datetime, horizon: timedelta) -> datetime | None:
-    """The last moment at or before `now`, to the minute, that the crontab names; None when it lies beyond `horizon`.
+def newest_crontab(crontab: CrontabSchedule, now: datetime, horizon: timedelta) -> datetime | None:
+    """Return the last run time at or before `now`, to the minute, or None if it is further back than `horizon`.
 
-    Walks back in UTC, minute by minute, and looks at each on the crontab's own wall clock. Where that clock is changed
-    the rule is cron's. A crontab with fixed hours runs as often as on any other night: a time that comes twice is
-    named at its first coming, and one that is left out at the first minute after the gap. A crontab of every hour,
-    or of every n-th ("*", "*/6"), goes by the clock as it is.
+    Daylight saving time follows Debian's cron: a job with fixed times runs once in the night when the clock changes,
+    and a job with `*` in its minutes or hours follows the clock.
     """
     zone = ZoneInfo(str(crontab.timezone))
-    fixed = not crontab.hour.lstrip().startswith("*")
     plan = crontab.schedule
-    moment = now.replace(second=0, microsecond=0)
-    local = moment.astimezone(zone)
-    for _ in range(int(horizon / MINUTE) + 1):
-        earlier = (moment - MINUTE).astimezone(zone)
-        if _names(plan, local) and not (fixed and local.fold):
-            return moment
-        if fixed and any(_names(plan, minute) for minute in _left_out(earlier, local)):
-            return moment
-        moment, local = moment - MINUTE, earlier
+    fields = [
+        _field(crontab.minute, plan.minute),
+        _field(crontab.hour, plan.hour),
+        _field(crontab.day_of_month, plan.day_of_month),
+        _field(crontab.month_of_year, plan.month_of_year),
+        "*",  # cron joins days of the month and of the week by "or", Celery by "and"
+    ]
+    latest = now.replace(second=0, microsecond=0)
+    try:
+        for moment in CronSim(" ".join(fields), (latest + MINUTE).astimezone(zone), reverse=True):
+            if latest - moment > horizon:
+                return None
+            if moment.isoweekday() % 7 in plan.day_of_week:
+                return moment
+    except CronSimError:  # a day that no month has
+        pass
     return None
 
 
-def _names(plan: Any, local: datetime) -> bool:
-    """Whether a crontab, as Celery has parsed it, names this minute of the wall clock."""
-    return bool(
-        local.minute in plan.minute
-        and local.hour in plan.hour
-        and local.isoweekday() % 7 in plan.day_of_week
-        and local.day in plan.day_of_month
-        and local.month in plan.month_of_year
-    )
-
-
-def _left_out(earlier: datetime, local: datetime) -> Iterator[datetime]:
-    """The wall clock's minutes between two that follow each other: none, but where the clock is put forward."""
-    minute = earlier.replace(tzinfo=None) + MINUTE
-    while minute < local.replace(tzinfo=None):
-        yield minute
-        minute += MINUTE
+def _field(text: str, numbers: Iterable[int]) -> str:
+    """Return a field for CronSim: Celery has parsed the numbers, and a leading `*` decides how DST is handled."""
+    return text.strip() if text.lstrip().startswith("*") else ",".join(map(str, sorted(numbers)))

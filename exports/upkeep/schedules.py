@@ -30,7 +30,7 @@ from durable.lease import Lease, LeaseLost
 from durable.models import backoff
 from durable.publish import publish_on_commit
 from exports.models import Slot
-from exports.upkeep.crontab import newest_slot, newest_turn
+from exports.upkeep.crontab import newest_crontab, newest_interval
 
 logger = logging.getLogger(__name__)
 TICK = "schedule_tick"
@@ -166,7 +166,7 @@ def _periodic_tasks() -> QuerySet[PeriodicTask]:
 
 def _newest_moment(row: PeriodicTask, now: datetime, horizon: timedelta) -> datetime | None:
     """The last moment at or before `now` that a periodic task names; None when it lies beyond `horizon`."""
-    return newest_slot(row.crontab, now, horizon) if row.crontab else newest_turn(row.interval, now, horizon)
+    return newest_crontab(row.crontab, now, horizon) if row.crontab else newest_interval(row.interval, now, horizon)
 
 
 def missed_runs() -> dict[str, datetime]:

@@ -32,7 +32,7 @@ def download(stack: Stack) -> bytes:
     code = "print(Export.objects.get().uuid, Export.objects.get().size)"
     uuid, size = stack.shell(code).split()
     assert int(size) > 8_000_000
-    cookie = "; ".join(f"{each.name}={each.value}" for each in stack.signed_in().browser.cookies)
+    cookie = "; ".join(f"{name}={value}" for name, value in stack.signed_in().browser.cookies.items())
     return f"GET /exports/{uuid}/download/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
 
 

@@ -206,8 +206,7 @@ class Person:
 
     def download(self, export: str) -> bytes:
         with self.browser.fetch(f"/exports/{export}/download/") as answer:
-            status: int = getattr(answer, "status", 0)
-            assert status == 200, status
+            assert answer.status_code == 200, answer.status_code
             return answer.read()
 
 

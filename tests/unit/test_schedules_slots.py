@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django_celery_beat.models import CrontabSchedule
 
-from exports.upkeep.crontab import newest_slot
+from exports.upkeep.crontab import newest_crontab
 
 DAY = timedelta(hours=24)
 
@@ -15,7 +15,7 @@ DAY = timedelta(hours=24)
 def slot(now: str, zone: str = "UTC", horizon: timedelta = DAY, **crontab: str) -> str | None:
     """The newest slot in UTC, as text."""
     plan = CrontabSchedule(**({"minute": "*", "hour": "*"} | crontab), timezone=zone)
-    found = newest_slot(plan, datetime.fromisoformat(now).replace(tzinfo=UTC), horizon)
+    found = newest_crontab(plan, datetime.fromisoformat(now).replace(tzinfo=UTC), horizon)
     return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if found else None
 
 
@@ -57,6 +57,21 @@ def test_days_of_the_month_and_months() -> None:
     assert slot("2026-03-15 12:00", horizon=month, minute="0", hour="6", day_of_month="28") == "2026-02-28 06:00"
     assert slot("2026-03-15 12:00", horizon=month, minute="0", hour="6", month_of_year="2") == "2026-02-28 06:00"
     assert slot("2026-03-15 12:00", horizon=month, minute="0", hour="6", day_of_month="30") is None
+
+
+def test_a_day_of_the_month_and_of_the_week_must_both_match() -> None:
+    """As in Celery, not as in cron. 15 June 2026 is the last Monday before August that is a 15th."""
+    year = timedelta(days=366)
+    both = {"day_of_month": "15", "day_of_week": "mon"}
+    assert slot("2026-08-01 12:00", horizon=year, minute="0", hour="6", **both) == "2026-06-15 06:00"
+
+
+def test_celerys_own_spellings() -> None:
+    """A range over the end of the week, and names in full, which CronSim does not parse."""
+    week = timedelta(days=7)
+    assert (
+        slot("2026-07-15 12:00", horizon=week, minute="0", hour="6", day_of_week="friday-monday") == "2026-07-13 06:00"
+    )
 
 
 def test_beyond_the_horizon_there_is_none() -> None:

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 from config.redis_url import connected
 from durable.celery.transport import why
-from exports.upkeep.doctor import forgetfulness
+from exports.upkeep.probes import forgetfulness
 
 logger = logging.getLogger(__name__)
 

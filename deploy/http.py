@@ -75,7 +75,7 @@ def _filled(form: Any) -> Form:
 
 
 class Browser:
-    """A client for `base_url`. Waits at most `seconds` for each answer. Methods raise Fault if the site does not answer."""
+    """A client for `base_url`. Waits at most `seconds` for each answer; raises Fault if none comes."""
 
     def __init__(self, base_url: str, *, host: str = "", seconds: float = 30) -> None:
         self.base_url, self.seconds = base_url, seconds

@@ -17,7 +17,6 @@ register.filter("column_labels", labels.column_labels)
 register.filter("inside_labels", labels.inside_labels)
 register.filter("option_words", labels.option_words)
 register.filter("duration", humanize.duration)
-register.filter("about_size", humanize.about_size)
 register.filter("rounded", humanize.rounded)
 
 

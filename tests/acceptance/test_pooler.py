@@ -24,7 +24,7 @@ def server(tmp_path: Path) -> Iterator[PostgresServer]:
 
 def fault(stack: Stack) -> str:
     """What the doctor says of the pooler."""
-    return stack.shell("from exports.upkeep import doctor; print(doctor.PROBES['pooler']())")
+    return stack.shell("from exports.upkeep import probes; print(probes.PROBES['pooler']())")
 
 
 def test_exports_come_from_the_click_to_the_file(server: PostgresServer, tmp_path: Path) -> None:

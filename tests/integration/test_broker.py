@@ -19,7 +19,7 @@ from pytest_django import Settings
 from config import celeryconfig, health, redis_url
 from deploy.redis_server import RedisServer, answers, free_port, running
 from durable.celery import transport
-from exports.upkeep import doctor
+from exports.upkeep import probes
 from tests.support.sentinel import watched
 
 PATIENT = 10.0
@@ -106,7 +106,7 @@ def said(client: Client) -> Iterator[list[str]]:
     assert answer.status_code == 200
     words = answer.content.decode().split("\n")
     assert words[0] == "ready"
-    assert [line.removeprefix("Redis: ") for line in words[1:]] == [fault for fault in [doctor._redis()] if fault]
+    assert [line.removeprefix("Redis: ") for line in words[1:]] == [fault for fault in [probes._redis()] if fault]
     yield words[1:]
 
 
@@ -147,12 +147,12 @@ def test_everybody_follows_the_master(
         monkeypatch.setitem(current_app.conf, "broker_url", found.url)
         options = current_app.conf.broker_transport_options | patient
         monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
-        assert (answers(trio.url, PATIENT), doctor._redis(), client.get("/readyz").content) == ("", "", b"ready")
+        assert (answers(trio.url, PATIENT), probes._redis(), client.get("/readyz").content) == ("", "", b"ready")
 
         trio.failover("kill")
         trio.kill("sentinel-1")
 
-        assert (answers(trio.url, PATIENT), doctor._redis(), client.get("/readyz").content) == ("", "", b"ready")
+        assert (answers(trio.url, PATIENT), probes._redis(), client.get("/readyz").content) == ("", "", b"ready")
         with redis_url.connected(trio.url, PATIENT) as master:
             assert master.info("server")["tcp_port"] == trio.servers["two"]
         for name in ("sentinel-2", "sentinel-3"):

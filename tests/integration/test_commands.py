@@ -17,7 +17,7 @@ from pytest_django import Settings
 from exports.management.commands.shell import Command as Shell
 from exports.models import Export
 from exports.pipeline import inline
-from exports.upkeep import doctor
+from exports.upkeep import doctor, probes
 from exports.upkeep.doctor import examine
 from tests.support import hints
 from tests.support.exports import Errands, content_of, errands, registered
@@ -137,15 +137,15 @@ def test_what_goes_wrong_is_one_sentence(
 def _no_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.ALLOWED_HOSTS = ["127.0.0.1", "localhost"]  # pytest-django adds one to the site's own
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(doctor, "WORKER_ANSWER", 0.1)
-    monkeypatch.setitem(doctor.PROBES, "workers", lambda: "no worker serves bulk and high: start one.")
+    monkeypatch.setattr(probes, "WORKER_ANSWER", 0.1)
+    monkeypatch.setitem(probes.PROBES, "workers", lambda: "no worker serves bulk and high: start one.")
 
 
 @pytest.mark.usefixtures("_no_redis")
 def test_the_doctor_says_what_is_wrong_and_how_to_fix_it() -> None:
     PeriodicTask.objects.filter(name="Nightly purge").update(enabled=False)
     found = {finding.subject: finding for finding in examine()}
-    assert set(found) == set(doctor.PROBES)
+    assert set(found) == set(probes.PROBES)
     assert (found["redis"].well, "make run" in found["redis"].words) == (False, True)
     assert (found["schedules"].well, "Nightly purge" in found["schedules"].words) == (False, True)
     for subject in (
@@ -176,10 +176,10 @@ def test_the_doctor_finds_a_database_that_forgets() -> None:
     with connection.cursor() as cursor:
         cursor.execute(lax)
         try:
-            assert doctor.FORGETS in doctor.PROBES["durability"]()
+            assert probes.FORGETS in probes.PROBES["durability"]()
         finally:
             cursor.execute(strict)
-    assert (doctor.PROBES["durability"]() == "") == (connection.vendor == "sqlite")
+    assert (probes.PROBES["durability"]() == "") == (connection.vendor == "sqlite")
 
 
 def test_a_probe_that_raises_is_itself_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

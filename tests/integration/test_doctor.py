@@ -18,7 +18,7 @@ from pytest_django import Settings
 
 from durable.clock import database_now
 from exports.models import Slot
-from exports.upkeep import clocks, doctor, schedules
+from exports.upkeep import clocks, doctor, probes, schedules
 from tests.support.smtp_sink import SmtpSink, smtp_sink
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ REMIND = "exports.tasks.remind_of_expiring_exports"
 
 
 def look(subject: str) -> str:
-    return doctor.PROBES[subject]()
+    return probes.PROBES[subject]()
 
 
 # --- schedules ------------------------------------------------------------------------------------------------------

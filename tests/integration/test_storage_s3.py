@@ -35,7 +35,7 @@ from exports.storage import artifacts
 from exports.storage import bucket as buckets
 from exports.storage.bucket import ArtifactBucket
 from exports.storage.bucket_file import Streamed
-from exports.upkeep import doctor, purge
+from exports.upkeep import probes, purge
 from exports.web.downloads import Unreachable, download
 from tests.support.bundles import Noise, unpacked
 from tests.support.exports import Errands, committed, content_of, errands, files, registered, run
@@ -250,10 +250,10 @@ def test_nobody_else_can_read_it(bucket: Bucket) -> None:
 
 
 def test_the_doctor_finds_a_bucket_that_is_open(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor.PROBES["storage"]() == ""
-    assert doctor.PROBES["room on disk"]() == ""
+    assert probes.PROBES["storage"]() == ""
+    assert probes.PROBES["room on disk"]() == ""
     monkeypatch.setattr(type(own()), "unsigned_connection", own().connection)
-    assert "gives files to anybody" in doctor.PROBES["storage"]()
+    assert "gives files to anybody" in probes.PROBES["storage"]()
     assert files() == set()
 
 

@@ -15,7 +15,7 @@ from exports.forecast.timing import IDLE_SECONDS, Counts, Outlook, Times
 from exports.models import Content, Export
 from exports.pipeline.rates import Rate
 from exports.states import State
-from exports.web.humanize import about_size, duration, rounded
+from exports.web.humanize import duration, rounded
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOTHING = Counts(0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, timedelta(), 0, 0, None, START)
@@ -164,13 +164,6 @@ def test_what_is_over_has_no_time() -> None:
 )
 def test_durations_are_told_in_words_and_are_never_none_at_all(seconds: float, words: str) -> None:
     assert duration(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("size", "words"), [(0, "0 B"), (999, "999 B"), (1_000, "1.0 KB"), (3_500_000, "3.3 MB"), (22_020_096, "21 MB")]
-)
-def test_sizes_are_as_exact_as_an_estimate_can_be(size: int, words: str) -> None:
-    assert about_size(size) == words
 
 
 def test_estimated_numbers_have_two_digits() -> None:

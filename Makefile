@@ -50,18 +50,21 @@ chaos: setup-dev  ## break everything while exports run, and count: N=3000 SEED=
 bench: setup-dev  ## measure, and write docs/benchmarks.md with its plots (ONLY=csv-1m for one line of the table)
 	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))
 
-check: setup-dev  ## lint, format, types, layers, migrations
+check: setup-dev  ## lint, format, types, layers, dead code, migrations, and the package
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo 'Run `.venv/bin/ruff format .`'; exit 1; }
 	@$(BIN)/mypy --no-incremental
+	@$(BIN)/python -m tests.snippets
 	@$(BIN)/lint-imports
+	@! $(BIN)/vulture | grep -v 'unused variable\|unused attribute'
+	@$(BIN)/python -m build --no-isolation --outdir var/dist > /dev/null
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 
 lock: setup-dev  ## write requirements/*.txt anew from requirements/*.in
-	@cd requirements && ../$(COMPILE) base.in -o base.txt
+	@cd requirements && ../$(COMPILE) ../pyproject.toml base.in -o base.txt
 	@cd requirements && ../$(COMPILE) parquet.in -o parquet.txt
 	@cd requirements && ../$(COMPILE) s3.in -o s3.txt
-	@cd requirements && ../$(COMPILE) base.in dev.in -o dev.txt
+	@cd requirements && ../$(COMPILE) ../pyproject.toml base.in dev.in -o dev.txt
 	@cd requirements && ../$(COMPILE) --no-deps flights.in -o flights.txt
 
 flower: setup  ## show workers and tasks at port 5555 (FLOWER_PASSWORD=... FLOWER_PORT=...), beside a running site

@@ -1,4 +1,4 @@
-"""Sign-in rules of the site itself."""
+"""Authentication backends of this site."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ DEMO_PASSWORD = "demo"  # noqa: S105 - it is public on purpose, and refused outs
 
 
 class RefuseDemoPassword:
-    """Outside the demo nobody signs in with the demo's password, even where demo users were once seeded.
+    """Reject the demo password outside of the demo, even if demo users exist in the database.
 
-    It only ever refuses: who may sign in is the next backend's business.
+    It authenticates nobody: the next backend does.
     """
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:

@@ -18,4 +18,4 @@ install(app)
 
 @setup_logging.connect
 def _keep_djangos_logging(**_: Any) -> None:
-    """Celery leaves logging alone when this signal has a receiver: Django's LOGGING has already set it up."""
+    """Celery does not configure logging if this signal has a receiver. Django's LOGGING has configured it."""

@@ -1,7 +1,7 @@
-"""The one place that reads the environment: every variable by name, typed, with the mend in the error.
+"""The only module that reads environment variables. Errors name the variable and how to fix it.
 
-Two environments exist. `demo` (the default) needs no variable at all: SQLite, a private Redis and a demo shop, all
-under `var/`. `production` refuses to start while anything that would be unsafe or missing is so.
+ENVIRONMENT is `demo` (the default: SQLite, a private Redis and a demo shop, all under `var/`; no variable is needed) or
+`production` (does not start if a setting is missing or unsafe).
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from config.private import redis_socket, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 SHORTEST_KEY = 50
-"""Characters; the same bound as Django's own security.W009."""
+"""Characters; the limit of Django's check security.W009."""
 MAIL_TIMEOUT = 10
-"""Seconds that a mail server may keep us waiting when EMAIL_URL names no timeout of its own."""
+"""Seconds to wait for a mail server if EMAIL_URL has no timeout."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What the environment says, typed. Paths are absolute; URLs are whole."""
+    """The environment, typed. Paths are absolute; URLs are complete."""
 
     name: str
     debug: bool
@@ -51,7 +51,7 @@ class Environment:
 
 
 def read(env: Env | None = None) -> Environment:
-    """Read and check the environment; an empty variable counts as none. Raises ImproperlyConfigured."""
+    """Read and check the environment. An empty variable counts as unset. Raise ImproperlyConfigured."""
     env = env or Env()
     try:
         return _read(env)
@@ -123,7 +123,7 @@ _REQUIRED = {
 
 
 def _production_faults(env: Env) -> list[str]:
-    faults = [f"{name} is missing: {mend}" for name, mend in _REQUIRED.items() if not env.str(name, "")]
+    faults = [f"{name} is missing: {fix}" for name, fix in _REQUIRED.items() if not env.str(name, "")]
     if _on(env, "DEBUG"):
         faults.append("DEBUG is on: it shows secrets to strangers; unset DEBUG.")
     key = env.str("SECRET_KEY", "")
@@ -144,10 +144,10 @@ def _on(env: Env, name: str, *, default: bool = False) -> bool:
 def _database(env: Env, default: str) -> dict[str, Any]:
     try:
         parsed: dict[str, Any] = dict(dj_database_url.parse(env.str("DATABASE_URL", "") or default))
-    except ValueError:  # its own words may repeat the URL, with the password in it
+    except ValueError:  # its message may contain the URL, and so the password
         parsed = {}
     if not parsed.get("ENGINE"):
-        raise ImproperlyConfigured(f"DATABASE_URL is no database's URL: {_REQUIRED['DATABASE_URL']}")
+        raise ImproperlyConfigured(f"DATABASE_URL is not the URL of a database: {_REQUIRED['DATABASE_URL']}")
     return parsed
 
 
@@ -171,5 +171,5 @@ def _email(env: Env, default: str) -> dict[str, Any]:
         return {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": url[7:]}
     parsed: dict[str, Any] = dict(dj_email_url.parse(url))
     if not parsed.get("EMAIL_BACKEND"):
-        raise ImproperlyConfigured(f"EMAIL_URL is no mail server's URL: {_REQUIRED['EMAIL_URL']}")
+        raise ImproperlyConfigured(f"EMAIL_URL is not the URL of a mail server: {_REQUIRED['EMAIL_URL']}")
     return parsed | {"EMAIL_TIMEOUT": parsed.get("EMAIL_TIMEOUT") or MAIL_TIMEOUT}

@@ -1,4 +1,4 @@
-"""What is answered when a request breaks off. A database that is away is no fault of the page: 503, and come back."""
+"""Error handlers of the site: 503 with Retry-After if the database is not available, else Django's 500."""
 
 import sys
 
@@ -7,18 +7,18 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.defaults import server_error as fault_of_ours
+from django.views.defaults import server_error as internal_error
 
 from exports.web.api import refusal
 
 RETRY_AFTER = "60"
-"""Seconds that whoever asks should wait."""
+"""Seconds."""
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The site's handler500. Its page asks the database nothing."""
+    """The handler500 of the site. Its page runs no query."""
     if not isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
-        return fault_of_ours(request)
+        return internal_error(request)
     answer = _for_programs() if request.path.startswith(reverse("exports:api-list")) else _for_people()
     answer["Retry-After"], answer["Cache-Control"] = RETRY_AFTER, "no-store"
     return answer

@@ -1,6 +1,6 @@
-"""What a load balancer asks: is this process alive, and can it take work.
+"""Probes for a load balancer: is this process alive (/healthz), and can it take requests (/readyz).
 
-Anybody may ask, and errors of database and broker name hosts and users: those go to the log.
+They are public, so errors of the database and the broker, which name hosts and users, go to the log only.
 """
 
 import logging
@@ -17,23 +17,23 @@ from exports.upkeep.probes import forgetfulness
 logger = logging.getLogger(__name__)
 
 REDIS_SECONDS = 1.0
-"""How long Redis, and each of its sentinels, may take to answer."""
+"""Timeout for Redis and for each of its sentinels."""
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 while the process answers; touches nothing else."""
+    """Return 200."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when the database and Redis answer, else 503 with one sentence a fault.
+    """Return 200 if the database and Redis answer, else 503 with one sentence for each fault.
 
-    A Redis that may forget messages is ready, with a line that says so: what it forgets is sent again, and taking
-    every web process out of service would be the greater harm.
+    A Redis that may lose messages gets 200 with a warning: lost messages are sent again, and a 503 would take every web
+    process out of service.
     """
-    worries: list[str] = []
-    faults = [fault for fault in (_database_fault(), _redis_fault(worries)) if fault]
-    answer = "\n".join(faults or ["ready", *worries])
+    warnings: list[str] = []
+    faults = [fault for fault in (_database_fault(), _redis_fault(warnings)) if fault]
+    answer = "\n".join(faults or ["ready", *warnings])
     return HttpResponse(answer, status=503 if faults else 200, content_type="text/plain")
 
 
@@ -47,12 +47,12 @@ def _database_fault() -> str:
     return ""
 
 
-def _redis_fault(worries: list[str]) -> str:
-    """Why Redis cannot be used; what else is to say of it is added to `worries`."""
+def _redis_fault(warnings: list[str]) -> str:
+    """Return why Redis cannot be used, or "". Warnings are appended to `warnings`."""
     try:
         with connected(settings.REDIS_URL, REDIS_SECONDS) as client:
             client.ping()
-            worries += [f"Redis: {worry}" for worry in [forgetfulness(client)] if worry]
+            warnings += [f"Redis: {warning}" for warning in [forgetfulness(client)] if warning]
     except (redis.RedisError, OSError) as error:
         logger.error("Redis does not answer: %s", why(error))
         return "Redis does not answer."

@@ -1,4 +1,4 @@
-"""The form of a log line: one line an event, and nothing in it that a terminal or a reader could take for another."""
+"""Format log records: one line for each event, without characters that could forge a line or control a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from types import TracebackType
 
 UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab, line and paragraph separators, what changes the direction of text, lone surrogates."""
+"""Control characters except tab, line and paragraph separators, direction marks, and lone surrogates."""
 INDENT = "    "
 
 
@@ -17,10 +17,10 @@ def escaped(text: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """A formatter whose records begin at the first column and are one line; tracebacks follow it, indented.
+    """A formatter that writes each record on one line; tracebacks follow, indented.
 
-    What people send stands in many messages: an address, a name, an error's text. None of it can start a line that
-    looks like a record, or reach the terminal as a command.
+    Messages contain user input: addresses, names, texts of errors. Escaping keeps it from starting a line that looks
+    like a record, and from reaching the terminal as a control sequence.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name

@@ -1,4 +1,4 @@
-"""What every page gets."""
+"""Middleware of the site."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from exports.conf import export_settings
 def user_time_zone(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Moments on pages are those of the person's own clock."""
+    """Activate the time zone of the signed-in user."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         if not request.user.is_authenticated:

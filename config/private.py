@@ -1,4 +1,4 @@
-"""Where the embedded stack keeps what is its own: the socket of its Redis, and its secret key."""
+"""The Redis socket and the secret key of the demo, under VAR_DIR."""
 
 import hashlib
 import secrets
@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 SOCKET_PATH_LIMIT = 100
-"""Bytes. A unix socket's path may hold 107 (unix(7)); the rest is left for a client's own suffix."""
+"""Bytes. The path of a Unix socket may have 107 (unix(7)); the rest is for suffixes that clients append."""
 
 
 def redis_socket(var_dir: Path) -> Path:
-    """The unix socket of the private Redis: under `var_dir`, or in a short folder where that path is too long."""
+    """Return the Unix socket of the private Redis: under `var_dir`, or in /tmp if that path is too long."""
     socket = var_dir.resolve() / "redis" / "redis.sock"
     if len(str(socket).encode()) <= SOCKET_PATH_LIMIT:
         return socket
@@ -19,7 +19,7 @@ def redis_socket(var_dir: Path) -> Path:
 
 
 def secret_key(var_dir: Path) -> str:
-    """The embedded stack's own secret key, made at its first use and kept readable by its owner alone."""
+    """Return the secret key of the demo, created at the first use and readable by its owner only."""
     path = var_dir / "secret_key"
     try:
         return path.read_text().strip()
@@ -30,7 +30,7 @@ def secret_key(var_dir: Path) -> str:
     draft.touch(mode=0o600)
     draft.write_text(secrets.token_urlsafe(64))
     try:
-        path.hardlink_to(draft)  # two first starts at once: one of them wins, and both read the winner's key
+        path.hardlink_to(draft)  # if two processes start at once, one key is linked and both read it
     except FileExistsError:
         pass
     finally:

@@ -1,10 +1,11 @@
-"""The two queues, and how many processes work at each: the window of parts in flight follows from it."""
+"""The two queues, the processes that serve each, and the window of parts in flight that follows from them."""
 
 HIGH, BULK = "high", "bulk"
-"""`high` for what is short (notifications, planning, small exports, schedules, the sweep), `bulk` for rendering."""
+"""`high` is for short tasks (notifications, planning, small exports, schedules, the sweep), `bulk` for rendering."""
 
 CONCURRENCY = {HIGH: 2, BULK: 2}
-"""Queue -> child processes of its worker, on one machine."""
+"""Child processes of the worker of each queue, on one machine."""
 
 WINDOW = max(CONCURRENCY.values()) + 1
-"""One part more than can be worked at: whoever ends one finds another, and a newcomer waits for one part to end."""
+"""One part more than there are processes: a process that finishes a part finds another, and a new export waits for one
+part at most."""

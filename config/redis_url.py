@@ -1,12 +1,12 @@
-"""REDIS_URL, understood in one place: one server, or the master that Redis Sentinel watches.
+"""Parse REDIS_URL: one server, or a master watched by Redis Sentinel.
 
 redis://user:password@host:6379/0                                        rediss:// with TLS
 unix:///path/to/redis.sock
 sentinel://user:password@host:26379,host2:26379,host3:26379/master/0     sentinels:// with TLS
 
-User and password are the master's; the sentinels' own are ?sentinel_username=...&sentinel_password=... The database's
-number may be left out. TLS options are those of redis-py (ssl_ca_certs=/path and so on). What needs quoting in a URL is
-quoted with %. Why it is so: docs/decisions/0012-redis-goes-away.md.
+User and password are those of the master; those of the sentinels are ?sentinel_username=...&sentinel_password=... The
+number of the database is optional. TLS options are those of redis-py (ssl_ca_certs=/path and so on). Special characters
+are percent-encoded. See docs/decisions/0012-redis-goes-away.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(?::(?P<port>\d{
 
 @dataclass(frozen=True)
 class Watched:
-    """A master that sentinels watch. What is empty was not given."""
+    """A master that sentinels watch. Empty values were not given."""
 
     sentinels: tuple[tuple[str, int], ...]
     master: str
@@ -36,7 +36,7 @@ class Watched:
     username: str = ""
     password: str = field(default="", repr=False)
     own: dict[str, str] = field(default_factory=dict, repr=False)
-    """The sentinels' own username and password."""
+    """Username and password of the sentinels."""
     tls: dict[str, Any] = field(default_factory=dict)
     """redis-py's ssl_* options; empty without TLS."""
 
@@ -46,17 +46,17 @@ class Watched:
         return {name: value for name, value in found.items() if value}
 
     def sentinel_options(self, seconds: float) -> dict[str, Any]:
-        """How to reach one sentinel: briefly and once (redis-py alone tries four times, with pauses), then the next."""
+        """Return the connection options for a sentinel: one short try each (redis-py's default is four)."""
         bounds = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": None}
         return bounds | self.own | ({"ssl": True} | self.tls if self.tls else {})
 
 
 def fault(url: str) -> str:
-    """What is wrong with it, as the second half of a sentence that never repeats a password; empty when nothing is."""
+    """Return what is wrong with a URL, as the second half of a sentence without the password, or ""."""
     scheme, found, _ = url.partition("://")
     try:
         if not found or scheme not in SINGLE + SENTINEL:
-            return "is no Redis's URL"
+            return "is not the URL of a Redis"
         if scheme in SENTINEL:
             watched(url)
         elif scheme != "unix":
@@ -70,7 +70,7 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise ValueError("is no Redis's URL") from None
+        raise ValueError("is not the URL of a Redis") from None
 
 
 def _check_server(parts: SplitResult) -> None:
@@ -79,18 +79,18 @@ def _check_server(parts: SplitResult) -> None:
     except ValueError:
         wrong = True
     if wrong:
-        raise ValueError("has a port that is no number from 1 to 65535")
+        raise ValueError("has a port that is not a number from 1 to 65535")
     _database(parts.path.strip("/"))
 
 
 def _database(text: str) -> int:
     if text and not text.isdecimal():
-        raise ValueError("has a database that is no number")
+        raise ValueError("has a database that is not a number")
     return int(text or 0)
 
 
 def watched(url: str) -> Watched | None:
-    """The master behind sentinels; None where the URL names one server. Raises ValueError."""
+    """Return the master behind sentinels, or None if the URL names one server. Raise ValueError."""
     scheme = url.partition("://")[0]
     if scheme not in SENTINEL:
         return None
@@ -99,11 +99,11 @@ def watched(url: str) -> Watched | None:
     username, _, password = user.partition(":")
     master, _, database = parts.path.strip("/").partition("/")
     if not master:
-        raise ValueError("names no master after the sentinels' addresses")
+        raise ValueError("names no master after the addresses of the sentinels")
     options = dict(parse_qsl(parts.query))
     tls = {name: value for name, value in options.items() if name.startswith("ssl_") and scheme == "sentinels"}
     if unknown := sorted(set(options) - OWN_OPTIONS - set(tls)):
-        raise ValueError(f"has an option that is not known: {', '.join(unknown)}")
+        raise ValueError(f"has an unknown option: {', '.join(unknown)}")
     return Watched(
         sentinels=tuple(_address(text) for text in addresses.split(",")),
         master=unquote(master),
@@ -119,15 +119,15 @@ def _address(text: str) -> tuple[str, int]:
     found = _ADDRESS.fullmatch(text.strip())
     port = int(found["port"] or SENTINEL_PORT) if found else 0
     if not found or not 0 < port < 65536:
-        raise ValueError("has a sentinel that is no host:port")
+        raise ValueError("has a sentinel that is not host:port")
     return found["host"].strip("[]"), port
 
 
 @contextmanager
 def connected(url: str, seconds: float) -> Iterator[redis.Redis]:
-    """A client that waits for no answer longer than `seconds`, closed at the end of the block.
+    """Yield a client with a timeout of `seconds`, and close it at the end of the block.
 
-    Its first use raises redis.RedisError or OSError where nobody answers, or where no sentinel knows a master.
+    Its first use raises redis.RedisError or OSError if there is no answer, or no sentinel knows a master.
     """
     bounds: dict[str, Any] = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
     master = watched(url)
@@ -146,7 +146,7 @@ def connected(url: str, seconds: float) -> Iterator[redis.Redis]:
 
 @dataclass(frozen=True)
 class Broker:
-    """The same as Celery's settings want it."""
+    """REDIS_URL as Celery settings."""
 
     url: str
     options: dict[str, Any]
@@ -155,10 +155,10 @@ class Broker:
 
 
 def broker(url: str, seconds: float) -> Broker:
-    """`seconds` bounds the wait for each sentinel. Raises ValueError."""
+    """Return the Celery settings for a URL. `seconds` is the timeout for each sentinel. Raise ValueError."""
     master = watched(url)
     if master is None:
-        # kombu trusts any certificate where nothing is said; redis-py does not, and neither do we.
+        # kombu's default accepts any certificate; redis-py's does not.
         tls = (
             {"ssl_cert_reqs": "required"} if url.startswith("rediss://") and "ssl_" not in urlsplit(url).query else None
         )

@@ -1,4 +1,4 @@
-"""Django's settings: one typed environment in, the whole site out. Nothing else of the site reads the environment."""
+"""Django settings of the site, made from the typed environment (config/environment.py)."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -77,38 +77,38 @@ TEMPLATES = [
     },
 ]
 
-# --- Database: the truth. -------------------------------------------------------------------------------------------
+# --- Database. -------------------------------------------------------------------------------------------
 
 
 SQLITE: dict[str, Any] = {
-    # Measured with four writers: deferred transactions end in "database is locked" 73 times of 100, immediate never.
+    # Measured with four writers: 73 of 100 deferred transactions fail with "database is locked", no immediate one.
     "transaction_mode": "IMMEDIATE",
-    "timeout": 20,  # a writer waits so long for another one; a click that waits longer is told 503
-    # FULL: what was answered 202 must outlive a failing machine. NORMAL may lose it; the flush costs 0.2 ms a commit.
+    "timeout": 20,  # seconds that a writer waits for another one; a request that waits longer gets 503
+    # FULL: a request that was accepted (202) must survive a power cut. NORMAL may lose it. Costs 0.2 ms a commit.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;",
 }
 POSTGRESQL: dict[str, Any] = {
-    "connect_timeout": 5,  # libpq's own is none: a machine that is gone, or a server that is frozen, holds a click
-    # A machine that has vanished says no goodbye: Linux would notice after two hours while we wait for its answer,
-    # and after a quarter of an hour when we have sent. Both in 25 s, which is less than a lease.
+    "connect_timeout": 5,  # libpq has no default: a dead machine or a frozen server would block a request
+    # By default Linux notices a dead peer after two hours of waiting for an answer, and 15 minutes after sending.
+    # Here it takes 25 s, which is less than a lease.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-"""What each database's connections are opened with; docs/decisions/0015-every-wait-ends.md has the reasons.
+"""Connection options of each database (docs/decisions/0015-every-wait-ends.md).
 
-Not `options`, which poolers refuse: config/timeouts.py sets what would stand there.
+`options` is missing because poolers reject it; config/timeouts.py sets those values.
 """
 
 
 def _database(parsed: dict[str, Any]) -> dict[str, Any]:
-    """The database's entry. What its URL says of an option (?timeout=5) stands; another backend is left as it is."""
+    """Return the DATABASES entry. Options in the URL (?timeout=5) take precedence. Other backends get no options."""
     usual = {"django.db.backends.sqlite3": SQLITE, "django.db.backends.postgresql": POSTGRESQL}
     options = usual.get(parsed["ENGINE"], {}) | parsed.get("OPTIONS", {})
-    # Django's own setting; a URL has no other place for it than beside the driver's options.
+    # A setting of Django, not of the driver, but in a URL both are parameters.
     parsed = parsed | {"DISABLE_SERVER_SIDE_CURSORS": options.pop("disable_server_side_cursors", False)}
-    # Asking whether a connection lives costs a query: a file does not go away.
+    # The health check costs a query, and a file does not disconnect.
     checks = parsed["ENGINE"] != "django.db.backends.sqlite3"
     return parsed | {"OPTIONS": options, "CONN_HEALTH_CHECKS": checks, "CONN_MAX_AGE": 60}
 
@@ -116,7 +116,7 @@ def _database(parsed: dict[str, Any]) -> dict[str, Any]:
 DATABASES = {"default": _database(ENVIRONMENT.database)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- People. --------------------------------------------------------------------------------------------------------
+# --- Users. --------------------------------------------------------------------------------------------------------
 
 AUTHENTICATION_BACKENDS = ["config.auth.RefuseDemoPassword", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -137,13 +137,13 @@ TIME_ZONE = ENVIRONMENT.time_zone
 USE_I18N = True
 USE_TZ = True
 
-# --- Files. Static ones are public; artifacts are private: in no served folder, given out by a view alone. ----------
+# --- Files. Static files are public. Artifacts are private: only a view serves them. -------------------------------
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR_DIR / "media"}},
-    # On this machine alone nobody waits for bytes, and compressing a first time costs seconds.
+    # The demo is local, and compressing takes seconds at the first start.
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
         if DEMO
@@ -159,19 +159,19 @@ for _name, _value in ENVIRONMENT.email.items():
     globals()[_name] = _value
 DEFAULT_FROM_EMAIL = ENVIRONMENT.default_from_email
 
-# --- Safety. --------------------------------------------------------------------------------------------------------
+# --- Security. --------------------------------------------------------------------------------------------------------
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENVIRONMENT.https
 SECURE_SSL_REDIRECT = ENVIRONMENT.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENVIRONMENT.https else None
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if ENVIRONMENT.https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = ENVIRONMENT.https
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from inside, without TLS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from the local network, without TLS
 SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {  # pages load nothing from elsewhere, and run and style nothing that stands in a page
-    "EXCLUDE_URL_PREFIXES": [f"/{ADMIN_PATH}django_celery_beat/"],  # its form has a script of its own in the page
+CONTENT_SECURITY_POLICY = {  # no external resources, no inline scripts or styles
+    "EXCLUDE_URL_PREFIXES": [f"/{ADMIN_PATH}django_celery_beat/"],  # its form has an inline script
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "img-src": ["'self'", "data:"],
@@ -182,7 +182,7 @@ CONTENT_SECURITY_POLICY = {  # pages load nothing from elsewhere, and run and st
     },
 }
 
-# --- The apps' own settings: every key and its default stands in the app's conf.py. -------------------------------
+# --- Settings of the apps: all keys and defaults are in each app's conf.py. -----------------------------------------
 
 DURABLE: dict[str, Any] = {"SEND_HINT": "durable.celery.hints.send"}
 EXPORTS: dict[str, Any] = {
@@ -192,13 +192,13 @@ EXPORTS: dict[str, Any] = {
 }
 NOTIFICATIONS: dict[str, Any] = {"SITE_URL": SITE_URL}
 
-# --- Background work: queues, limits and transport options stand in config/celeryconfig.py, each with its reason. ----
+# --- Background work: see config/celeryconfig.py for queues, limits and transport options. --------------------------
 
 REDIS_URL = ENVIRONMENT.redis_url
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 DJANGO_CELERY_RESULTS_TASK_ID_MAX_LENGTH = 191
 
-# --- Log: one line an event, the same form from every process. ----------------------------------------------------
+# --- Log: one line for each event, in the same form from every process. ---------------------------------------------
 
 LOGGING = {
     "version": 1,

@@ -1,7 +1,7 @@
-"""PostgreSQL's own bounds on waiting: set by a statement on each new connection, because poolers refuse `options`.
+"""Set PostgreSQL's timeouts with a statement on each new connection, because poolers reject `options`.
 
-What the role, the database or the `options` of DATABASE_URL set stands. Behind a pooler in transaction mode a
-statement reaches one of its server connections only, so there the role must have them: docs/operations.md.
+Values of the role, the database or the `options` of DATABASE_URL take precedence. Behind a pooler in transaction mode a
+statement reaches only one server connection, so the role must have the timeouts there: docs/operations.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SET = "SELECT " + ", ".join(
 
 @receiver(connection_created)
 def set_timeouts(connection: Any, **_: Any) -> None:
-    """Set what nobody else has set, in one round trip."""
+    """Set the timeouts that are not set yet, in one round trip."""
     if connection.vendor == "postgresql" and "options" not in connection.settings_dict["OPTIONS"]:
         with connection.cursor() as cursor:
             cursor.execute(_SET)

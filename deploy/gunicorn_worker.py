@@ -12,8 +12,7 @@ import errno
 import selectors
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -24,10 +23,10 @@ from gunicorn.http import wsgi
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
-from gunicorn.http.parser import RequestParser
-from gunicorn.http.unreader import Unreader
 from gunicorn.util import write_error
 from gunicorn.workers.gthread import ThreadWorker
+
+from deploy.web_connection import Answering, Connection
 
 HEAD_SECONDS = 15.0
 """From the connection, or from a further request's first byte, until the request's line and headers are there."""
@@ -44,100 +43,9 @@ SLOWEST_ANSWER = 1_000
 """Bytes per second: in each ANSWER_SECONDS a client takes as much as it can at this rate, or is cut off."""
 AHEAD = 256 * 1024
 """Bytes of an answer that are made before the client has taken those before."""
-UNSENT = 128 * 1024
-"""Bytes that the kernel keeps of them: it says soon that a slow client has taken some."""
 LINGER_SECONDS = 2.0
 """A connection is closed when the client has closed its side, or after this time: else the end of an answer is lost."""
 READ = 64 * 1024
-
-Answering = Generator[None, None, bool]
-"""An answer in the making: pauses where the client is behind; returns whether the connection stays."""
-
-
-class Arrived(Unreader):  # type: ignore[misc]
-    """What has arrived of a connection and was not taken yet. Reading never waits."""
-
-    def chunk(self, size_hint: int | None = None) -> bytes:
-        return b""
-
-    def add(self, data: bytes) -> None:
-        self.buf.seek(0, 2)
-        self.buf.write(data)
-
-    def __len__(self) -> int:
-        return int(self.buf.getbuffer().nbytes)
-
-    def has_head(self, new: int) -> bool:
-        """Whether the line and the headers are there; the last `new` bytes were not looked at before."""
-        self.buf.seek(max(0, len(self) - new - 3))
-        return b"\r\n\r\n" in self.buf.read()
-
-
-class Unsent:
-    """What a thread has written and the client has not taken yet; gunicorn's response takes it for a socket."""
-
-    def __init__(self) -> None:
-        self._blocks: deque[memoryview] = deque()
-        self.size = 0
-        self.begun = False
-        """Something was written, so another status cannot be answered any more."""
-
-    def sendall(self, data: bytes) -> None:
-        if data:
-            self._blocks.append(memoryview(data))
-            self.size += len(data)
-            self.begun = True
-
-    def send_to(self, sock: socket.socket) -> int:
-        """Send what the kernel takes without waiting; how many bytes. Raises OSError when the client is gone."""
-        before = self.size
-        while self._blocks:
-            try:
-                sent = sock.sendmsg(list(self._blocks)[:64])
-            except (BlockingIOError, InterruptedError):
-                break
-            self.size -= sent
-            while self._blocks and sent >= len(self._blocks[0]):
-                sent -= len(self._blocks.popleft())
-            if sent:
-                self._blocks[0] = self._blocks[0][sent:]
-        return before - self.size
-
-
-class Connection:
-    """One client. It belongs to the loop, or to one thread at a time."""
-
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        sock.setblocking(False)
-        with suppress(OSError):  # a Unix socket has neither
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-        self.sock, self.client, self.server = sock, client, server
-        self.parser = RequestParser(cfg, [], client)
-        self.parser.unreader = self.arrived = Arrived()
-        self.unsent = Unsent()
-        self.request: Request | None = None
-        self.answering: Answering | None = None
-        self.keep: bool | None = None
-        """Whether the connection stays after this answer; None while the answer is in the making."""
-        self.deadline = 0.0
-        """When the loop closes it; it has none while a thread has it."""
-        self.taken = 0
-        """Bytes that the client has taken of its answer since the deadline was set."""
-
-    @property
-    def idle(self) -> bool:
-        """Between two requests: nothing of the next one has arrived."""
-        return self.request is None and self.answering is None and not len(self.arrived)
-
-    def next_request(self) -> None:
-        """Forget the last request, and what the application has not read of its body."""
-        if self.request is not None:
-            reader = self.request.body.reader
-            self.arrived.read(reader.length)
-            reader.length = 0
-        self.request = self.answering = self.keep = None
-        self.unsent.begun = False
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""Every font that a page names is in the file, and readers get through it without a warning."""
+"""Every font that a page refers to is in the file, and PDF readers report no warnings."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ def rows() -> list[Row]:
 
 
 def resources(item: Any) -> Any:
-    """A page's or a form's own resources, or those that it inherits."""
+    """Return the resources of a page or form, or those that it inherits."""
     if "/Resources" in item:
         return item["/Resources"].get_object()
     return resources(item["/Parent"].get_object())
 
 
-def named(item: Any, content: bytes) -> set[str]:
-    """The fonts that the content names and its resources lack."""
+def missing_fonts(item: Any, content: bytes) -> set[str]:
+    """Return the fonts that `content` refers to but that its resources lack."""
     fonts: Any = resources(item).get("/Font", {})
     known = {str(name).removeprefix("/") for name in fonts.get_object()} if fonts else set()
     return {name.decode() for name in FONT.findall(content)} - known
 
 
-def test_no_content_names_a_font_that_is_not_there(tmp_path: Path) -> None:
+def test_all_referenced_fonts_are_present(tmp_path: Path) -> None:
     every = rows()
     data = write_parts(kind("pdf"), [every[:50], every[50:]], context(COLUMNS))
     reader = PdfReader(BytesIO(data))
     for page in reader.pages:
         content = page.get_contents()
         assert content is not None
-        assert not named(page, content.get_data())
+        assert not missing_fonts(page, content.get_data())
         for form in resources(page)["/XObject"].values():
-            assert not named(form.get_object(), form.get_object().get_data())
+            assert not missing_fonts(form.get_object(), form.get_object().get_data())
     (path := tmp_path / "all.pdf").write_bytes(data)
     for command in (
         ["pdftotext", path, "-"],
@@ -63,14 +63,14 @@ def test_no_content_names_a_font_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("letter", ["\u061c", "\u17b4", "\u180b"], ids=unicodedata.name)
-def test_a_cell_of_nothing_alone(letter: str, tmp_path: Path) -> None:
+def test_cell_with_only_an_invisible_character(letter: str, tmp_path: Path) -> None:
     (path := tmp_path / "one.pdf").write_bytes(write_parts(kind("pdf"), [[("a", letter, "b")]], context(COLUMNS)))
     done = subprocess.run(["pdftotext", str(path), "-"], check=True, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
 
 
-def test_forms_without_text_carry_no_fonts() -> None:
-    """A reader loads the fonts of each form: poppler takes five times as long over zebra stripes that carry them."""
+def test_forms_without_text_have_no_fonts() -> None:
+    """PDF readers load the fonts of each form: with fonts, zebra stripes take poppler five times as long."""
     columns = [Column("a", "A", ColumnType.INTEGER), Column("b", "B")]
     data = write_parts(kind("pdf"), [[(number, "x") for number in range(100)]], context(columns))
     page = PdfReader(BytesIO(data)).pages[-1]

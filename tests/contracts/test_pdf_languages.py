@@ -1,4 +1,4 @@
-"""PDFs in languages from right to left, and cells that never go over two lines."""
+"""PDFs in right-to-left languages, and values that must stay on one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exports.models.period import Period
 from tests.contracts.test_same_file import Specimens
 from tests.support import pdf
 from tests.support.formats import context, write_parts
-from tests.support.pdf_designs import laid_out, written
+from tests.support.pdf_designs import weasyprint_pdf, written_pdf
 from tests.work.models import Specimen
 
 COLUMNS = (
@@ -56,24 +56,24 @@ def rows(count: int) -> list[Row]:
 
 
 @pytest.mark.parametrize("language", ["ar", "he", "fa"])
-def test_pages_from_right_to_left_are_those_of_weasyprint(language: str) -> None:
+def test_right_to_left_pages_match_weasyprint(language: str) -> None:
     where = context(COLUMNS)
     with translation.override(language):
-        plain, found = laid_out(Pdf(), rows(70), where), written(Pdf(), rows(70), [30], where)
+        plain, found = weasyprint_pdf(Pdf(), rows(70), where), written_pdf(Pdf(), rows(70), [30], where)
     assert pdf.differences(plain, found) == []
-    assert pdf.complaints(found) == ""
+    assert pdf.qpdf_errors(found) == ""
 
 
 @pytest.mark.parametrize(
     ("language", "day"), [("ar", "2024/02/29"), ("he", "29/02/2024"), ("fa", "2024/2/29"), ("en", "02/29/2024")]
 )
-def test_numbers_and_dates_stand_as_they_are_read(language: str, day: str) -> None:
-    """In Arabic a date is read from the right, day first. Its language's own form has the marks that make it so."""
+def test_order_of_numbers_and_dates(language: str, day: str) -> None:
+    """Arabic dates are read from the right, day first. The Arabic date format contains the marks for that."""
     with translation.override(language):
-        [page] = pdf.pages(written(Pdf(), rows(5), where=context(COLUMNS)), "read")
+        [page] = pdf.pages(written_pdf(Pdf(), rows(5), where=context(COLUMNS)), "read")
     words = {word.text: word for word in page.words}
     shown = {letter: words[letter] for letter in ("R00000", "-10", "-1000", "-30:00:00", "-23:00:00", "01:30:00")}
-    assert day in words or language == "ar"  # poppler reads the parts of a date with marks one by one
+    assert day in words or language == "ar"  # poppler extracts the parts of a date with marks one by one
     assert "(Europe/Berlin)" in words
     from_left = [word.text for word in sorted(shown.values(), key=lambda word: word.left)]
     order = ["R00000", "-1000", "-10", "-30:00:00", "-23:00:00", "01:30:00"]
@@ -81,14 +81,16 @@ def test_numbers_and_dates_stand_as_they_are_read(language: str, day: str) -> No
     assert from_left == (order if language == "en" else mirrored)
 
 
-def test_where_the_parts_of_an_arabic_date_stand() -> None:
+def test_order_within_an_arabic_date() -> None:
     with translation.override("ar"):
-        [page] = pdf.pages(written(Pdf(), [(date(2024, 2, 29),)], where=context([Column("d", "D", ColumnType.DATE)])))
+        [page] = pdf.pages(
+            written_pdf(Pdf(), [(date(2024, 2, 29),)], where=context([Column("d", "D", ColumnType.DATE)]))
+        )
     digits = sorted((word.left, word.text) for word in page.words if 100 < word.top < 500)
     assert "".join(text for _, text in digits if text != "D").replace("\u200f", "") == "2024/02/29"
 
 
-def test_marks_go_around_text_of_the_other_direction_alone() -> None:
+def test_marks_surround_only_left_to_right_text() -> None:
     assert directed("v1.0.\n(a)\0") == "\u200ev1.0.\u200e\n\u200e(a)\ufffd\u200e"
     for same in ("", "12:30", "-5", "שלום (a)", "مرحبا ok."):
         assert directed(same) == same
@@ -145,7 +147,7 @@ WIDE = (
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "ar"])
-def test_numbers_and_dates_stand_on_one_line_on_a_full_sheet(language: str) -> None:
+def test_numbers_and_dates_stay_on_one_line_on_a_full_page(language: str) -> None:
     with translation.override(language):
         data = write_parts(Pdf(), [[(*SMALL, "x" * 99), (*LARGE, "word " * 60)]], context(WIDE))
     words = [word for page in pdf.pages(data, "read") for word in page.words if word.left > 0]
@@ -157,7 +159,7 @@ def test_numbers_and_dates_stand_on_one_line_on_a_full_sheet(language: str) -> N
     assert "12345678901234" in digits
 
 
-def test_a_number_wider_than_a_column_may_be_keeps_all_digits() -> None:
+def test_number_wider_than_its_column_keeps_all_digits() -> None:
     wide = Decimal("1" + "234567890" * 9)
     data = write_parts(Pdf(), [[(wide,)]], context([Column("n", "N", ColumnType.DECIMAL)]))
     [page] = pdf.pages(data)
@@ -165,7 +167,7 @@ def test_a_number_wider_than_a_column_may_be_keeps_all_digits() -> None:
 
 
 @pytest.mark.django_db
-def test_the_widest_numbers_are_known_before_the_first_part_is_written() -> None:
+def test_extremes_contain_the_widest_numbers() -> None:
     made_at = datetime(2024, 1, 1, tzinfo=UTC)
     Specimen.objects.bulk_create(
         Specimen(
@@ -183,8 +185,8 @@ def test_the_widest_numbers_are_known_before_the_first_part_is_written() -> None
 
 
 @pytest.mark.django_db
-def test_a_column_whose_numbers_are_not_measured_is_left_out() -> None:
-    """A function, and text that is declared as a number: what its rows hold is found when they are read."""
+def test_extremes_omit_columns_without_numbers_in_the_database() -> None:
+    """The values of functions, and of text declared as a number, are known only when the rows are read."""
     Specimen.objects.create(name="a", text="no number", made_at=datetime(2024, 1, 1, tzinfo=UTC))
     columns = [
         Column("text", "Text", ColumnType.INTEGER),

@@ -1,7 +1,7 @@
-"""A page of the PDF writer equals the same rows laid out by WeasyPrint.
+"""Pages of the PDF writer equal those of WeasyPrint for the same rows, in every supported template.
 
-Every word's box within half a point, the same text in the same order, the same rules, tints and bookmarks: in every
-design that the writer takes. A design that it cannot honour it refuses, and never draws wrong.
+Word boxes agree within half a point. Text, order, rules, tints and bookmarks are equal. The writer refuses a template
+that it does not support and never draws it wrong.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from tests.support.pdf_designs import (
     TEXTS,
     design,
     hard_rows,
-    laid_out,
     mixed_rows,
     plain_rows,
     same,
-    templates_found,
-    written,
+    templates_available,
+    weasyprint_pdf,
+    written_pdf,
 )
 
 EVERY = pytest.mark.parametrize("name", DESIGNS)
-HOUSE = "exports/pdf/table"
+DEFAULT = "exports/pdf/table"
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _templates() -> Iterator[None]:
-    with templates_found():
+    with templates_available():
         yield
 
 
 @cache
-def full_page(name: str) -> int:
-    """How many plain rows the first page holds."""
-    found = pdf.pages(laid_out(design(name), plain_rows(80)))
+def rows_on_first_page(name: str) -> int:
+    """Return how many plain rows fit on the first page."""
+    found = pdf.pages(weasyprint_pdf(design(name), plain_rows(80)))
     first = next(page for page in found if "R00000" in page.text)
     return sum(word.text.startswith("R0") for word in first.words)
 
 
 @cache
 def in_parts(name: str) -> bytes:
-    return written(design(name), mixed_rows(90), [0, 1, 40, 40, 61])
+    return written_pdf(design(name), mixed_rows(90), [0, 1, 40, 40, 61])
 
 
 # --- designs --------------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_one_row(name: str) -> None:
 @EVERY
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_full_page_of_rows(name: str, more: int) -> None:
-    same(design(name), plain_rows(full_page(name) + more))
+    same(design(name), plain_rows(rows_on_first_page(name) + more))
 
 
 @EVERY
@@ -80,28 +80,30 @@ def test_hard_texts(name: str) -> None:
 
 @EVERY
 def test_rows_of_many_heights_in_parts(name: str) -> None:
-    lines = pdf.differences(laid_out(design(name), mixed_rows(90)), in_parts(name))
+    lines = pdf.differences(weasyprint_pdf(design(name), mixed_rows(90)), in_parts(name))
     assert lines == []
 
 
-def test_more_than_a_thousand_rows_in_the_house_design() -> None:
-    """With bookmarks of sections and a cover of sums."""
-    found = same(design(HOUSE), plain_rows(1_100), cuts=[500, 999, 1_000, 1_001])
+def test_more_than_a_thousand_rows_in_the_default_design() -> None:
+    """The file has section bookmarks and totals on the first page."""
+    found = same(design(DEFAULT), plain_rows(1_100), cuts=[500, 999, 1_000, 1_001])
     assert len(pdf.bookmarks(found)) == 3
 
 
-def test_cuts_leave_no_trace() -> None:
+def test_pages_do_not_depend_on_parts() -> None:
     rows = mixed_rows(120)
-    lines = pdf.differences(written(design("ledger"), rows), written(design("ledger"), rows, [1, 2, 3, 50, 119]))
+    lines = pdf.differences(
+        written_pdf(design("ledger"), rows), written_pdf(design("ledger"), rows, [1, 2, 3, 50, 119])
+    )
     assert lines == []
 
 
 @EVERY
-def test_a_row_higher_than_a_page_goes_on(name: str) -> None:
-    """WeasyPrint leaves the headings out there; in the written file they stand on every page."""
+def test_row_higher_than_a_page_continues_on_the_next(name: str) -> None:
+    """Unlike WeasyPrint, the writer repeats the headings on every page of such a row."""
     rows = plain_rows(3)
     rows[1] = ("R00001", "\n".join(f"line-{i}" for i in range(260)), *rows[1][2:])
-    found = [page for page in pdf.pages(written(design(name), rows)) if "line-" in page.text]
+    found = [page for page in pdf.pages(written_pdf(design(name), rows)) if "line-" in page.text]
     assert re.findall(r"line-\d+", " ".join(page.text for page in found)) == rows[1][1].split("\n")
     assert all("Number" in page.text for page in found)
     assert all(word.bottom < page.height for page in found for word in page.words)
@@ -111,15 +113,15 @@ def test_a_row_higher_than_a_page_goes_on(name: str) -> None:
 
 
 @EVERY
-def test_the_file_is_sound(name: str) -> None:
-    assert pdf.complaints(in_parts(name)) == ""
+def test_file_is_valid(name: str) -> None:
+    assert pdf.qpdf_errors(in_parts(name)) == ""
     assert all(embedded and readable for _, embedded, readable in pdf.fonts(in_parts(name)))
 
 
 @EVERY
-def test_fonts_are_those_of_the_design_and_stand_in_the_file_once(name: str) -> None:
+def test_fonts_match_weasyprint_and_are_embedded_once(name: str) -> None:
     assert {font for font, *_ in pdf.fonts(in_parts(name))} == {
-        font for font, *_ in pdf.fonts(laid_out(design(name), mixed_rows(90)))
+        font for font, *_ in pdf.fonts(weasyprint_pdf(design(name), mixed_rows(90)))
     }
     assert len(pdf.font_files(in_parts(name))) == len(set(pdf.font_files(in_parts(name))))
 
@@ -168,7 +170,7 @@ def sheet(css: str = "", table: str = TABLE) -> bytes:
     return out.getvalue()
 
 
-def test_equal_sheets_are_found_equal() -> None:
+def test_equal_sheets_have_no_differences() -> None:
     assert pdf.differences(sheet(), sheet()) == []
 
 
@@ -194,7 +196,7 @@ def test_equal_sheets_are_found_equal() -> None:
         "h1 { bookmark-level: none }",
     ],
 )
-def test_a_change_of_style_is_found(css: str) -> None:
+def test_changed_style_is_detected(css: str) -> None:
     lines = pdf.differences(sheet(), sheet(css))
     assert lines
 
@@ -209,6 +211,6 @@ def test_a_change_of_style_is_found(css: str) -> None:
     ],
     ids=["a word", "the order", "a row", "a cell left out"],
 )
-def test_another_text_is_found(table: str) -> None:
+def test_changed_text_is_detected(table: str) -> None:
     lines = pdf.differences(sheet(), sheet(table=table))
     assert lines

@@ -1,6 +1,6 @@
-"""PDFs read back: words and their boxes by poppler, pixels by poppler, bookmarks by pypdf, soundness by qpdf.
+"""Reading PDFs in tests: words and pixels with poppler, bookmarks with pypdf, validity with qpdf.
 
-All lengths are points, from the page's upper left corner.
+All lengths are points from the upper left corner of the page.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pypdf.generic import DictionaryObject
 
 MIRRORED = str.maketrans(")]}>»›", "([{<«‹")
 NEAR = 0.5
-"""How far a word's box may lie from where it should."""
+"""Maximum distance of a word's box from its expected position."""
 DPI = 144
-"""Two pixels a point: one pixel is half a point."""
+"""Two pixels per point: one pixel is half a point."""
 TINT = 6
-"""Of 255: the least difference of a colour that counts. The lightest zebra is 10 darker than paper."""
+"""Smallest color difference, of 255, that counts. The lightest stripe is 10 darker than the paper."""
 STRAY_TINT, STRAY_INK = 0.005, 0.00005
-"""The shares of a page's pixels that may differ at all (a third of a row), and by more than half of the contrast
-around them (a short word): a rule that begins a hundredth of a point further has an edge of another grey."""
+"""Maximum shares of a page's pixels that differ at all (a third of a row), and by more than half of the contrast
+around them (a short word). A rule that starts a hundredth of a point further has an edge of another gray."""
 
 PAGE = re.compile(r'<page width="([\d.]+)" height="([\d.]+)">(.*?)</page>', re.DOTALL)
 WORD = re.compile(r'<word xMin="(.+?)" yMin="(.+?)" xMax="(.+?)" yMax="(.+?)">(.*?)</word>', re.DOTALL)
@@ -64,9 +64,9 @@ class Page:
 
 
 def pages(data: bytes, order: str = "drawn") -> list[Page]:
-    """Each page's words in the order they are `drawn` in, or in the order they are `read` in, line by line.
+    """Return the words of each page in drawing order ("drawn"), or line by line ("read").
 
-    Composed, because a glyph of a file stands for one text alone, be it "é" or "e" with its accent.
+    Texts are NFC, because a glyph in a file stands for one text only, either "é" or "e" with a combining accent.
     """
     raw = ["-raw"] if order == "drawn" else []
     found = _run("pdftotext", "-bbox", *raw, "-", "-", data=data).decode()
@@ -80,14 +80,14 @@ def _words(body: str) -> Iterator[Word]:
 
 
 def fonts(data: bytes) -> list[tuple[str, bool, bool]]:
-    """Each font's name without its subset's tag, whether it is embedded, and whether its letters can be read back."""
+    """Return for each font its name without subset tag, whether it is embedded, and whether it maps to Unicode."""
     lines = _run("pdffonts", "-", data=data).decode().splitlines()[2:]
     cells = [line.rsplit(maxsplit=5) for line in lines]
     return [(row[0].split("+")[-1].split()[0], row[1] == "yes", row[3] == "yes") for row in cells]
 
 
 def font_files(data: bytes) -> list[str]:
-    """The name of each font program in the file, without its subset's tag."""
+    """Return the name of each font program in the file, without subset tag."""
     reader = PdfReader(BytesIO(data))
     found = [reader.get_object(number) for number in range(1, int(str(reader.trailer["/Size"])))]
     used = {
@@ -100,15 +100,15 @@ def font_files(data: bytes) -> list[str]:
     return list(used.values())
 
 
-def complaints(data: bytes) -> str:
-    """What qpdf finds wrong; "" when nothing is."""
+def qpdf_errors(data: bytes) -> str:
+    """Return the problems that qpdf finds; "" if the file is valid."""
     with _file(data) as path:
         done = subprocess.run(["qpdf", "--check", path], capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 def bookmarks(data: bytes) -> list[tuple[int, str, int]]:
-    """Level from 0, title and page from 1 of each bookmark, in order."""
+    """Return level (from 0), title and page (from 1) of each bookmark, in order."""
     reader = PdfReader(BytesIO(data))
     return list(_marks(reader, reader.outline, 0))
 
@@ -122,7 +122,7 @@ def _marks(reader: PdfReader, outline: Iterable[Any], level: int) -> Iterator[tu
 
 
 def pixels(data: bytes, numbers: Iterable[int]) -> list[Image.Image]:
-    """The pages with these numbers, from 1, as pictures."""
+    """Return images of the pages with these numbers (from 1)."""
     with _file(data) as path:
         return [_picture(path, number) for number in numbers]
 
@@ -136,10 +136,11 @@ def _picture(path: Path, number: int) -> Image.Image:
 
 
 def differences(wanted: bytes, found: bytes) -> list[str]:
-    """What tells two PDFs apart, a line each, at most a few a page; empty when they are the same pages.
+    """Return the differences between two PDFs, one per line and at most a few per page; empty if the pages are equal.
 
-    The same number and size of pages; on each the same words in the order they are drawn in, each box within NEAR of
-    the other; the same bookmarks; and on the first and the last page pixels that agree within half a point.
+    Equal PDFs have the same number and size of pages. Each page has the same words in the same drawing order, with
+    boxes within NEAR of each other. The bookmarks are equal, and the pixels of the first and last page agree within
+    half a point.
     """
     pairs = list(zip_longest(map(_unmirrored, pages(wanted)), map(_unmirrored, pages(found))))
     if None in [page for pair in pairs for page in pair]:
@@ -151,10 +152,10 @@ def differences(wanted: bytes, found: bytes) -> list[str]:
 
 
 def _unmirrored(page: Page) -> Page:
-    """`page`, all of whose brackets open.
+    """Return `page` with all closing brackets replaced by opening ones.
 
-    One glyph stands for one text alone, so plain WeasyPrint reads ")" where "(" of a text from right to left, which is
-    drawn as the same glyph, came first. How they look is compared in pixels.
+    A glyph stands for one text only. WeasyPrint maps it to the first one, so ")" is extracted as "(" if right-to-left
+    text with the same glyph came first. The comparison of pixels covers the appearance of brackets.
     """
     words = [word._replace(text=word.text.translate(MIRRORED)) for word in page.words]
     return replace(page, words=words)
@@ -180,7 +181,7 @@ def _first_other(wanted: Sequence[Word], found: Sequence[Word]) -> str:
 
 
 def drawn_differently(wanted: bytes, found: bytes, numbers: Sequence[int]) -> list[str]:
-    """The pages, of those with these numbers, on which pixels differ by more than half a point."""
+    """Return a line for each of the pages `numbers` on which pixels differ by more than half a point."""
     pictures = zip(numbers, pixels(wanted, numbers), pixels(found, numbers), strict=True)
     shares = [(number, *shares_apart(a, b)) for number, a, b in pictures]
     return [
@@ -191,7 +192,7 @@ def drawn_differently(wanted: bytes, found: bytes, numbers: Sequence[int]) -> li
 
 
 def shares_apart(a: Image.Image, b: Image.Image) -> tuple[float, float]:
-    """The share of pixels of either picture that the other has not got within a pixel: at all, and nearly."""
+    """Return the shares of pixels that differ at all, and by much, from all pixels next to them in the other image."""
     (darkest_a, lightest_a), (darkest_b, lightest_b) = _around(a), _around(b)
     beyond = _most(*_beyond(a, darkest_b, lightest_b), *_beyond(b, darkest_a, lightest_a))
     contrast = _most(ImageChops.subtract(lightest_a, darkest_a), ImageChops.subtract(lightest_b, darkest_b))
@@ -209,12 +210,12 @@ def _most(*pictures: Image.Image) -> Image.Image:
 
 
 def _beyond(picture: Image.Image, darkest: Image.Image, lightest: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """How far each pixel of `picture` is lighter, and darker, than these."""
+    """Return how much each pixel of `picture` is lighter than `lightest`, and darker than `darkest`."""
     return ImageChops.subtract(picture, lightest), ImageChops.subtract(darkest, picture)
 
 
 def _around(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Of each pixel's three by three the darkest and the lightest."""
+    """Return the darkest and lightest values in the 3x3 neighborhood of each pixel."""
     darkest = lightest = picture
     for x, y in ((1, 0), (0, 1)):
         darkest = reduce(ImageChops.darker, [ImageChops.offset(darkest, x * s, y * s) for s in (-1, 0, 1)])
@@ -227,7 +228,7 @@ def _around(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
 
 @contextmanager
 def _file(data: bytes) -> Iterator[Path]:
-    """`data` in a file, for programs that seek."""
+    """Write `data` to a temporary file, for programs that seek."""
     with NamedTemporaryFile(suffix=".pdf") as file:
         file.write(data)
         file.flush()

@@ -1,4 +1,4 @@
-"""Designers' templates for the PDF writer, rows to fill them with, and the same pages by plain WeasyPrint."""
+"""Sample templates and rows for the PDF writer, and the same pages rendered by WeasyPrint alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "pdf_templates"
 DESIGNS = ("ledger", "cover", "grid", "listing", "poster")
 COLUMNS = (
     Column("number", "Number"),
-    Column("says", "What it says"),
+    Column("text", "Description"),
     Column("amount", "Amount\nin euro", ColumnType.DECIMAL),
     Column("share", "Share", ColumnType.INTEGER),
 )
@@ -50,21 +50,21 @@ TEXTS = {
     "empty": "",
     "blanks": "  two  blanks  ",
     "tabs": "a\tb\t\tc",
-    "spaces that hold": "10\u00a0000\u00a0km zu\u00a0Fuß\u202f!",
+    "non-breaking spaces": "10\u00a0000\u00a0km zu\u00a0Fuß\u202f!",
     "soft hyphens": "Donau\u00addampf\u00adschiff\u00adfahrts\u00adgesellschaft " * 4,
-    "zero widths": "zero\u200bwidth\u200bspace\ufeff\u2060end" * 4,
+    "zero-width characters": "zero\u200bwidth\u200bspace\ufeff\u2060end" * 4,
     "ligatures": "office affluent fjord ffi fl ff difficult",
     "kerning pairs": "AVATAR To Ty. WAVE LTAV P. Yo",
     "hyphens and slashes": "well-known/unknown, e-mail@example.com, https://example.com/a/b?c=d&e=f#g " * 2,
     "markup": "<b>bold</b> &amp; & {{ title }} {% now 'Y' %}",
-    "brackets of PDF": r"(a) \( \) \\ )( \n",
+    "PDF brackets": r"(a) \( \) \\ )( \n",
     "controls": "a\x01b\x1bc\x7fd\x85e\u2028f\u2029g",
-    "nobody's letters": "\ue000 \U000f0000 \ufffe \ud800",
+    "private use and invalid characters": "\ue000 \U000f0000 \ufffe \ud800",
 }
 
 
 def hard_rows() -> list[Row]:
-    """A row for each of TEXTS, with numbers huge, negative and absent beside it."""
+    """Return one row for each of TEXTS, with large, negative and missing numbers."""
     numbers = [Decimal(0), Decimal("-1234567.891"), Decimal("1E+24"), None, Decimal("99999.00")]
     return [(f"R{i:05}", text, numbers[i % 5], (-1) ** i * 10 ** (i % 19)) for i, text in enumerate(TEXTS.values())]
 
@@ -74,59 +74,60 @@ def plain_rows(count: int) -> list[Row]:
 
 
 def mixed_rows(count: int) -> list[Row]:
-    """Rows of one line, with a text of many lines or of another script in between."""
+    """Return rows of one line; every fifth one has a text from `hard_rows` instead."""
     hard = [row[1] for row in hard_rows()]
     return [
-        (n, hard[i // 5 % len(hard)] if i % 5 == 4 else says, *rest)
-        for i, (n, says, *rest) in enumerate(plain_rows(count))
+        (n, hard[i // 5 % len(hard)] if i % 5 == 4 else text, *rest)
+        for i, (n, text, *rest) in enumerate(plain_rows(count))
     ]
 
 
 def design(name: str) -> Pdf:
-    """The format with one of DESIGNS, or with a template that `drawn_up` gave a name."""
+    """Return the format with one of DESIGNS or with a template from `add_template`."""
     kind: type[Pdf] = type("Design", (Pdf,), {"template": f"{name}.html"})
     return kind()
 
 
-_drawn_up: dict[str, str] = {}
+_templates: dict[str, str] = {}
 
 
-def drawn_up(html: str) -> str:
-    """A name for the template `html`."""
+def add_template(html: str) -> str:
+    """Register the template `html` and return its name."""
     name = hashlib.sha256(html.encode()).hexdigest()[:16]
-    _drawn_up[f"{name}.html"] = html
+    _templates[f"{name}.html"] = html
     return name
 
 
 @contextmanager
-def templates_found() -> Iterator[None]:
-    """Inside, Django finds DESIGNS, and what was drawn up, before its own templates."""
+def templates_available() -> Iterator[None]:
+    """Make DESIGNS and the templates from `add_template` available to Django, before its own templates."""
     usual: dict[str, Any] = settings.TEMPLATES[0]
     loaders = [
-        ("django.template.loaders.locmem.Loader", _drawn_up),
+        ("django.template.loaders.locmem.Loader", _templates),
         ("django.template.loaders.filesystem.Loader", [FOLDER, *usual["DIRS"]]),
+        "django.template.loaders.app_directories.Loader",
     ]
     own: dict[str, Any] = {**usual, "APP_DIRS": False, "OPTIONS": {**usual["OPTIONS"], "loaders": loaders}}
     with override_settings(TEMPLATES=[own]):
         yield
 
 
-def laid_out(kind: Pdf, rows: Sequence[Row], where: RenderContext = CONTEXT) -> bytes:
-    """The same rows in the same template by WeasyPrint alone."""
+def weasyprint_pdf(kind: Pdf, rows: Sequence[Row], where: RenderContext = CONTEXT) -> bytes:
+    """Return a PDF of the rows, rendered by WeasyPrint alone."""
     out = BytesIO()
     write_pdf(kind.html(rows, replace(where, layout=kind.prepare(rows[:200], where))), out)
     return out.getvalue()
 
 
-def written(kind: Pdf, rows: Sequence[Row], cuts: Iterable[int] = (), where: RenderContext = CONTEXT) -> bytes:
-    """The file of the format, its rows cut into parts before the rows with these numbers."""
+def written_pdf(kind: Pdf, rows: Sequence[Row], cuts: Iterable[int] = (), where: RenderContext = CONTEXT) -> bytes:
+    """Return the PDF that the format writes. Parts start at the rows with the numbers `cuts`."""
     ends = [*sorted(cuts), len(rows)]
     return write_parts(kind, [rows[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)], where)
 
 
 def same(kind: Pdf, rows: Sequence[Row], cuts: Sequence[int] = ()) -> bytes:
-    """The written file, which is found equal to what WeasyPrint makes of the same rows."""
-    found = written(kind, rows, cuts)
-    lines = pdf.differences(laid_out(kind, rows), found)
+    """Return the written PDF after asserting that it equals the one rendered by WeasyPrint."""
+    found = written_pdf(kind, rows, cuts)
+    lines = pdf.differences(weasyprint_pdf(kind, rows), found)
     assert lines == []
     return found

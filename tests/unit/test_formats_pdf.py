@@ -14,15 +14,15 @@ from pypdf import PdfReader
 from exports.datasets import Column, ColumnType
 from exports.errors import TooWide
 from exports.formats import OpenPart
-from exports.formats.pdf.fetcher import Closed
+from exports.formats.pdf.fetcher import RefusingFetcher
 from exports.formats.pdf.html import write_pdf
-from exports.formats.pdf.widths import SHEETS, shares
+from exports.formats.pdf.widths import SHEETS, column_widths
 from tests.support.formats import ALL_TYPES, ROW, context, kind, read_pdf, write
 
 ONE = (Column("a", "Alpha"),)
 
 
-def test_the_page_says_whose_and_what() -> None:
+def test_page_has_title_owner_period_and_values() -> None:
     (page,) = read_pdf(write("pdf", [ROW]))
     for words in (
         "Orders",
@@ -68,7 +68,7 @@ def test_no_rows() -> None:
     assert "No rows in this period" in page
 
 
-def test_nothing_is_markup() -> None:
+def test_texts_are_escaped() -> None:
     text = "<b>html</b> </style> {{ 1 }} {% now 'Y' %} &amp;"
     (page,) = read_pdf(write("pdf", [(text,)], context(ONE, title=text, owner=text, period=text)))
     assert page.replace("\n", " ").count("<b>html</b> </style> {{ 1 }} {% now 'Y' %} &amp;") >= 4
@@ -77,7 +77,7 @@ def test_nothing_is_markup() -> None:
 @pytest.mark.parametrize(
     ("language", "number", "day"), [("en-gb", "1,234.50", "24/06/1812"), ("de", "1.234,50", "24.06.1812")]
 )
-def test_numbers_and_dates_are_for_people(language: str, number: str, day: str) -> None:
+def test_numbers_and_dates_are_localized(language: str, number: str, day: str) -> None:
     columns = [
         Column("a", "A", ColumnType.DECIMAL),
         Column("b", "B", ColumnType.DATE),
@@ -103,21 +103,21 @@ def test_numbers_and_dates_are_for_people(language: str, number: str, day: str) 
         (5, datetime.max.replace(tzinfo=UTC)),
     ],
 )
-def test_any_value_has_a_place(place: int, value: Any) -> None:
+def test_any_value_is_accepted(place: int, value: Any) -> None:
     row: list[Any] = [None] * 6
     row[place] = value
     assert read_pdf(write("pdf", [tuple(row), (None,) * 6]))
 
 
-def test_more_columns_than_a_sheet_takes_are_refused() -> None:
+def test_too_many_columns_are_refused() -> None:
     columns = [Column(f"c{i}", "C", ColumnType.DECIMAL) for i in range(200)]
-    with pytest.raises(TooWide, match="the first 18 of them do"):
+    with pytest.raises(TooWide, match="only the first 18 do"):
         kind("pdf").refuse(columns)
     kind("pdf").refuse(columns[:18])
 
 
 @pytest.mark.parametrize("text", ["x" * 50_000, "long text " * 5_000, "line\n" * 500])
-def test_a_row_higher_than_a_page_ends(text: str) -> None:
+def test_row_higher_than_a_page_is_split(text: str) -> None:
     pages = read_pdf(write("pdf", [("before",), (text,), ("after",)], context(ONE)))
     joined = "".join("".join(pages).split())
     assert len(pages) > 2
@@ -129,51 +129,53 @@ def test_a_row_higher_than_a_page_ends(text: str) -> None:
     "url", ["file:///etc/passwd", "http://127.0.0.1:9/", "https://example.com/", "data:text/css,a"]
 )
 def test_documents_load_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
-    def spy(self: Closed, url: str, headers: dict[str, str] | None = None) -> NoReturn:
-        asked.append(url)
+    def spy(self: RefusingFetcher, url: str, headers: dict[str, str] | None = None) -> NoReturn:
+        requested.append(url)
         refuse(self, url, headers)
 
-    refuse = Closed.fetch
-    monkeypatch.setattr(Closed, "fetch", spy)
+    refuse = RefusingFetcher.fetch
+    monkeypatch.setattr(RefusingFetcher, "fetch", spy)
     out = BytesIO()
     html = f'<link rel=stylesheet href="{url}"><img src="{url}"><link rel=attachment href="{url}"><p>still here'
     assert write_pdf(html, out) == 1
-    assert url in asked
+    assert url in requested
     assert "still here" in read_pdf(out.getvalue())[0]
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "data:text/plain,a", "relative"])
-def test_the_fetcher_refuses(url: str) -> None:
-    for ask in (Closed().fetch, Closed(), Closed().open):
-        with pytest.raises(ValueError, match="Documents load nothing"):
-            ask(url)
+def test_fetcher_refuses_urls(url: str) -> None:
+    for fetch in (RefusingFetcher().fetch, RefusingFetcher(), RefusingFetcher().open):
+        with pytest.raises(ValueError, match="Documents must not load"):
+            fetch(url)
 
 
-def test_the_collector_is_left_as_it_was() -> None:
+def test_garbage_collector_threshold_is_restored() -> None:
     before = gc.get_threshold()
     write_pdf("<p>a", BytesIO())
     assert gc.get_threshold() == before
 
 
-def test_short_columns_keep_their_width_and_wide_ones_give_way() -> None:
+def test_short_columns_keep_their_width_and_wide_ones_shrink() -> None:
     labels = ["Short", *["Wide"] * 9]
     upright, sideways = SHEETS["A4"]
-    narrow, *wide = shares(labels, [["12345678"] * 3, *[["many words " * 9] * 3] * 9], sideways, [ColumnType.TEXT] * 10)
+    narrow, *wide = column_widths(
+        labels, [["12345678"] * 3, *[["many words " * 9] * 3] * 9], sideways, [ColumnType.TEXT] * 10
+    )
     assert narrow == 10
     assert set(wide) == {wide[0]}
     assert wide[0] < 36
-    assert sum(shares(["A", "B"], [["a"], ["b"]], sideways, [ColumnType.TEXT] * 2)) < upright
+    assert sum(column_widths(["A", "B"], [["a"], ["b"]], sideways, [ColumnType.TEXT] * 2)) < upright
 
 
 @pytest.mark.parametrize(("paper", "width"), [("A4", 595), ("letter", 612), ("A3", 842)])
-def test_the_paper_is_chosen(paper: str, width: int) -> None:
+def test_paper_option(paper: str, width: int) -> None:
     data = write("pdf", [("a",)], context(ONE, options={"paper": paper}))
     assert abs(float(PdfReader(BytesIO(data)).pages[0].mediabox.width) - width) < 1
 
 
-def test_many_columns_lie_on_the_side() -> None:
+def test_many_columns_use_landscape() -> None:
     def width(columns: int) -> float:
         data = write("pdf", [("some text here",) * columns], context([Column(f"c{i}", "C") for i in range(columns)]))
         return float(PdfReader(BytesIO(data)).pages[0].mediabox.width)
@@ -181,5 +183,5 @@ def test_many_columns_lie_on_the_side() -> None:
     assert width(3) < 600 < width(12)
 
 
-def test_all_types_fit() -> None:
+def test_all_types_fit_on_a_page() -> None:
     assert len(read_pdf(write("pdf", [ROW] * 10, context(ALL_TYPES)))) == 1

@@ -1,4 +1,4 @@
-"""The whole file: pages, bookmarks, notes and fonts; the same bytes whoever wrote the parts."""
+"""The assembled file: pages, bookmarks and notes. Its bytes do not depend on how rows are split into parts."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def cut(lines: Sequence[Row], *places: int) -> list[Sequence[Row]]:
     return [lines[start:end] for start, end in zip([0, *places], ends, strict=True)]
 
 
-def test_parts_leave_no_trace() -> None:
+def test_file_does_not_depend_on_parts() -> None:
     lines = rows(400)
     whole = write_parts(kind("pdf"), [lines], context(COLUMNS))
     assert write_parts(kind("pdf"), cut(lines, 0, 1, 2, 150, 151, 399), context(COLUMNS)) == whole
-    assert pdf.complaints(whole) == ""
+    assert pdf.qpdf_errors(whole) == ""
 
 
-def test_parts_may_be_written_again_and_in_any_order() -> None:
+def test_parts_can_be_written_again_in_any_order() -> None:
     lines, format_ = rows(120), kind("pdf")
     where = context(COLUMNS)
     where = replace(where, layout=format_.prepare(lines[:50], where), rows=120)
@@ -64,7 +64,7 @@ def test_parts_may_be_written_again_and_in_any_order() -> None:
     assert [data for data, _ in first] == [data for data, _ in reversed(again)]
 
 
-def test_pages_are_full_and_rows_in_order() -> None:
+def test_rows_are_in_order_and_pages_are_numbered() -> None:
     data = write_parts(kind("pdf"), cut(rows(400), 13, 200), context(COLUMNS))
     pages = read_pdf(data)
     found = [word for page in pages for word in page.split() if word.startswith("R0")]
@@ -74,17 +74,17 @@ def test_pages_are_full_and_rows_in_order() -> None:
         assert "Number" in page
 
 
-def test_no_page_is_part_filled_where_a_part_ends() -> None:
+def test_pages_are_filled_across_parts() -> None:
     lines = [(f"R{i:05}",) for i in range(300)]
     data = write_parts(kind("pdf"), cut(lines, 7, 8, 100, 233), context([Column("a", "A")]))
     _, *middle, _ = [page.count("R0") for page in read_pdf(data)]
     assert len(set(middle)) == 1
     first = pdf.pages(data)[1].words
-    assert first[-1].bottom > 800, "the page number is the last word"
+    assert first[-1].bottom > 800, "the page number should be the last word"
     assert max(word.bottom for word in first if word.text.startswith("R0")) > 780
 
 
-def test_every_second_row_is_tinted_whatever_the_parts_and_pages() -> None:
+def test_every_second_row_is_tinted_across_parts_and_pages() -> None:
     lines = [(f"R{i:05}" + "\nmore" * (200 if i == 20 else 0),) for i in range(90)]
     data = write_parts(kind("pdf"), cut(lines, 3, 20, 21, 50), context([Column("a", "A")]))
     pages = pdf.pages(data)
@@ -112,7 +112,7 @@ def test_bookmarks_name_sections() -> None:
     assert pages[1] == 1 < pages[2] < pages[3]
 
 
-def test_bookmarks_of_one_file_of_several_name_its_rows_in_all() -> None:
+def test_bookmarks_of_a_split_export_count_the_rows_of_all_files() -> None:
     share = Share(2, 3, before=5_000, rows=9_000)
     data = write("pdf", [("a",)] * 1_500, context([Column("a", "A")], share=share))
     assert [words for _, words, _ in pdf.bookmarks(data)] == [
@@ -120,29 +120,29 @@ def test_bookmarks_of_one_file_of_several_name_its_rows_in_all() -> None:
     ]  # fmt: skip
 
 
-def test_one_file_of_several_without_rows() -> None:
+def test_empty_file_of_a_split_export() -> None:
     share = Share(2, 3, before=5_000, rows=9_000)
     assert "none of 9,000" in read_pdf(write("pdf", [], context(share=share)))[0]
 
 
-def test_few_rows_are_one_section() -> None:
+def test_few_rows_have_no_section_bookmarks() -> None:
     assert pdf.bookmarks(write("pdf", [("a",)] * 1_000, context([Column("a", "A")]))) == [(0, "Orders", 1)]
 
 
-def test_the_cover_has_sums() -> None:
+def test_first_page_has_totals() -> None:
     with translation.override("de"):
         first = read_pdf(write_parts(kind("pdf"), cut(rows(40), 11), context(COLUMNS)))[0]
     assert "195,00" in first
 
 
-def test_letters_without_a_font_are_named() -> None:
+def test_undrawable_characters_are_named() -> None:
     data = write("pdf", [("\U0010f123 and \U0010f123",), ("\U0010f124",)], context([Column("a", "A")]))
     words = pdf.pages(data)[0].text
-    assert "3 characters could not be drawn, because no font here has them: U+10F123, U+10F124" in words
-    assert "\U0010f123" in words, "it can be copied"
+    assert "3 characters could not be drawn, because no installed font has them: U+10F123, U+10F124" in words
+    assert "\U0010f123" in words, "the character should be copyable"
 
 
-def test_the_document_says_what_it_is() -> None:
+def test_document_metadata() -> None:
     with translation.override("de"):
         reader = PdfReader(BytesIO(write("pdf", [("a",)], context([Column("a", "A")]))))
     assert reader.pdf_header == "%PDF-1.7"
@@ -153,13 +153,13 @@ def test_the_document_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 33, 5_000])
-def test_the_tree_of_pages(count: int) -> None:
+def test_page_tree(count: int) -> None:
     data = write("pdf", [("x\n" * 60,)] * count if count < 50 else [("a",)] * count, context([Column("a", "A")]))
-    assert pdf.complaints(data) == ""
+    assert pdf.qpdf_errors(data) == ""
     assert len(PdfReader(BytesIO(data)).pages) == len(pdf.pages(data))
 
 
-def test_a_row_higher_than_a_page_keeps_its_lines_and_the_headings() -> None:
+def test_row_higher_than_a_page_keeps_lines_and_headings() -> None:
     lines = "\n".join(f"line-{i}" for i in range(300))
     pages = read_pdf(write("pdf", [("before",), (lines,), ("after",)], context([Column("a", "Heading")])))
     words = [word for page in pages for word in page.split()]
@@ -168,16 +168,16 @@ def test_a_row_higher_than_a_page_keeps_its_lines_and_the_headings() -> None:
     assert all("Heading" in page for page in pages)
 
 
-def test_text_is_read_in_its_order(tmp_path: Path) -> None:
+def test_text_is_extracted_in_order(tmp_path: Path) -> None:
     path = tmp_path / "table.pdf"
     path.write_bytes(write("pdf", [("one", "a"), ("two", "b")], context([Column("a", "A"), Column("b", "B")])))
     text = subprocess.run(["pdftotext", "-raw", path, "-"], capture_output=True, text=True, check=True).stdout
     assert "A B\none a\ntwo b\n" in text
 
 
-def test_a_design_that_cannot_be_written_is_refused() -> None:
-    class Bold(Pdf):
+def test_unsupported_template_is_refused() -> None:
+    class Unsupported(Pdf):
         template = "exports/pdf/usage_report.html"
 
-    with pytest.raises(FormatFailed, match="The design of our PDF cannot be written"):
-        write_parts(Bold(), [[("a",)]], context([Column("a", "A")]))
+    with pytest.raises(FormatFailed, match="The PDF template is not supported"):
+        write_parts(Unsupported(), [[("a",)]], context([Column("a", "A")]))

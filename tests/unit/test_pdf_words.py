@@ -1,4 +1,4 @@
-"""Numbers, days and sums on paper are what Django says in the language, only faster."""
+"""Localized numbers, dates and totals in PDFs are the same as Django's."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def test_decimals(language: str, value: Decimal) -> None:
 
 
 @given(st.sampled_from(LANGUAGES), st.dates())
-def test_days(language: str, value: date) -> None:
+def test_dates(language: str, value: date) -> None:
     with translation.override(language):
         assert texts(ColumnType.DATE, value) == [date_format(value, "SHORT_DATE_FORMAT")]
 
 
 @given(st.sampled_from(LANGUAGES), st.datetimes(timezones=st.just(UTC), min_value=datetime(1, 1, 3)))
-def test_moments(language: str, value: datetime) -> None:
+def test_datetimes(language: str, value: datetime) -> None:
     with translation.override(language):
         try:
-            there = value.astimezone(BERLIN)
+            local = value.astimezone(BERLIN)
         except OverflowError:
-            there = value
-        day = date_format(there, "SHORT_DATE_FORMAT")
-        assert texts(ColumnType.DATETIME, value) == [f"{day} {there.hour:02}:{there.minute:02}"]
+            local = value
+        day = date_format(local, "SHORT_DATE_FORMAT")
+        assert texts(ColumnType.DATETIME, value) == [f"{day} {local.hour:02}:{local.minute:02}"]
 
 
 def test_integers_are_not_grouped() -> None:
@@ -60,7 +60,7 @@ def test_money_is_one_text() -> None:
     assert found == ["1.234,50\u00a0EUR", "", "7"]
 
 
-def test_choices_are_words() -> None:
+def test_choices_are_written_as_labels() -> None:
     choices = [("p", "Paid"), (1, "One")]
     assert texts(ColumnType.CHOICE, "p", 1, None, "gone", ["p"], choices=choices) == [
         "Paid",
@@ -71,16 +71,16 @@ def test_choices_are_words() -> None:
     ]
 
 
-def test_truth_is_in_words() -> None:
+def test_booleans_are_localized() -> None:
     with translation.override("de"):
         assert texts(ColumnType.BOOLEAN, True, False, None) == ["Ja", "Nein", ""]
 
 
-def test_nothing_that_cannot_be_drawn() -> None:
+def test_undrawable_characters_are_replaced() -> None:
     assert texts(ColumnType.TEXT, "a\0b\ud800c\x7fd\x85e\u2028f") == ["a\ufffdb\ufffdc\ufffdd\ne\nf"]
 
 
-def test_sums_of_each_currency() -> None:
+def test_totals_per_currency() -> None:
     columns = [
         Column("n", "N", ColumnType.INTEGER, total=True),
         Column("m", "Money", ColumnType.MONEY, currency="EUR", total=True),
@@ -96,7 +96,7 @@ def test_sums_of_each_currency() -> None:
         assert both.words(columns) == [("N", "9"), ("Money", "0.50\u00a0EUR"), ("Money", "5\u00a0USD")]
 
 
-def test_sums_lose_nothing() -> None:
+def test_totals_are_exact() -> None:
     totals = Totals([Column("d", "D", ColumnType.DECIMAL, total=True)])
     totals.add([(Decimal("1E+40"),), (Decimal("0.01"),)])
     assert totals.sums["d"][""] == Decimal("1" + "0" * 40 + ".01")

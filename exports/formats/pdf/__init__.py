@@ -1,4 +1,4 @@
-"""PDF: a table to read or print, laid out by WeasyPrint from a template."""
+"""PDF format: a printable table that WeasyPrint lays out from a template."""
 
 from exports.formats.pdf.format import Pdf
 

@@ -1,16 +1,16 @@
-"""Bookmarks."""
+"""Bookmarks of the PDF file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from exports.formats.pdf.file import File, plain, string
+from exports.formats.pdf.file import File, format_number, string
 
 
 @dataclass
 class Mark:
-    """A bookmark of some level to a place, in points, on a page from 0."""
+    """A bookmark that points to a position, in points, on a page (from 0)."""
 
     level: int
     label: str
@@ -22,12 +22,12 @@ class Mark:
 
     @property
     def count(self) -> int:
-        """How many bookmarks are below it."""
+        """Number of descendants."""
         return sum(1 + child.count for child in self.children)
 
 
 def outline(file: File, marks: Sequence[Mark], pages: Sequence[int]) -> bytes:
-    """Write the outline of `marks`, given in the order of the text; what the catalog says of it."""
+    """Write the outline of `marks`, given in document order. Return its catalog entry; empty if there are no marks."""
     if not marks:
         return b""
     top = Mark(-1, "", 0, 0, 0, file.reserve())
@@ -48,7 +48,7 @@ def outline(file: File, marks: Sequence[Mark], pages: Sequence[int]) -> bytes:
 
 
 def _chain(file: File, parent: Mark, pages: Sequence[int]) -> None:
-    """Write the bookmarks below `parent`."""
+    """Write the direct children of `parent` as a linked list."""
     below = parent.children
     for place, mark in enumerate(below):
         links = b"/Prev %d 0 R" % below[place - 1].number if place else b""
@@ -56,6 +56,6 @@ def _chain(file: File, parent: Mark, pages: Sequence[int]) -> None:
         if mark.children:
             ends = mark.children[0].number, mark.children[-1].number
             links += b"/First %d 0 R/Last %d 0 R/Count %d" % (*ends, mark.count)
-        where = f"/XYZ {plain(mark.x)} {plain(mark.y)} 0".encode()
+        where = f"/XYZ {format_number(mark.x)} {format_number(mark.y)} 0".encode()
         body = (string(mark.label), pages[mark.page], where, parent.number, links)
         file.write(b"<</Title%b/Dest[%d 0 R %b]/Parent %d 0 R%b>>" % body, mark.number)

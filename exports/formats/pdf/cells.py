@@ -1,4 +1,4 @@
-"""A column's cells as pieces of a row: operators from the cell's place, and back to it."""
+"""Typesetting of the cells of a column. The operators of a cell start and end at the position of the cell."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from exports.formats.pdf.internals import POINT, ColumnBox, Line
 from exports.formats.pdf.text import Letters
 
 KEPT = 4_000
-"""Cells of a column that are remembered, twice over."""
+"""Cached cells per generation; each column keeps two generations."""
 LONG = 300
-"""Letters above which a cell is not remembered."""
+"""Length in characters above which a cell is not cached."""
 SHARE = 0.5
-"""Where more than this share of a batch's texts differ, remembering does not pay."""
+"""Share of distinct texts in a batch above which caching does not pay off."""
 FEEDS, SPACES, RUNS = re.compile("\r\n?"), re.compile(r"[\t ]*\n[\t ]*"), re.compile("[\t ]+")
 PLAIN = re.compile("[^ -'*-\\[\\]-~\n]|  | \n|\n ")
-"""What keeps texts, joined by line feeds, from being written as they are."""
+"""Matches texts, joined by line feeds, that need escapes, another font or white-space processing."""
 
 
-class Odd(bytes):
-    """The operators of a cell that is not one usual line, with what its row must know."""
+class IrregularPiece(bytes):
+    """Operators of a cell that is not a single regular line, with the sizes that its row needs."""
 
     height: float
-    """Pixels of text."""
+    """Height of the text, in pixels."""
     total: float
-    """The same with the cell's padding."""
+    """Height of the cell with its padding, in pixels."""
     first: float
-    """How far the first baseline is below the text's top."""
+    """Distance from the top of the text to its first baseline, in pixels."""
     missing: str
-    """Letters that no font has."""
+    """Characters that no font contains."""
 
 
 Piece = bytes
-"""What draws a cell: one usual line, or none, or Odd."""
+"""Operators that draw a cell: one regular line, nothing, or IrregularPiece."""
 
 
-class Recent(dict[str, Piece]):
-    """The last texts and their pieces: bounded, and as fast as a dictionary where a text comes again."""
+class PieceCache(dict[str, Piece]):
+    """Bounded cache of recent texts and their pieces; a hit is as fast as in a plain dictionary."""
 
     def __init__(self, make: Callable[[str], Piece]) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Cells:
         self.box, self.letters = box, letters
         self.shaper = letters.shaper
         self.line_height, self.ascent = self.shaper.line_height, self.shaper.above
-        self._recent = Recent(self._piece)
+        self._cache = PieceCache(self._piece)
         self._limit = int(max(0, box.width) * 1024) if box.wraps else None
         self._safe = self._limit // letters.widest if self._limit is not None and letters.widest else 0
         self._size = float(self.shaper.drawn_size)
@@ -72,19 +72,19 @@ class Cells:
 
     @cached_property
     def height(self) -> float:
-        """A usual cell's height: one line."""
+        """Height of a regular cell with one line, in pixels."""
         return float(self.box.above + self.line_height + self.box.below)
 
     def pieces(self, texts: Sequence[str]) -> Sequence[Piece]:
-        """What draws each of `texts`, in order."""
+        """Return the operators that draw each of `texts`, in order."""
         if len(texts) > 8 and len(set(texts)) > SHARE * len(texts) and self.letters.ascii:
             joined = "\n".join(texts)
             if not PLAIN.search(joined) and joined.count("\n") == len(texts) - 1 and joined[:1] != " " != joined[-1:]:
                 return self._plain(texts)
-        return list(map(self._recent.__getitem__, texts))
+        return list(map(self._cache.__getitem__, texts))
 
     def _plain(self, texts: Sequence[str]) -> Sequence[Piece]:
-        """Pieces of texts that need neither escapes nor another font."""
+        """Return the pieces of texts that need neither escapes nor a second font."""
         if self._left and max(map(len, texts)) <= self._safe:
             pieces = (b"(" + ")Tj\n(".join(texts).encode() + b")Tj").split(b"\n")
             return pieces if "" not in texts else [b"" if piece == b"()Tj" else piece for piece in pieces]
@@ -93,14 +93,14 @@ class Cells:
     def _line(self, text: str) -> Piece:
         width = sum(map(self.letters.advances.__getitem__, text))
         if self._limit is not None and width > self._limit:
-            return self._recent[text]
+            return self._cache[text]
         if not text:
             return b""
         shift = 0 if self._left else self._shift(width / 1024)
         return b"[%d(%b)]TJ" % (shift, text.encode()) if shift else b"(%b)Tj" % text.encode()
 
     def _shift(self, width: float) -> int:
-        """How far, in the units of TJ, a line of that width begins from the cell's left side."""
+        """Return the offset of a line of this width from the left edge of the cell, in TJ units."""
         room = self.box.width - width
         if room <= 0 or self.box.align == "left":
             room = min(room, 0) if self.box.rtl else 0
@@ -108,7 +108,7 @@ class Cells:
             room /= 2
         return round(-1000 * room / self._size)
 
-    # --- one text ---
+    # --- single cells ---
 
     def _piece(self, text: str) -> Piece:
         lines = self.lines(text)
@@ -117,7 +117,7 @@ class Cells:
         return self.typeset(lines) if lines else b""
 
     def lines(self, text: str) -> list[Line]:
-        """The lines of a cell."""
+        """Return the lines of a cell."""
         text = self._collapsed(text)
         if not text.strip(" \n"):
             return []
@@ -140,11 +140,11 @@ class Cells:
             yield from self.shaper.lines(text, self.box.width if self.box.wraps else None)
 
     def _ends_wide(self, text: str) -> bool:
-        """Pango has ways of its own with a space that ends a text of several lines."""
+        """Return whether `text` wraps and ends with a space. Pango treats that space differently."""
         return text.endswith(" ") and self._limit is not None and self.letters.width(text) > self._limit
 
-    def typeset(self, lines: Sequence[Line]) -> Odd:
-        """Lines as one block, which begins and ends at the first usual baseline."""
+    def typeset(self, lines: Sequence[Line]) -> IrregularPiece:
+        """Return `lines` as one block that starts and ends at the first regular baseline."""
         moves, top, at = [], 0.0, self.ascent
         for line in lines:
             ascent, descent = self.reach(line)
@@ -154,14 +154,14 @@ class Cells:
                 at = baseline
             top += ascent + descent
         moves.append(move(0, (at - self.ascent) * POINT))
-        odd = Odd(b" ".join(filter(None, moves)))
-        odd.height, odd.total = top, top + self.box.above + self.box.below
-        odd.first = self.reach(lines[0])[0]
-        odd.missing = "".join(line.missing for line in lines)
-        return odd
+        piece = IrregularPiece(b" ".join(filter(None, moves)))
+        piece.height, piece.total = top, top + self.box.above + self.box.below
+        piece.first = self.reach(lines[0])[0]
+        piece.missing = "".join(line.missing for line in lines)
+        return piece
 
     def reach(self, line: Line) -> tuple[float, float]:
-        """How far a line goes above its baseline and below it."""
+        """Return how far `line` extends above and below its baseline, in pixels."""
         return max(line.above, self.ascent), self.line_height - min(line.above, self.ascent)
 
     def _drawn(self, line: Line) -> bytes:

@@ -1,19 +1,18 @@
-"""What a document may load while it is laid out: nothing."""
+"""WeasyPrint URL fetcher that refuses to load anything."""
 
 from typing import NoReturn
 
 from weasyprint.urls import URLFetcher
 
 
-class Closed(URLFetcher):  # type: ignore[misc]
-    """Refuses every address: no protocol, no redirect, no file, no data URL.
+class RefusingFetcher(URLFetcher):  # type: ignore[misc]
+    """Refuses every URL: all protocols, redirects, files and data URLs.
 
-    Our documents carry their style with them, and their fonts come from fontconfig. WeasyPrint logs
-    a refusal and goes on.
+    The documents contain their styles, and fontconfig provides their fonts. WeasyPrint logs a refusal and continues.
     """
 
     def __init__(self) -> None:
         super().__init__(allowed_protocols=(), allow_redirects=False)
 
     def fetch(self, url: str, headers: dict[str, str] | None = None) -> NoReturn:
-        raise ValueError(f"Documents load nothing, so not {url[:100]} either.")
+        raise ValueError(f"Documents must not load external resources: {url[:100]}")

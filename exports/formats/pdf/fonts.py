@@ -1,4 +1,4 @@
-"""The fonts of a file: what each part used of them, put together, and the codes of their glyphs."""
+"""Fonts of a file: recording and merging the glyphs that the parts use, and embedding the fonts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from exports.errors import FormatFailed
 from exports.formats.pdf.file import File
-from exports.formats.pdf.internals import ONE_BYTE, Face, Inks, Shaper
+from exports.formats.pdf.internals import ONE_BYTE, Assets, Face, Shaper
 
 CODES = """/CIDInit /ProcSet findresource begin
 12 dict begin
@@ -26,12 +26,12 @@ end"""
 ORDER = b"/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>"
 
 
-def used(inks: Inks, missing: Iterable[str]) -> dict[str, Any]:
-    """What a part used, as JSON; `missing` are the letters without a glyph in the order they stand in."""
-    for face in inks.fonts.values():
+def usage(assets: Assets, missing: Iterable[str]) -> dict[str, Any]:
+    """Return the fonts and glyphs used by a part, as JSON. `missing` lists characters without a glyph in text order."""
+    for face in assets.fonts.values():
         box = next((face.missing[ord(letter)] for letter in missing if ord(letter) in face.missing), None)
         if box in face.widths:
-            face.widths[0] = face.widths[box]  # WeasyPrint gives all boxes the width of the first
+            face.widths[0] = face.widths[box]  # WeasyPrint gives all missing-glyph boxes the width of the first
     return {
         face.hash: {
             "sample": face.sample,
@@ -39,25 +39,28 @@ def used(inks: Inks, missing: Iterable[str]) -> dict[str, Any]:
             "widths": {str(glyph): face.widths[glyph] for glyph in (0, *face.to_unicode) if glyph in face.widths},
             "missing": {str(code): glyph for code, glyph in face.missing.items()},
         }
-        for face in inks.fonts.values()
+        for face in assets.fonts.values()
         if face.to_unicode
     }
 
 
-def gather(parts: Iterable[Mapping[str, Any]], inks: Inks, shaper: Callable[[int], Shaper]) -> None:
-    """Bring what the parts used into `inks`."""
+def merge(parts: Iterable[Mapping[str, Any]], assets: Assets, shaper: Callable[[int], Shaper]) -> None:
+    """Merge the fonts and glyphs used by all parts into `assets`."""
     for part in parts:
         for name, face in part.items():
-            _add(_face(name, face["sample"], inks, shaper), face)
+            _add(_face(name, face["sample"], assets, shaper), face)
 
 
-def _face(name: str, sample: tuple[int, str], inks: Inks, shaper: Callable[[int], Shaper]) -> Face:
-    """The font of that name, found again by the text that led to it."""
+def _face(name: str, sample: tuple[int, str], assets: Assets, shaper: Callable[[int], Shaper]) -> Face:
+    """Return the font with this hash, loaded by shaping the sample text if necessary.
+
+    Raises FormatFailed if the sample text leads to other fonts.
+    """
     number, text = sample
-    found = {face.hash: face for face in inks.fonts.values()}
+    found = {face.hash: face for face in assets.fonts.values()}
     if name not in found:
         list(shaper(number).lines(text, None))
-        found = {face.hash: face for face in inks.fonts.values()}
+        found = {face.hash: face for face in assets.fonts.values()}
     if name not in found:
         raise FormatFailed
     return found[name]
@@ -72,19 +75,19 @@ def _add(face: Face, part: Mapping[str, Any]) -> None:
         face.missing.setdefault(int(code), glyph)
 
 
-def embed(file: File, inks: Inks) -> dict[str, bytes]:
-    """Write the fonts with the glyphs that are used; a reference for each name that operators use."""
-    inks.sort()
-    for face in inks.fonts.values():
+def embed(file: File, assets: Assets) -> dict[str, bytes]:
+    """Write the fonts with their used glyphs. Return a reference for each font name in operators."""
+    assets.sort()
+    for face in assets.fonts.values():
         own = {glyph: letter for letter, glyph in face.latin.items() if letter.isascii()}
-        face.to_unicode = dict(sorted((face.to_unicode | own).items()))  # a run from right to left mirrors its brackets
-    fonts = inks.add_to(file)
-    latin = {face.hash: face for face in inks.fonts.values() if face.latin}
-    return fonts | {name + ONE_BYTE: _latin(file, face, file.added(fonts[name])) for name, face in latin.items()}
+        face.to_unicode = dict(sorted((face.to_unicode | own).items()))  # right-to-left runs mirror brackets
+    fonts = assets.add_to(file)
+    latin = {face.hash: face for face in assets.fonts.values() if face.latin}
+    return fonts | {name + ONE_BYTE: _latin(file, face, file.pydyf_object(fonts[name])) for name, face in latin.items()}
 
 
 def _latin(file: File, face: Face, font: Any) -> bytes:
-    """A font whose codes are Latin-1's, on top of `font`, whose codes are its glyphs' numbers."""
+    """Write a variant of `font` with Latin-1 codes instead of glyph numbers, and return its reference."""
     known = {letter: glyph for letter, glyph in face.latin.items() if glyph in face.to_unicode}
     numbers = [f"<{ord(letter):02x}> {glyph}" for letter, glyph in known.items()]
     glyphs = CODES.format(ordering="Identity", name="Latin", kind=1, codes=_lists("cidchar", numbers))
@@ -97,6 +100,6 @@ def _latin(file: File, face: Face, font: Any) -> bytes:
 
 
 def _lists(kind: str, items: list[str]) -> str:
-    """The entries of a code map, in lists of up to a hundred."""
+    """Return the entries of a CMap in lists of at most 100."""
     parts = [items[at : at + 100] for at in range(0, len(items), 100)]
     return "\n".join("\n".join([f"{len(part)} begin{kind}", *part, f"end{kind}"]) for part in parts)

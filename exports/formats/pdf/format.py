@@ -1,4 +1,4 @@
-"""PDF: a table for people, laid out by WeasyPrint from a template, its rows written at the places that it gives."""
+"""The PDF format. WeasyPrint lays out a template with sample rows; the real rows are written into that layout."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from exports.formats.base import Format, OpenPart, Option, RenderContext, Writte
 from exports.formats.pdf import template
 from exports.formats.pdf.html import write_pdf
 from exports.formats.pdf.localize import Totals, Words
-from exports.formats.pdf.widths import SHEETS, fitting
+from exports.formats.pdf.widths import SHEETS, count_fitting
 from exports.storage.artifacts import scratch
 
 SAMPLE = 200
-"""Rows that the columns' widths are taken from."""
+"""Number of rows used to compute the column widths."""
 
 
 @register
 class Pdf(Format):
-    """A printable table: title, owner, period, sums, headings on each page; numbers and dates as the language has them.
+    """A printable table with title, owner, period, totals, and headings on each page. Numbers and dates are localized.
 
-    A part's body is its rows as text operators in places of their own. Pages are filled when all parts are there.
+    The body of a part contains its rows as text operators with relative positions. Pages are filled by `assemble`.
     """
 
     key = "pdf"
@@ -46,11 +46,11 @@ class Pdf(Format):
         return template.layout(context.columns, texts, self.option("paper", context))
 
     def refuse(self, columns: Sequence[Column]) -> None:
-        fit = min(fitting(columns, sideways) for _upright, sideways in SHEETS.values())
+        fit = min(count_fitting(columns, sideways) for _upright, sideways in SHEETS.values())
         if fit < len(columns):
             words = _(
-                "%(count)s fields do not fit side by side on a sheet; the first %(fit)s of them do. "
-                "Choose fewer fields, or another format."
+                "%(count)s fields do not fit on a page; only the first %(fit)s do. "
+                "Choose fewer fields or another format."
             )
             raise TooWide(words % {"count": len(columns), "fit": fit})
 
@@ -61,14 +61,14 @@ class Pdf(Format):
         return write(rows, out, context, self._sample(context, SHORT_ROWS))
 
     def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
-        from exports.formats.pdf.internals import SAMPLE_ROWS, laid_out
-        from exports.formats.pdf.part_file import copied
-        from exports.formats.pdf.writer import bind
+        from exports.formats.pdf.internals import SAMPLE_ROWS, lay_out
+        from exports.formats.pdf.part_file import copy_blocks
+        from exports.formats.pdf.writer import write_file
 
         totals, missing, rows, trailers = Totals(context.columns), Counter[str](), 0, []
         with scratch(".rows") as spool:
             for part in parts:
-                trailers.append(copied(part.file, spool))
+                trailers.append(copy_blocks(part.file, spool))
                 totals.merge([part.meta.get("totals", {})])
                 missing.update(part.meta.get("missing", {}))
                 rows += part.rows
@@ -79,41 +79,46 @@ class Pdf(Format):
                 "share": template.share(context, rows),
             }
             if not rows:
-                laid = context.layout or self.prepare([], context)
-                empty = template.render(self.template, replace(context, layout=laid), [], **about)
+                layout = context.layout or self.prepare([], context)
+                empty = template.render(self.template, replace(context, layout=layout), [], **about)
                 return Written(0, write_pdf(empty, out))
-            sheet = laid_out(self._sample(context, SAMPLE_ROWS, **about), len(context.columns))
-            pages = bind(sheet, spool, trailers, rows, out, before=_before(context))
-            return Written(rows, pages, {"missing": template.named(missing)})
+            sheet = lay_out(self._sample(context, SAMPLE_ROWS, **about), len(context.columns))
+            pages = write_file(sheet, spool, trailers, rows, out, before=_before(context))
+            return Written(rows, pages, {"missing": template.missing_summary(missing)})
 
     def _sample(self, context: RenderContext, rows: int, count: int = 0, **about: Any) -> str:
-        """The template with so many rows of a letter each."""
-        from exports.formats.pdf.internals import sample, unfit
+        """Return the template rendered with `rows` sample rows.
 
-        numeric = list(map(template.aligned, context.columns))
+        Raises FormatFailed if the template uses the rows for anything but one loop.
+        """
+        from exports.formats.pdf.internals import sample, unsupported_template
+
+        numeric = list(map(template.right_aligned, context.columns))
         if not context.layout:
             context = replace(context, layout=self.prepare([], context))
         lines = list(template.cells(sample(len(numeric), rows), numeric, rows))
         lines[0].section = template.section(0, count, _before(context))
-        shown = template.Sample(lines)
-        html = template.render(self.template, context, shown, **({"count": count, "totals": [], "notes": []} | about))
-        if not shown.shown:
-            raise unfit("rows that it uses for anything but one loop")
+        sample_rows = template.Sample(lines)
+        html = template.render(
+            self.template, context, sample_rows, **({"count": count, "totals": [], "notes": []} | about)
+        )
+        if not sample_rows.looped_once:
+            raise unsupported_template("a use of the rows other than one loop")
         return html
 
     def html(self, rows: Iterable[Row], context: RenderContext, notes: Sequence[str] = ()) -> str:
-        """All rows in the template, for plain WeasyPrint."""
+        """Return the template rendered with all rows, for WeasyPrint alone."""
         held = list(rows)
         if not context.layout:
             context = replace(context, layout=self.prepare(held[:SAMPLE], context))
         texts = Words(context.columns, context.zone)(held)
         totals = Totals(context.columns)
         totals.add(held)
-        lines = template.cells(texts, list(map(template.aligned, context.columns)), len(held))
+        lines = template.cells(texts, list(map(template.right_aligned, context.columns)), len(held))
         about = {"count": len(held), "totals": totals.words(context.columns), "notes": list(notes)}
         return template.render(self.template, context, lines, **about)
 
 
 def _before(context: RenderContext) -> int:
-    """Rows in the files before this one, when it is one of several."""
+    """Return the number of rows in the preceding files; 0 if the export has only one file."""
     return context.share.before if context.share else 0

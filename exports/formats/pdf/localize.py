@@ -1,4 +1,4 @@
-"""Values as people of the active language write them, a column of a batch at a time."""
+"""Localized texts of values in the active language, converted one column of a batch at a time."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ from exports.datasets import Column, ColumnType, Row, flat
 from exports.formats.values import REPLACED, Convert, Writers, converters, duration, for_xml, local
 
 DAYS = 8_192
-"""Days whose words are remembered."""
+"""Maximum number of cached date texts."""
 DIGITS = 1_100
-"""Digits that sums are exact to: any sum of floats is exact, so the order of adding makes no difference."""
+"""Precision of sums in digits. It makes any sum of floats exact, so the order of adding does not matter."""
 NO_BREAK = "\u00a0"
 LRM, RTL = "\u200e", {"R", "AL", "AN", "RLE", "RLO", "RLI", "FSI"}
-"""The mark that counts as a letter from left to right, and the classes of characters of the other direction."""
-
+"""The left-to-right mark, and the bidirectional classes of right-to-left characters."""
 
 ENDS = dict.fromkeys(range(127, 160), REPLACED) | dict.fromkeys(map(ord, "\x85\u2028\u2029"), "\n")
 
 
 def clean(text: str) -> str:
-    """`text` without what has no letter; WeasyPrint fails at ends of lines that are not line feeds."""
+    """Replace control characters in `text`, and turn line separators into line feeds: WeasyPrint fails on others."""
     return text if text.isprintable() else for_xml(text).translate(ENDS)
 
 
 def directed(text: str) -> str:
-    """`clean` text for a page from right to left: marked at both ends where its own letters are from left to right.
+    """Return the `clean` text for a right-to-left page, with marks around each line if its letters are left-to-right.
 
-    Else signs and digits at its ends would go to the other side: "v1.0." would be ".v1.0".
+    Without the marks, punctuation and digits at the ends would move to the other side: "v1.0." would become ".v1.0".
     """
     text = clean(text)
     kinds = set(map(bidirectional, text))
@@ -44,9 +43,9 @@ def directed(text: str) -> str:
 
 
 class Words:
-    """Writes rows of `columns`. Call it with rows; it returns for each column its texts.
+    """Converter of rows to text. Calling it with rows returns the texts of each column.
 
-    Integers are not grouped, because a number of an order or a year is one too. MONEY's two slots become one text.
+    Integers are not grouped, because they may be order numbers or years. The two slots of MONEY become one text.
     """
 
     def __init__(self, columns: Sequence[Column], zone: ZoneInfo) -> None:
@@ -59,7 +58,7 @@ class Words:
         return [write(slots) for write in self._writes]
 
     def _write(self, column: Column, converts: Iterator[Convert[str]]) -> Callable[[Iterator[Any]], Sequence[str]]:
-        """What takes a column's slots from an iterator and returns its texts."""
+        """Return a function that takes the slots of `column` from an iterator and returns its texts."""
         first = next(converts)
         if column.type is not ColumnType.MONEY:
             return lambda slots: first(next(slots))
@@ -94,7 +93,7 @@ def _with_currency(amounts: Sequence[str], codes: Sequence[str]) -> list[str]:
 
 
 def decimals() -> Callable[[Decimal], str]:
-    """What `number_format(value, force_grouping=True)` says in the active language, many times faster."""
+    """Return a faster equivalent of `number_format(value, force_grouping=True)` for the active language."""
     mark, space = str(get_format("DECIMAL_SEPARATOR")), str(get_format("THOUSAND_SEPARATOR"))
     grouping = get_format("NUMBER_GROUPING")
     usual = grouping == 3
@@ -113,13 +112,13 @@ def decimals() -> Callable[[Decimal], str]:
 
 
 def moment(value: datetime, zone: ZoneInfo) -> str:
-    """A day as the language writes it and a time of 24 hours, which takes less room than "a.m." and sorts."""
+    """Return a localized date with a 24-hour time, which is shorter than "a.m." and sorts."""
     value = local(value, zone)
     return f"{date_format(value, 'SHORT_DATE_FORMAT')} {value:%H:%M} ({zone.key})"
 
 
 class Totals:
-    """The sums of the columns that ask for one: of each currency for MONEY."""
+    """Sums of the columns with `total`, one per currency for MONEY."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._places: list[tuple[str, int, bool]] = []
@@ -136,7 +135,7 @@ class Totals:
                 sums, values = self.sums[name], [row[slot] for row in rows]
                 codes = [row[slot + 1] or "" for row in rows] if money else [""]
                 if len(set(codes)) == 1 and set(map(type, values)) == {Decimal}:
-                    _add(sums, codes[0], sum(values))  # the usual batch
+                    _add(sums, codes[0], sum(values))  # the common case
                 else:
                     for value, code in zip(values, codes if money else codes * len(values), strict=True):
                         _add(sums, code, value)
@@ -153,7 +152,7 @@ class Totals:
                         _add(self.sums[name], code, Decimal(amount))
 
     def words(self, columns: Sequence[Column]) -> list[tuple[str, str]]:
-        """Each column's label with its sum; a currency a line."""
+        """Return pairs of column label and formatted sum, one per currency."""
         write = decimals()
         labels = {column.name: clean(str(column.label)) for column in columns}
         return [

@@ -1,4 +1,4 @@
-"""Which rows go on which page: as WeasyPrint fills them, from the rows' heights alone."""
+"""Distribution of rows over pages, as WeasyPrint does it, computed from the heights of the rows."""
 
 from __future__ import annotations
 
@@ -7,54 +7,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from exports.formats.pdf.internals import Leaf, unfit
-from exports.formats.pdf.part_file import sizes
+from exports.formats.pdf.internals import PageKind, unsupported_template
+from exports.formats.pdf.part_file import read_sizes
 from exports.formats.pdf.template import SECTION
 
 FIT = 1 + 1e-9
-"""WeasyPrint's own allowance for sums of fractions."""
+"""WeasyPrint's tolerance for rounding errors in sums."""
 
 
 @dataclass
 class Plan:
-    """Which rows go on which page: how many rows there are up to the end of each, counting pieces of tall ones."""
+    """Distribution of rows over pages. `ends` has the number of rows up to the end of each page.
+
+    Each piece of a row that is higher than a page counts as a row.
+    """
 
     ends: array[int] = field(default_factory=lambda: array("Q"))
     sections: list[tuple[int, int, float]] = field(default_factory=list)
-    """The first row of each section, the page of the table that it is on, and its upper edge."""
+    """First row of each section, its page within the table, and the position of its upper edge in pixels."""
 
 
-class Leaves:
-    """The kinds of pages in the order they come: covers, the first page with rows, then left and right in turn."""
+class PageKinds:
+    """Page kinds in order: covers, the first page with rows, then left and right pages alternately."""
 
-    def __init__(self, leaves: Sequence[Leaf]) -> None:
-        first = next(place for place, leaf in enumerate(leaves) if leaf.start is not None)
-        self.covers, rest = list(leaves[:first]), list(leaves[first:])
-        if len(rest) < 3 or any(leaf.start is None for leaf in rest):
-            raise unfit("anything after the table")
+    def __init__(self, kinds: Sequence[PageKind]) -> None:
+        first = next(place for place, kind in enumerate(kinds) if kind.start is not None)
+        self.covers, rest = list(kinds[:first]), list(kinds[first:])
+        if len(rest) < 3 or any(kind.start is None for kind in rest):
+            raise unsupported_template("content after the table")
         sides = rest[-2:] if len(rest) % 2 else rest[:-3:-1]
         self.tables = [rest[0], *sides]
-        """The first page with rows, then that of its other side, then that of its own."""
+        """The first page with rows, then a page of the opposite side, then one of the same side."""
 
     def table(self, number: int) -> int:
-        """The place in `tables` of the kind of the table's page `number`, from 0."""
+        """Return the index in `tables` for page `number` of the table, counted from 0."""
         return number and 2 - number % 2
 
 
-def plan(spool: BinaryIO, leaves: Leaves, spacing: float, first: float) -> Plan:
-    """Fill pages. `first` is what the very first row is higher than others of its kind."""
+def plan(spool: BinaryIO, kinds: PageKinds, spacing: float, first: float) -> Plan:
+    """Fill pages with the rows in `spool`. `first` is the extra height of the first row, in pixels."""
     done, number, place, row = Plan(), 0, 0, -1
-    leaf = leaves.tables[0]
-    y, limit, empty = leaf.start or 0.0, leaf.bottom * FIT, True
-    for block in sizes(spool):
+    kind = kinds.tables[0]
+    y, limit, empty = kind.start or 0.0, kind.bottom * FIT, True
+    for block in read_sizes(spool):
         for height, more in zip(block.heights, block.more, strict=True):
             row += not more
             below = y + height + spacing + (first if place == 0 else 0)
             if below > limit and not empty:
                 done.ends.append(place)
                 number += 1
-                leaf = leaves.tables[leaves.table(number)]
-                start, limit = leaf.start or 0.0, leaf.bottom * FIT
+                kind = kinds.tables[kinds.table(number)]
+                start, limit = kind.start or 0.0, kind.bottom * FIT
                 below += start - y
                 y = start
             if row % SECTION == 0 and not more:

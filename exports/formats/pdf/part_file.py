@@ -1,7 +1,8 @@
-"""The body of a part: blocks of rows, and at the end what is known of the whole part.
+"""File format of a part: blocks of rows, followed by a trailer about the whole part.
 
-A block is its number of rows and the bytes of two deflated sections: the rows' sizes (height, bytes of operators,
-whether it goes on with the row before), and the operators themselves. A block without rows is the trailer, JSON.
+A block starts with the number of rows and the lengths of its two deflated sections. The first section contains the
+sizes of the rows (height, length of the operators, whether the row continues the previous one), the second the
+operators. A block without rows is the trailer: deflated JSON.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from isal import isal_zlib
 from exports.datasets import Row
 from exports.formats.base import RenderContext, Written
 from exports.formats.pdf import fonts, template
-from exports.formats.pdf.internals import SHORT_ROWS, laid_out
+from exports.formats.pdf.internals import SHORT_ROWS, lay_out
 from exports.formats.pdf.localize import Totals, Words
-from exports.formats.pdf.rows import Batch, Setter
+from exports.formats.pdf.rows import Batch, Typesetter
 from exports.formats.values import batches
 
 HEAD = Struct("<III")
 BLOCK = 1 << 20
-"""Bytes of operators above which a block ends."""
+"""Bytes of operators after which a block ends."""
 LEVEL = 1
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is known of a block's rows without reading them."""
+    """Sizes of rows: heights in pixels, lengths of operators in bytes, and flags for continued rows."""
 
     heights: array[float]
     lengths: array[int]
@@ -51,8 +52,8 @@ class Sizes:
         return cls(heights, lengths, data[12 * rows :])
 
 
-class Writer:
-    """Writes a part's body."""
+class PartWriter:
+    """Writes the body of a part."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -89,20 +90,20 @@ class Writer:
 
 
 def write(rows: Iterable[Row], out: BinaryIO, context: RenderContext, html: str) -> Written:
-    """Write the body of a part; `html` is the template with rows of a letter each."""
-    sheet = laid_out(html, len(context.columns), SHORT_ROWS)
-    setter = Setter(sheet, sheet.room)
-    words, totals, body, count = Words(context.columns, context.zone), Totals(context.columns), Writer(out), 0
+    """Write the body of a part. `html` is the template rendered with SHORT_ROWS sample rows."""
+    sheet = lay_out(html, len(context.columns), SHORT_ROWS)
+    typesetter = Typesetter(sheet, sheet.room)
+    words, totals, body, count = Words(context.columns, context.zone), Totals(context.columns), PartWriter(out), 0
     for batch in batches(rows):
         totals.add(batch)
-        body.add(setter.rows(words(batch)))
+        body.add(typesetter.rows(words(batch)))
         count += len(batch)
-    body.close(fonts.used(sheet.inks, setter.missing))
-    return Written(count, meta={"totals": totals.meta, "missing": template.named(setter.missing)})
+    body.close(fonts.usage(sheet.assets, typesetter.missing))
+    return Written(count, meta={"totals": totals.meta, "missing": template.missing_summary(typesetter.missing)})
 
 
-def copied(part: BinaryIO, spool: BinaryIO) -> dict[str, Any]:
-    """Copy a part's blocks to `spool`; return the trailer."""
+def copy_blocks(part: BinaryIO, spool: BinaryIO) -> dict[str, Any]:
+    """Copy the blocks of a part to `spool` and return its trailer."""
     while True:
         head = part.read(HEAD.size)
         rows, packed, rest = HEAD.unpack(head)
@@ -112,8 +113,8 @@ def copied(part: BinaryIO, spool: BinaryIO) -> dict[str, Any]:
         spool.write(head + part.read(packed) + part.read(rest))
 
 
-def sizes(spool: BinaryIO) -> Iterator[Sizes]:
-    """The sizes of all rows that `copied` has written, a block at a time."""
+def read_sizes(spool: BinaryIO) -> Iterator[Sizes]:
+    """Yield the sizes of all rows in `spool`, one block at a time."""
     spool.seek(0)
     while head := spool.read(HEAD.size):
         rows, packed, rest = HEAD.unpack(head)
@@ -121,8 +122,8 @@ def sizes(spool: BinaryIO) -> Iterator[Sizes]:
         spool.seek(rest, 1)
 
 
-def pieces(spool: BinaryIO, counts: Iterable[int]) -> Iterator[tuple[Sizes, list[bytes]]]:
-    """All rows again, so many at a time: their sizes, and their operators in one piece or a few."""
+def read_rows(spool: BinaryIO, counts: Iterable[int]) -> Iterator[tuple[Sizes, list[bytes]]]:
+    """Read all rows in `spool`. For each of `counts`, yield the sizes and chunks of operators of that many rows."""
     stream = _blocks(spool)
     block, ops = Sizes(array("d"), array("I"), b""), b""
     at = offset = 0

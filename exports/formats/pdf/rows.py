@@ -1,4 +1,4 @@
-"""Rows as PDF text in places of their own: each begins at its first column and ends where the next row begins."""
+"""Typesetting of rows as relative PDF text: each row starts at its first column and ends where the next one starts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from exports.formats.pdf.cells import Cells, Odd, Piece
+from exports.formats.pdf.cells import Cells, IrregularPiece, Piece
 from exports.formats.pdf.file import EXACT, move
-from exports.formats.pdf.internals import POINT, Line, Sheet, unfit
-from exports.formats.pdf.text import alphabets
+from exports.formats.pdf.internals import POINT, Line, Sheet, unsupported_template
+from exports.formats.pdf.text import letters_by_style
 
 SHIFTS = {"top": 0.0, "middle": 0.5, "bottom": 1.0}
-"""How much of the room that a row leaves over is above a cell's text."""
+"""Fraction of the free height in a cell that goes above its text, by vertical-align."""
 
 
 @dataclass
 class Batch:
-    """Rows: of each its operators, its height in pixels, and whether it goes on with the row before (a tall one)."""
+    """Operators and heights (in pixels) of rows, and whether each row continues the previous one (a split tall row)."""
 
     ops: list[bytes] = field(default_factory=list)
     heights: list[float] = field(default_factory=list)
@@ -32,154 +32,154 @@ class Batch:
 
 @dataclass(frozen=True)
 class Size:
-    """What a cell needs: its height with padding, and its first baseline below its top."""
+    """Height of a cell with padding, and distance from its top to its first baseline, in pixels."""
 
     height: float
     first: float
 
 
-class Setter:
-    """Typesets rows in the columns of a sheet. A row higher than `room` pixels is cut."""
+class Typesetter:
+    """Typesets rows in the columns of a sheet. A row higher than `room` pixels is split."""
 
     def __init__(self, sheet: Sheet, room: float) -> None:
         shapers = [sheet.shaper(number) for number in range(len(sheet.columns))]
-        self.letters = alphabets(shapers)
+        self.letters = letters_by_style(shapers)
         self.columns = [
             Cells(box, self.letters[shaper.number]) for box, shaper in zip(sheet.columns, shapers, strict=True)
         ]
         if {column.box.valign for column in self.columns} - {*SHIFTS, "baseline"}:
-            raise unfit("cells set higher or lower than the line")
+            raise unsupported_template("cells with another vertical-align than top, middle, bottom or baseline")
         self.missing: Counter[str] = Counter()
-        """Letters that no font has, and how often they stood in rows so far."""
+        """Characters that no font contains, with their counts in all rows so far."""
         self._room, self._spacing = room, sheet.spacing
-        usual = [Size(column.height, column.box.above + column.ascent) for column in self.columns]
-        self.height, self._usual = self._placed(usual)
-        self._flat = all(column.box.valign == "top" for column in self.columns)
+        regular = [Size(column.height, column.box.above + column.ascent) for column in self.columns]
+        self.height, self._regular = self._placement(regular)
+        self._all_top = all(column.box.valign == "top" for column in self.columns)
         self._heights = [(column.height, column.box.above + column.box.below) for column in self.columns]
         self._anchors = [
-            place for place, column in enumerate(self.columns) if column.height == max(size.height for size in usual)
+            place for place, column in enumerate(self.columns) if column.height == max(size.height for size in regular)
         ]
-        self._form = self._template()
+        self._row_format = self._template()
         self.tail = lru_cache(4_000)(self._tail)
 
-    # --- the usual row ---
+    # --- regular rows ---
 
     @property
     def start(self) -> bytes:
-        """What must be set before the first row."""
-        return _pen(self.columns[0])
+        """Operators that set color and font before the first row."""
+        return _text_state(self.columns[0])
 
     @property
     def origin(self) -> tuple[float, float]:
-        """Where a row's text begins: from the sheet's left edge, and below the row's upper edge."""
+        """Start of the text of a row: distances from the left edge of the sheet and from the upper edge of the row."""
         return self.columns[0].box.left, self._baseline(0)
 
     def _left(self, place: int) -> float:
-        """Rounded, so that a row's moves add up to nothing."""
+        """Return the left edge of a column in points, rounded so that the moves within a row add up to zero."""
         return round(self.columns[place].box.left * POINT, 3)
 
     def _baseline(self, place: int) -> float:
         column = self.columns[place]
-        return float(column.box.above + self._usual[place] + column.ascent)
+        return float(column.box.above + self._regular[place] + column.ascent)
 
     def _template(self) -> bytes:
-        """A row's pieces with the moves between them."""
+        """Return the format string of a row: placeholders for its pieces, with the moves between them."""
         parts, before = [], 0
         for place, column in enumerate(self.columns):
             if place:
-                parts.append(self._way(before, place))
-            if _pen(column) != _pen(self.columns[before]):
-                parts.append(_pen(column))
+                parts.append(self._move_between(before, place))
+            if _text_state(column) != _text_state(self.columns[before]):
+                parts.append(_text_state(column))
             parts.append(b"%b")
             before = place
-        if _pen(self.columns[before]) != self.start:
+        if _text_state(self.columns[before]) != self.start:
             parts.append(self.start)
         return b" ".join(filter(None, parts)) + b"\n"
 
-    def _way(self, before: int, place: int) -> bytes:
+    def _move_between(self, before: int, place: int) -> bytes:
         return move(self._left(place) - self._left(before), (self._baseline(before) - self._baseline(place)) * POINT)
 
     def _tail(self, height: float) -> bytes:
-        """The move from the last cell of a row of that height to the next row."""
+        """Return the move from the last cell of a row of this height to the next row."""
         last = len(self.columns) - 1
         down = self._baseline(0) + height + self._spacing - self._baseline(last)
         return move(self._left(0) - self._left(last), -down * POINT) + b"\n"
 
-    # --- many rows ---
+    # --- batches of rows ---
 
     def rows(self, texts: Sequence[Sequence[str]]) -> Batch:
-        """The rows whose columns' texts are given."""
+        """Typeset rows. `texts` are the texts of each column."""
         columns = [column.pieces(values) for column, values in zip(self.columns, texts, strict=True)]
-        odd, form, count = self._odd(columns), self._form + self.tail(self.height), len(texts[0])
-        if not odd:
+        irregular, form, count = self._irregular(columns), self._row_format + self.tail(self.height), len(texts[0])
+        if not irregular:
             return Batch(
                 [form % pieces for pieces in zip(*columns, strict=True)], [self.height] * count, [False] * count
             )
         batch = Batch()
         for place, pieces in enumerate(zip(*columns, strict=True)):
-            if place not in odd:
+            if place not in irregular:
                 batch.add(form % pieces, self.height)
             else:
-                self._odd_row(batch, pieces, [values[place] for values in texts])
+                self._add_irregular(batch, pieces, [values[place] for values in texts])
         return batch
 
-    def _odd(self, columns: Sequence[Sequence[Piece]]) -> set[int]:
-        """The rows that are not one usual line high, or hold letters that are missing."""
-        odd = {
+    def _irregular(self, columns: Sequence[Sequence[Piece]]) -> set[int]:
+        """Return the indexes of rows that are not one regular line high or contain undrawable characters."""
+        irregular = {
             place
             for pieces in columns
-            if Odd in set(map(type, pieces))
+            if IrregularPiece in set(map(type, pieces))
             for place, piece in enumerate(pieces)
-            if piece.__class__ is Odd
+            if piece.__class__ is IrregularPiece
         }
         if all(b"" in columns[anchor] for anchor in self._anchors):
             anchors = zip(*(columns[anchor] for anchor in self._anchors), strict=True)
-            odd.update(place for place, pieces in enumerate(anchors) if not any(pieces))
-        return odd
+            irregular.update(place for place, pieces in enumerate(anchors) if not any(pieces))
+        return irregular
 
-    # --- a row of another height ---
+    # --- irregular rows ---
 
-    def _odd_row(self, batch: Batch, pieces: Sequence[Piece], texts: Sequence[str]) -> None:
-        height, above = self._needed(pieces)
+    def _add_irregular(self, batch: Batch, pieces: Sequence[Piece], texts: Sequence[str]) -> None:
+        height, above = self._row_placement(pieces)
         for piece in pieces:
-            if piece.__class__ is Odd and piece.missing:
+            if piece.__class__ is IrregularPiece and piece.missing:
                 self.missing.update(piece.missing)
         if height > self._room:
-            self._cut(batch, [column.lines(text) for column, text in zip(self.columns, texts, strict=True)])
+            self._split(batch, [column.lines(text) for column, text in zip(self.columns, texts, strict=True)])
         else:
             batch.add(self._set(pieces, height, above), height)
 
-    def _needed(self, pieces: Sequence[Piece]) -> tuple[float, Sequence[float]]:
-        """A row's height, and for each cell how much lower than its padding its text begins."""
-        if not self._flat:
-            return self._placed([self._size(*pair) for pair in zip(self.columns, pieces, strict=True)])
+    def _row_placement(self, pieces: Sequence[Piece]) -> tuple[float, Sequence[float]]:
+        """Return the height of a row, and the distance from padding to text of each cell."""
+        if not self._all_top:
+            return self._placement([self._size(*pair) for pair in zip(self.columns, pieces, strict=True)])
         heights = [
-            piece.total if isinstance(piece, Odd) else usual if piece else blank
-            for piece, (usual, blank) in zip(pieces, self._heights, strict=True)
+            piece.total if isinstance(piece, IrregularPiece) else regular if piece else blank
+            for piece, (regular, blank) in zip(pieces, self._heights, strict=True)
         ]
-        return max(heights), self._usual
+        return max(heights), self._regular
 
     def _set(self, pieces: Sequence[Piece], height: float, above: Sequence[float]) -> bytes:
-        if self._flat:
-            return self._form % tuple(pieces) + self.tail(height)
+        if self._all_top:
+            return self._row_format % tuple(pieces) + self.tail(height)
         blocks = []
         for place, piece in enumerate(pieces):
-            lower = (above[place] - self._usual[place]) * POINT
+            lower = (above[place] - self._regular[place]) * POINT
             if piece and round(lower, EXACT):
                 blocks.append(b"%b %b %b" % (move(0, -lower), piece, move(0, lower)))
             else:
                 blocks.append(piece)
-        return self._form % tuple(blocks) + self.tail(height)
+        return self._row_format % tuple(blocks) + self.tail(height)
 
     @staticmethod
     def _size(column: Cells, piece: Piece) -> Size:
         above, below = column.box.above, column.box.below
-        if isinstance(piece, Odd):
+        if isinstance(piece, IrregularPiece):
             return Size(above + piece.height + below, above + piece.first)
         return Size(column.height, above + column.ascent) if piece else Size(above + below, above)
 
-    def _placed(self, sizes: Sequence[Size]) -> tuple[float, list[float]]:
-        """The height of a row of such cells, and for each how much lower than its padding its text begins."""
+    def _placement(self, sizes: Sequence[Size]) -> tuple[float, list[float]]:
+        """Return the height of a row with cells of these sizes, and the distance from padding to text of each cell."""
         pairs = list(zip(self.columns, sizes, strict=True))
         baselines = [size.first for column, size in pairs if column.box.valign == "baseline"]
         deepest = max(baselines, default=0.0)
@@ -190,20 +190,20 @@ class Setter:
             for (column, size), more in zip(pairs, extra, strict=True)
         ]
 
-    def _cut(self, batch: Batch, lines: Sequence[Sequence[Line]]) -> None:
-        """A row that is higher than a page, in pieces that are not."""
+    def _split(self, batch: Batch, lines: Sequence[Sequence[Line]]) -> None:
+        """Split a row that is higher than a page into pieces that fit, and add them to `batch`."""
         rest, more = [list(some) for some in lines], False
         while any(rest):
-            taken = [self._taken(column, some) for column, some in zip(self.columns, rest, strict=True)]
+            taken = [self._fitting_lines(column, some) for column, some in zip(self.columns, rest, strict=True)]
             pieces: list[Piece] = [
                 column.typeset(some) if some else b"" for column, some in zip(self.columns, taken, strict=True)
             ]
-            height, above = self._needed(pieces)
+            height, above = self._row_placement(pieces)
             batch.add(self._set(pieces, height, above), height, more)
             rest, more = [some[len(head) :] for some, head in zip(rest, taken, strict=True)], True
 
-    def _taken(self, column: Cells, lines: Sequence[Line]) -> list[Line]:
-        """The first of `lines`, as many as a page has room for and at least one."""
+    def _fitting_lines(self, column: Cells, lines: Sequence[Line]) -> list[Line]:
+        """Return the first of `lines`: as many as fit on a page, and at least one."""
         room = self._room - column.box.above - column.box.below
         count = 0
         for line in lines:
@@ -214,5 +214,5 @@ class Setter:
         return list(lines[: max(count, 1)])
 
 
-def _pen(column: Cells) -> bytes:
+def _text_state(column: Cells) -> bytes:
     return b"%b %b" % (column.shaper.color.replace(b"\n", b" "), column.letters.home)

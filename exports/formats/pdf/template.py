@@ -1,4 +1,4 @@
-"""A table's HTML: the template with what it says above the rows, and the rows."""
+"""HTML of a table, rendered from the template."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from django.utils.translation import get_language, get_language_bidi, gettext
 from exports.datasets import Column, ColumnType
 from exports.formats.base import RenderContext
 from exports.formats.pdf.localize import Totals, clean, directed, moment
-from exports.formats.pdf.widths import SHEETS, shares
+from exports.formats.pdf.widths import SHEETS, column_widths
 
 SECTION = 1_000
-"""Rows that a bookmark stands for."""
+"""Rows per bookmark."""
 SHOWN = 20
-"""Letters without a font that are named."""
+"""Maximum number of undrawable characters that are named."""
 OTHERS = ""
-"""Stands for the letters without a font that are counted and not named."""
+"""Key for the undrawable characters that are counted but not named."""
 
 
-class Cells(tuple[tuple[str, bool], ...]):
-    """A row for the template: (text, numeric) of each cell."""
+class TemplateRow(tuple[tuple[str, bool], ...]):
+    """A row in the template: (text, numeric) for each cell."""
 
     section = ""
-    """What the bookmark at this row says, if it begins a section."""
+    """Title of the bookmark at this row if it starts a section, else empty."""
 
 
-class Sample(list[Cells]):
-    """Rows that only show how rows look: a template may go through them, and nothing else."""
+class Sample(list[TemplateRow]):
+    """Sample rows for the layout. A template may loop over them once and must not use them otherwise."""
 
     lengths = loops = 0
 
@@ -41,7 +41,7 @@ class Sample(list[Cells]):
         self.lengths += 1
         return super().__len__()
 
-    def __iter__(self) -> Iterator[Cells]:
+    def __iter__(self) -> Iterator[TemplateRow]:
         self.loops += 1
         return super().__iter__()
 
@@ -50,16 +50,16 @@ class Sample(list[Cells]):
         return super().__getitem__(place)
 
     @property
-    def shown(self) -> bool:
-        """One loop has been made, which asks for the length itself, and that is all."""
+    def looped_once(self) -> bool:
+        """Whether the rows were used for one loop and nothing else. The loop itself reads the length once."""
         return (self.lengths, self.loops) == (1, 1)
 
 
 def layout(columns: Sequence[Column], texts: Sequence[Sequence[str]], paper: str) -> dict[str, Any]:
-    """The columns' widths in hundredths of the table, and the sheet, from the columns' first texts."""
+    """Return the paper, its orientation, and the column widths in percent of the table, computed from sample texts."""
     upright, sideways = SHEETS[paper]
     labels = [clean(str(column.label)) for column in columns]
-    widths = shares(labels, texts, sideways, [column.type for column in columns])
+    widths = column_widths(labels, texts, sideways, [column.type for column in columns])
     full = sum(widths)
     return {
         "paper": paper,
@@ -68,11 +68,11 @@ def layout(columns: Sequence[Column], texts: Sequence[Sequence[str]], paper: str
     }
 
 
-def render(template: str, context: RenderContext, lines: Iterable[Cells], **more: Any) -> str:
-    """The document; `more` are count, totals, notes, and share when the file is one of several."""
+def render(template: str, context: RenderContext, lines: Iterable[TemplateRow], **more: Any) -> str:
+    """Return the document as HTML. `more` contains count, totals, notes, and share if the export has several files."""
     write = directed if get_language_bidi() else clean
     columns = [
-        {"label": write(str(column.label)), "numeric": aligned(column), "width": width}
+        {"label": write(str(column.label)), "numeric": right_aligned(column), "width": width}
         for column, width in zip(context.columns, context.layout["widths"], strict=True)
     ]
     values = {
@@ -92,23 +92,23 @@ def render(template: str, context: RenderContext, lines: Iterable[Cells], **more
     return str(render_to_string(template, values))
 
 
-def aligned(column: Column) -> bool:
-    """Whether its cells stand at the right, digit under digit."""
+def right_aligned(column: Column) -> bool:
+    """Return whether the cells of `column` are right-aligned."""
     return column.type.numeric or column.type is ColumnType.DURATION
 
 
-def cells(texts: Sequence[Sequence[str]], numeric: Sequence[bool], count: int) -> Iterable[Cells]:
-    """All rows for the template from the columns' texts."""
+def cells(texts: Sequence[Sequence[str]], numeric: Sequence[bool], count: int) -> Iterable[TemplateRow]:
+    """Yield the rows for the template from the texts of each column."""
     for place, line in enumerate(zip(*texts, strict=True)):
-        row = Cells(zip(line, numeric, strict=True))
+        row = TemplateRow(zip(line, numeric, strict=True))
         row.section = section(place, count) if place % SECTION == 0 else ""
         yield row
 
 
 def section(first: int, count: int, before: int = 0) -> str:
-    """What the bookmark at the row `first` (from 0) says; nothing when all rows are one section.
+    """Return the title of the bookmark at the row `first` (from 0); empty if all rows are one section.
 
-    `before` is the number of rows in the files before this one, when it is one of several.
+    `before` is the number of rows in the preceding files if the export has several.
     """
     if count <= SECTION:
         return ""
@@ -117,38 +117,38 @@ def section(first: int, count: int, before: int = 0) -> str:
 
 
 def share(context: RenderContext, count: int) -> dict[str, Any] | None:
-    """What a file says of itself when it is one of several; `count` are its own rows. None for a whole one."""
+    """Return the template context of a file with `count` rows that is one of several; None for a single file."""
     share = context.share
     if share is None:
         return None
     write = directed if get_language_bidi() else clean
     rows = {"first": _count(share.before + 1), "last": _count(share.before + count), "rows": _count(share.rows)}
-    said = gettext("%(first)s–%(last)s of %(rows)s") if count else gettext("none of %(rows)s")
+    text = gettext("%(first)s–%(last)s of %(rows)s") if count else gettext("none of %(rows)s")
     totals = Totals(context.columns)
     totals.merge(meta.get("totals", {}) for meta in share.metas)
     return {
         "number": share.number,
         "count": share.count,
         "name": write(gettext("part %(number)s of %(count)s") % {"number": share.number, "count": share.count}),
-        "rows": write(said % rows),
+        "rows": write(text % rows),
         "totals": totals.words(context.columns),
     }
 
 
 def notes(missing: Mapping[str, int]) -> list[str]:
-    """What the reader must know: which letters no font here can draw, and how often they stand in the table."""
+    """Return the notes above the table: which characters no installed font can draw, and how often they occur."""
     if not missing:
         return []
     letters = sorted(set(missing) - {OTHERS})
     named = ", ".join(f"U+{ord(letter):04X}" for letter in letters[:SHOWN])
-    words = gettext("%(count)s characters could not be drawn, because no font here has them: %(letters)s")
+    words = gettext("%(count)s characters could not be drawn, because no installed font has them: %(letters)s")
     return [words % {"count": _count(sum(missing.values())), "letters": named + (" …" if len(letters) > SHOWN else "")}]
 
 
-def named(missing: Mapping[str, int]) -> dict[str, int]:
-    """The first letters of `missing`, as many as `notes` needs, and how often all others stand in the rows as OTHERS.
+def missing_summary(missing: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of the first characters of `missing`, as many as `notes` needs, and of all others as OTHERS.
 
-    The first letters of a whole file are among the first of its parts, so the note is the same for any parts.
+    The first characters of a whole file are among the first of its parts, so the note does not depend on the parts.
     """
     first = sorted(set(missing) - {OTHERS})[: SHOWN + 1]
     others = sum(missing.values()) - sum(missing[letter] for letter in first)

@@ -1,8 +1,8 @@
-"""Text as PDF operators where one letter is one glyph of one font: no shaping, only advances added up.
+"""Fast path for text in which each character is one glyph of one font. It adds up advances instead of shaping.
 
-Text of Latin-1 is set in a font whose codes are Latin-1's, so that most text needs no more than its own bytes; other
-text of the column's own font in one whose codes are the glyphs' numbers. Both are the same font in the file. What may
-look different beside other letters, or is of another font, goes through Pango (`Shaper.lines`).
+Latin-1 text uses a font with Latin-1 codes, so most text is written unchanged. Other text in the first font of the
+column uses glyph numbers as codes. Both share one font program in the file. Characters that may look different next to
+others, or that need another font, are shaped by Pango (`Shaper.lines`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 
-from exports.formats.pdf.file import EXACT, plain
+from exports.formats.pdf.file import EXACT, format_number
 from exports.formats.pdf.internals import ONE_BYTE, POINT, Glyph, Line, Shaper
 
 ASCII = "".join(map(chr, range(0x20, 0x7F)))
@@ -21,16 +21,16 @@ ALONE = re.compile(
     "[ -~\u00a0-\u00ac\u00ae-\u02af\u0370-\u0482\u048a-\u052f\u1e00-\u1fff\u2010-\u2027\u2030-\u205e\u20a0-\u20bf"
     "\u2100-\u214f\u2190-\u22ff\ufffd]*"
 )
-"""Letters of scripts that neither join nor are written from right to left, without marks and joiners."""
+"""Characters of left-to-right scripts without joining, except combining marks and joiners."""
 WORDS = re.compile(r"(?:[0-9A-Za-zÀ-ÖØ-öø-ɏ]+[,.;:]? )*[0-9A-Za-zÀ-ÖØ-öø-ɏ]+[,.;:]?")
-"""Text whose lines may end after its spaces, and nowhere else."""
+"""Text that can be wrapped only after its spaces."""
 WINDOW = 2_000
-"""Letters that are looked at together: a text without an end must not be read again for each of its lines."""
+"""Characters processed at a time, so that a very long text is not read again for each of its lines."""
 ESCAPED = re.compile(rb"([\\()\r])")
 
 
 class Letters:
-    """The letters of one style that its first font has."""
+    """Characters of one style that its first font contains."""
 
     def __init__(self, shaper: Shaper) -> None:
         self.shaper = shaper
@@ -45,13 +45,13 @@ class Letters:
             self._learn_all(LATIN, shaper.glyphs(LATIN))
         self.latin = {letter for letter in ASCII + LATIN if self.has(letter) and self._coded(letter)}
         self.ascii = self.latin.issuperset(ASCII)
-        """Plain text may be written as it is."""
-        size = plain(shaper.drawn_size * POINT, EXACT)
+        """Whether printable ASCII can be written without encoding."""
+        size = format_number(shaper.drawn_size * POINT, EXACT)
         self._set_wide = f"/{self.face} {size} Tf".encode()
         shaper.home = self.home = f"/{self.face}{ONE_BYTE} {size} Tf".encode() if self.latin else self._set_wide
 
     def _learn_all(self, letters: str, glyphs: Sequence[Glyph | None]) -> None:
-        if len(letters) == len(glyphs):  # else some joined, and each is looked at alone
+        if len(letters) == len(glyphs):  # otherwise some joined, and each is shaped separately later
             for letter, glyph in zip(letters, glyphs, strict=True):
                 self._learn(letter, glyph)
 
@@ -64,13 +64,13 @@ class Letters:
         return True
 
     def _coded(self, letter: str) -> bool:
-        """The font has a code of one byte for this letter, and it stands for the glyph that this style has."""
+        """Return whether the font has a one-byte code for `letter` that stands for the glyph of this style."""
         glyph = self.glyphs[letter]
         assert glyph is not None
         return self.shaper.code(glyph, letter)
 
     def has(self, letter: str) -> bool:
-        """This letter is one glyph of the font, whatever stands beside it."""
+        """Return whether `letter` is one glyph of the font, regardless of its neighbors."""
         if letter not in self.glyphs:
             found = self.shaper.glyphs(letter) if self._free and ALONE.fullmatch(letter) else []
             self._learn(letter, found[0] if len(found) == 1 else None)
@@ -81,14 +81,14 @@ class Letters:
 
     @cached_property
     def widest(self) -> int:
-        """The greatest advance of Latin letters."""
+        """Largest advance of Latin-1 characters, in 1/1024 pixel."""
         return max((self.advances[letter] for letter in self.latin), default=0)
 
     def width(self, text: str) -> int:
         return sum(map(self.advances.__getitem__, text))
 
     def show(self, text: str) -> bytes:
-        """The operator that draws `text`, which is covered."""
+        """Return the operators that draw `text`, for which `covers` is true."""
         if self.ascii and text.isascii():
             return b"(%b)Tj" % escaped(text.encode())
         codes = text.translate(self.codes)
@@ -97,7 +97,7 @@ class Letters:
         return b"%b(%b)Tj %b" % (self._set_wide, escaped(codes.encode("utf-16-be", "surrogatepass")), self.home)
 
     def lines(self, text: str, limit: int | None, *, breaks_words: bool) -> Iterator[Line]:
-        """`text`, which is covered, in lines of up to `limit`; broken where Pango would break it."""
+        """Break `text`, for which `covers` is true, into lines of at most `limit` (1/1024 pixel), as Pango does."""
         above = self.shaper.above
         for line in [text] if limit is None or self.width(text) <= limit else self._wrapped(text, limit, breaks_words):
             yield Line(self.width(line) / 1024, above, self.show(line))
@@ -113,9 +113,9 @@ class Letters:
             text = (rest + tail).lstrip(" ")
 
     def _filled(self, text: str, limit: int, breaks_words: bool) -> tuple[list[str], str, bool]:
-        """Full lines, what is left for the next one, and whether that begins within a word.
+        """Return the full lines, the text left for the next one, and whether that text starts within a word.
 
-        After a word was broken the rest is looked at anew, as Pango does: other breaks may be allowed then.
+        After a word is broken, the rest is processed from its start, as Pango does, since it may allow other breaks.
         """
         lines, start, used, place = list[str](), 0, 0, 0
         for word in self._words(text):
@@ -131,7 +131,7 @@ class Letters:
         return lines, text[start:], False
 
     def _words(self, text: str) -> Sequence[str]:
-        """`text`, cut wherever a line may end."""
+        """Split `text` wherever a line may end."""
         if WORDS.fullmatch(text):
             *words, last = text.split(" ")
             return [*(word + " " for word in words), last]
@@ -139,9 +139,9 @@ class Letters:
         return [text[start:end] for start, end in pairwise(places)]
 
     def _head(self, word: str, limit: int) -> str:
-        """The beginning of a word that is wider than a line: as much as a line takes, and at least a letter.
+        """Return the start of a word that is wider than a line: as much as fits, and at least one character.
 
-        A space that does not break stays on the line even where it has no room.
+        A non-breaking space stays on the line even if it does not fit.
         """
         used = 0
         for place, letter in enumerate(word):
@@ -151,8 +151,8 @@ class Letters:
         return word
 
 
-def alphabets(shapers: Iterable[Shaper]) -> dict[int, Letters]:
-    """The letters of each style, by its number."""
+def letters_by_style(shapers: Iterable[Shaper]) -> dict[int, Letters]:
+    """Return the letters of each style by its number."""
     found: dict[int, Letters] = {}
     for shaper in shapers:
         if shaper.number not in found:
@@ -161,7 +161,7 @@ def alphabets(shapers: Iterable[Shaper]) -> dict[int, Letters]:
 
 
 class _Codes(dict[int, str]):
-    """Letters to their glyphs' numbers; that they are used is recorded in the font as they are met."""
+    """Translation table from characters to glyph numbers. A lookup records the glyph as used in the font."""
 
     def __init__(self, letters: Letters) -> None:
         super().__init__()

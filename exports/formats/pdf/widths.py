@@ -1,4 +1,4 @@
-"""How wide a table's columns are, from what stands in them, and which tables are too wide for any sheet."""
+"""Column widths of a table, computed from its texts, and the number of columns that fit on a page."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from exports.datasets import Column, ColumnType
 from exports.formats.pdf.localize import NO_BREAK
 
 NARROWEST, SHORT, WIDEST, PADDING = 4, 16, 34, 2
-"""In letters. A column up to SHORT is given all it needs; wider ones wrap, and give way when the sheet is full."""
+"""In characters. A column of at most SHORT gets its full width; wider ones wrap, and shrink if the page is full."""
 SHEETS = {"A4": (118, 176), "letter": (122, 164), "A3": (176, 254)}
-"""Letters that a line of each paper has room for, upright and on its side, in the size of table.css."""
+"""Characters per line on each paper in portrait and landscape, at the font size of table.css."""
 LEAST = 0.3
-"""What is left of a wide column at least."""
+"""Minimum fraction of its width that a wide column keeps."""
 WRAPPED = {ColumnType.TEXT, ColumnType.CHOICE, ColumnType.NULL}
-"""Types whose values go over several lines."""
+"""Types whose values may wrap."""
 FEW, FRACTION = 8, 20
-"""Digits of a float that is no round number, and what such a column needs: the sample does not show the longest."""
+"""A float column with more than FEW characters gets FRACTION, because the sample may lack the longest values."""
 NEEDED = {
     ColumnType.TEXT: 6,
     ColumnType.CHOICE: 6,
@@ -26,17 +26,17 @@ NEEDED = {
     ColumnType.DATE: 10,
     ColumnType.DATETIME: 10,
 }
-"""Letters below which a column of that type cannot be read; NARROWEST for any other."""
+"""Minimum readable width of a column by type, in characters; NARROWEST for any other type."""
 
 
-def shares(
+def column_widths(
     headings: Sequence[str], texts: Sequence[Sequence[str]], room: int, types: Sequence[ColumnType]
 ) -> list[float]:
-    """For each column, whose heading and cells are given, its width in letters, the padding with it.
+    """Return the width of each column in characters, including padding.
 
-    `room` is what the widest sheet has. Columns of text give way when it is full; numbers, dates and times do not, so
-    that they stand on one line. A number wider than WIDEST, or on a sheet that is full of numbers, goes on in the next
-    line: all its digits are there.
+    `texts` are the cells of each column; `room` is the width of the page in landscape. If the page is full, text
+    columns shrink. Numbers, dates and times do not, so they stay on one line. A number wraps, with all its digits, only
+    if it is wider than WIDEST or if the page is full of numbers.
     """
     wanted = [_wanted(*column) for column in zip(headings, texts, types, strict=True)]
     gives = [want > SHORT and kind in WRAPPED for want, kind in zip(wanted, types, strict=True)]
@@ -46,8 +46,8 @@ def shares(
     return [(want * squeeze if give else want) + PADDING for want, give in zip(wanted, gives, strict=True)]
 
 
-def fitting(columns: Sequence[Column], room: int) -> int:
-    """How many of `columns`, from the first, can be read side by side on a sheet with `room` letters."""
+def count_fitting(columns: Sequence[Column], room: int) -> int:
+    """Return how many of `columns`, counted from the first, are readable on a page that is `room` characters wide."""
     for count, column in enumerate(columns):
         room -= NEEDED.get(column.type, NARROWEST) + PADDING
         if room < 0:
@@ -56,11 +56,12 @@ def fitting(columns: Sequence[Column], room: int) -> int:
 
 
 def _wanted(heading: str, texts: Sequence[str], kind: ColumnType) -> int:
-    """What a column's cells need, and the longest word of its bold heading.
+    """Return the width that a column needs for its cells and for the longest word of its bold heading.
 
-    A column of text needs its widest cell when that is short, else nine of ten cells. Any other needs its widest cell.
+    Text columns need the width of their widest cell if that is short, otherwise of the 90th percentile. Other columns
+    need the width of their widest cell.
     """
-    widths = sorted(map(letters, texts)) or [0]
+    widths = sorted(map(text_width, texts)) or [0]
     whole = kind not in WRAPPED or widths[-1] <= SHORT
     usual = widths[-1] if whole else max(SHORT, widths[len(widths) * 9 // 10])
     if kind is ColumnType.MONEY:
@@ -69,17 +70,17 @@ def _wanted(heading: str, texts: Sequence[str], kind: ColumnType) -> int:
         usual = max(usual, max(amounts, default=0) + max(codes, default=0))
     elif kind is ColumnType.FLOAT and usual > FEW:
         usual = max(usual, FRACTION)
-    word = max(map(letters, heading.split()), default=0) * 5 // 4
+    word = max(map(text_width, heading.split()), default=0) * 5 // 4
     return min(max(NARROWEST, usual, word), WIDEST)
 
 
 def _code(text: str) -> int:
-    """The letters of an amount's currency, with the space before it."""
+    """Return the length of the currency code in an amount, including the space before it."""
     space, code = text.rpartition(NO_BREAK)[1:]
     return len(space + code) if space and not code[:1].isdigit() else 0
 
 
-def letters(text: str) -> int:
-    """The width of the longest line of `text`, up to the widest column, in letters; East Asian ones count twice."""
+def text_width(text: str) -> int:
+    """Return the width of the longest line of `text`, cut at WIDEST characters. East Asian wide ones count twice."""
     head = max(text[: 4 * WIDEST].split("\n"), key=len)[:WIDEST]
     return len(head) if head.isascii() else sum(2 if east_asian_width(letter) in "WF" else 1 for letter in head)

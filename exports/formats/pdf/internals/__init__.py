@@ -1,22 +1,22 @@
-"""Every use of WeasyPrint's internals: what a template's own layout says, and Pango's shaping of a text in its style.
+"""All code that uses WeasyPrint internals: reading the layout of a template, and shaping text with Pango.
 
-Lengths are CSS pixels from the page's upper left corner, advances 1/1024 of them. The release is pinned, and the
-contract tests of the layout guard the pin.
+Lengths are CSS pixels from the upper left corner of the page; advances are in 1/1024 pixel. The WeasyPrint release is
+pinned, and the contract tests of the layout guard the pin.
 """
 
-from exports.formats.pdf.internals.shaping import ONE_BYTE, POINT, Face, Glyph, Inks, Line, Shaper, style_key
+from exports.formats.pdf.internals.shaping import ONE_BYTE, POINT, Assets, Face, Glyph, Line, Shaper, style_key
 from exports.formats.pdf.internals.sheet import (
     SAMPLE_ROWS,
     SHORT_ROWS,
     ColumnBox,
-    Leaf,
     Margin,
+    PageKind,
     Sheet,
     counted,
-    laid_out,
+    lay_out,
     sample,
 )
-from exports.formats.pdf.internals.unsupported import PERIOD, unfit
+from exports.formats.pdf.internals.unsupported import PERIOD, unsupported_template
 
 __all__ = [
     "ONE_BYTE",
@@ -24,18 +24,18 @@ __all__ = [
     "POINT",
     "SAMPLE_ROWS",
     "SHORT_ROWS",
+    "Assets",
     "ColumnBox",
     "Face",
     "Glyph",
-    "Inks",
-    "Leaf",
     "Line",
     "Margin",
+    "PageKind",
     "Shaper",
     "Sheet",
     "counted",
-    "laid_out",
+    "lay_out",
     "sample",
     "style_key",
-    "unfit",
+    "unsupported_template",
 ]

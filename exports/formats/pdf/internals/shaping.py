@@ -1,4 +1,4 @@
-"""Shaping by Pango and drawing by WeasyPrint: fonts, glyphs, and lines of text in one style."""
+"""Shaping with Pango and drawing with WeasyPrint: fonts, glyphs, and lines of text in one style."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from weasyprint.text.line_break import create_layout, get_log_attrs, split_first
 logging.getLogger("weasyprint").addFilter(lambda record: ".notdef glyph" not in record.getMessage())
 
 POINT = 0.75
-"""Points in a pixel."""
+"""Points per CSS pixel."""
 WINDOW = 4
-"""Lines that are handed to Pango at a time."""
+"""Approximate number of lines passed to Pango at a time."""
 ONE_BYTE = "L"
-"""What the name of a font ends in where it has codes of one byte."""
+"""Suffix of the names of fonts with one-byte codes."""
 SOFT = "\u00ad"
 ENDS = " \n\t\f\x85\u2028\u2029" + SOFT
-"""What may stand between two lines and be in neither."""
+"""Characters that may be dropped between two lines."""
 UNKNOWN = pango.PANGO_GLYPH_UNKNOWN_FLAG
 EMPTY_RUN = re.compile(rb"/\S+ [\d.]+ Tf\s+\[(?:<>|[-.0]+)*\] ?TJ\s*")
-"""The run of characters that draw nothing, as U+061C: it would name a font that has no glyph in the file."""
+"""A run of characters that draw nothing, such as U+061C. It would name a font that has no glyph in the file."""
 # fmt: off
 STYLE = (
     "font_family", "font_style", "font_stretch", "font_weight", "font_size", "line_height", "color",
@@ -44,17 +44,20 @@ STYLE = (
     "word_break", "hyphens", "text_transform", "visibility", "direction",
 )
 # fmt: on
-"""The properties that text is written by."""
+"""Style properties that affect the rendering of text."""
 
 
 def style_key(style: Any) -> str:
-    """The same for styles that write text alike."""
+    """Return a key that is equal for styles that render text alike."""
     return str([str(style[name]) for name in STYLE])
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text that Pango has shaped; `ops` draw it at the text position, in points."""
+    """A line of text. `width` and `above` (top to baseline) are pixels; `ops` draw it at the text position, in points.
+
+    `missing` contains the characters that no font has.
+    """
 
     width: float
     above: float
@@ -64,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Glyph:
-    """What a letter alone is drawn with."""
+    """The glyph of a single character: font hash, glyph number, and advance in 1/1024 pixel."""
 
     face: str
     number: int
@@ -72,8 +75,8 @@ class Glyph:
 
 
 @contextmanager
-def _no_copies() -> Iterator[None]:
-    """Inside, WeasyPrint's fonts do not hold their files: 20 MB of one for East Asia."""
+def _without_file_copies() -> Iterator[None]:
+    """Prevent new WeasyPrint fonts from keeping a copy of their file, which is 20 MB for an East Asian font."""
     usual = fonts.get_hb_object_data
     fonts.get_hb_object_data = lambda *_: b""
     try:
@@ -82,10 +85,10 @@ def _no_copies() -> Iterator[None]:
         fonts.get_hb_object_data = usual
 
 
-class Texts(dict[int, str]):
-    """The text that each glyph stands for: where there are several, the least, and not the first that was met.
+class GlyphTexts(dict[int, str]):
+    """The text that each glyph stands for; the lexically smallest one if there are several.
 
-    WeasyPrint looks whether it has a glyph's text, and would keep the first one.
+    WeasyPrint would keep the first one, which depends on the order of drawing: it checks whether a text is present.
     """
 
     def __contains__(self, glyph: object) -> bool:
@@ -96,16 +99,16 @@ class Texts(dict[int, str]):
 
 
 class Face(Font):  # type: ignore[misc]
-    """A font, without the copy of its file that would be held, and the same in every process that meets it."""
+    """A font that keeps no copy of its file and that is the same in every process that uses it."""
 
     def __init__(self, *args: Any) -> None:
-        with _no_copies():
+        with _without_file_copies():
             super().__init__(*args)
-        self.to_unicode: dict[int, str] = Texts()
+        self.to_unicode: dict[int, str] = GlyphTexts()
         self.sample: tuple[int, str] = (0, "")
-        """The style and the text that led to it."""
+        """Style number and text that first led to this font."""
         self.latin: dict[str, int] = {}
-        """The glyphs of letters that have codes of one byte, which are Latin-1's."""
+        """Glyph numbers of the characters that have one-byte (Latin-1) codes."""
 
     def get_unused_glyph_id(self, codepoint: int) -> int:
         free = 65_536 - self.glyph_count
@@ -113,26 +116,26 @@ class Face(Font):  # type: ignore[misc]
 
     def subset(self, to_unicode: Mapping[int, str], hinting: bool) -> None:
         super().subset(to_unicode, hinting)
-        if not getattr(self, "file_content", b""):  # it was not subset
+        if not getattr(self, "file_content", b""):  # no subset was made
             self.file_content = get_hb_object_data(self.hb_face)
 
 
-class Pen(Stream):  # type: ignore[misc]
-    """Draws a line of text at the text position that is there, in points. `met` are the fonts of what was drawn."""
+class LineStream(Stream):  # type: ignore[misc]
+    """Draws a line of text at the current text position, in points. `used_fonts` is filled meanwhile."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.met: list[Face] = []
+        self.used_fonts: list[Face] = []
 
     def add_font(self, pango_font: Any) -> tuple[Face, float]:
         key, description, size = get_pango_font_key(pango_font)
         if key not in self._fonts:
             self._fonts[key] = Face(pango_font, description, size)
-        self.met.append(self._fonts[key])
+        self.used_fonts.append(self._fonts[key])
         return self._fonts[key], size
 
     def set_text_matrix(self, *values: float) -> None:
-        """Stay where we are."""
+        """Keep the current text position."""
 
     def set_font_size(self, font: str, size: float) -> None:
         pydyf.Stream.set_font_size(self, font, size * POINT)
@@ -140,15 +143,15 @@ class Pen(Stream):  # type: ignore[misc]
     def set_text_rise(self, height: float) -> None:
         super().set_text_rise(height * POINT)
 
-    def taken(self) -> bytes:
+    def take(self) -> bytes:
         ops = joined(self)
         self.stream.clear()
-        self.met.clear()
+        self.used_fonts.clear()
         return ops
 
 
-class Paper(Pen):
-    """Draws whole boxes, where they lie, in pixels."""
+class BoxStream(LineStream):
+    """Draws whole boxes at their own positions, in pixels."""
 
     set_text_matrix = pydyf.Stream.set_text_matrix
     set_font_size = Stream.set_font_size
@@ -160,8 +163,8 @@ def joined(stream: Any) -> bytes:
 
 
 @dataclass
-class Inks:
-    """What drawing needs beside its operators: fonts, and the other resources."""
+class Assets:
+    """Fonts, images and other resources that drawing operators refer to."""
 
     fonts: dict[int, Face] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
@@ -171,11 +174,11 @@ class Inks:
         )
     )
 
-    def stream(self, kind: type[Pen], area: tuple[float, ...] = (0, 0, 1, 1)) -> Any:
+    def stream(self, kind: type[LineStream], area: tuple[float, ...] = (0, 0, 1, 1)) -> Any:
         return kind(self.fonts, area, self.resources, self.images, None, {}, None, compress=False)
 
     def sort(self) -> None:
-        """Put the fonts into an order that does not depend on where they were met first."""
+        """Sort the fonts, so that their order does not depend on which one was used first."""
         fonts = sorted(self.fonts.items(), key=lambda item: item[1].hash)
         self.fonts.clear()
         self.fonts.update(fonts)
@@ -184,7 +187,7 @@ class Inks:
         return next(face for face in self.fonts.values() if face.hash == name)
 
     def add_to(self, pdf: Any) -> dict[str, bytes]:
-        """Add all resources to `pdf`; a reference for each font. Their glyphs must be known by now."""
+        """Add all resources to `pdf` and return a reference for each font. All used glyphs must be recorded by then."""
         options = {"hinting": False, "pdf_version": b"1.7"}
         found = build_fonts_dictionary(pdf, self.fonts, True, True, options)
         self.resources["Font"] = found
@@ -193,26 +196,26 @@ class Inks:
 
 
 class Shaper:
-    """Pango's way with text in one style; `number` is the column whose style it is."""
+    """Shapes text in one style with Pango. `number` is the index of a column with that style."""
 
-    def __init__(self, style: Any, number: int, inks: Inks) -> None:
-        self.style, self.number, self._inks = style, number, inks
-        self._pen = inks.stream(Pen)
+    def __init__(self, style: Any, number: int, assets: Assets) -> None:
+        self.style, self.number, self._assets = style, number, assets
+        self._stream = assets.stream(LineStream)
         self.line_height, self.above = strut(style)
         self.size = style["font_size"]
         self.drawn_size = int(self.size * TO_UNITS) * FROM_UNITS
         self.home = b""
-        """What sets the font again that the column's letters are usually drawn with."""
+        """Operators that restore the usual font of the column."""
 
     @cached_property
     def color(self) -> bytes:
-        self._pen.set_color(self.style["color"])
-        self._pen._current_color = self._pen._current_alpha = None
-        return bytes(self._pen.taken())
+        self._stream.set_color(self.style["color"])
+        self._stream._current_color = self._stream._current_alpha = None
+        return bytes(self._stream.take())
 
     @property
     def context_free(self) -> bool:
-        """Letters are drawn alike whatever stands beside them."""
+        """Whether the neighbors of a character never change how it is drawn."""
         style = self.style
         plain: dict[str, Any] = {
             "font_kerning": "none",
@@ -225,12 +228,12 @@ class Shaper:
         return all(style[name] in (value if isinstance(value, tuple) else (value,)) for name, value in plain.items())
 
     def glyphs(self, text: str) -> list[Glyph | None]:
-        """What draws each letter of `text`, whose letters must not join; None where no font has it."""
+        """Return the glyph of each character of `text`, or None if no font has it. The characters must not join."""
         layout = create_layout(text, self.style, None, None, 0)
         found: list[Glyph | None] = []
         for font, info in _runs(layout):
-            face, size = self._pen.add_font(font)
-            self._sampled(text)
+            face, size = self._stream.add_font(font)
+            self._record_sample(text)
             if info.glyph & UNKNOWN:
                 found.append(None)
             else:
@@ -240,31 +243,31 @@ class Shaper:
 
     def _measure(self, face: Face, font: Any, glyph: int, size: float) -> None:
         if glyph not in face.widths:
-            pango.pango_font_get_glyph_extents(font, glyph, self._pen.ink_rect, self._pen.logical_rect)
-            face.widths[glyph] = round(self._pen.logical_rect.width * 1000 * FROM_UNITS / size)
+            pango.pango_font_get_glyph_extents(font, glyph, self._stream.ink_rect, self._stream.logical_rect)
+            face.widths[glyph] = round(self._stream.logical_rect.width * 1000 * FROM_UNITS / size)
 
     def code(self, glyph: Glyph, letter: str) -> bool:
-        """Whether `letter`, one of Latin-1, may be written as one byte: the first style to ask decides for a font."""
-        return self._inks.face(glyph.face).latin.setdefault(letter, glyph.number) == glyph.number
+        """Return whether the Latin-1 `letter` may be written as one byte. The first call fixes the code."""
+        return self._assets.face(glyph.face).latin.setdefault(letter, glyph.number) == glyph.number
 
     def record(self, glyph: Glyph, text: str) -> None:
-        """`glyph` is used, and stands for `text`."""
-        self._inks.face(glyph.face).to_unicode[glyph.number] = text
+        """Record that `glyph` is used for `text`."""
+        self._assets.face(glyph.face).to_unicode[glyph.number] = text
 
     def breaks(self, text: str) -> list[int]:
-        """The places in `text` where a line may end."""
+        """Return the positions in `text` where a line may end."""
         attributes = get_log_attrs(text, self.style["lang"])
         return [place for place in range(1, len(text)) if attributes[place].is_line_break]
 
     def lines(self, text: str, width: float | None) -> Iterator[Line]:
-        """`text`, white space already collapsed, in lines of up to `width`, exactly as a text box would have them."""
+        """Break `text`, with white space collapsed, into lines of at most `width` pixels, as a text box would."""
         window = len(text) if width is None else max(200, int(width / self.size * 4 * WINDOW))
         while text := text.lstrip(" "):
             head = text[:window]
             layout, length, resume, wide, high, baseline = split_first_line(head, self.style, None, width, 0)
             taken = len(head) if resume is None else len(head.encode()[:resume].decode())
             if resume is not None and head.encode()[length:resume].decode().strip(ENDS):
-                text = text.replace(SOFT, "")  # its hyphens led WeasyPrint to leave out words
+                text = text.replace(SOFT, "")  # WeasyPrint omitted words because of soft hyphens
                 continue
             yield self._line(layout, wide, high, baseline) if length else Line(0, self.above, b"")
             text = text[taken:]
@@ -278,26 +281,25 @@ class Shaper:
             layout, _, _, width, *_ = split_first_line(text, self.style, None, None, 0)
         layout.reactivate(self.style)
         box = SimpleNamespace(text=text, style=self.style, pango_layout=layout, baseline=baseline)
-        pictures = draw_first_line(self._pen, box, "clip", "none", Matrix())
-        self._sampled(text)
-        ops = b"%b %b" % (EMPTY_RUN.sub(b"", self._pen.taken().replace(b">0<", b"")), self.home)
-        undrawn = [letter for letter in text if ord(letter) > 0x2100][
-            : len(pictures)
-        ]  # fonts of pictures: none is drawn
-        return Line(width, above, ops, self._lacking(text) + "".join(undrawn))
+        pictures = draw_first_line(self._stream, box, "clip", "none", Matrix())
+        self._record_sample(text)
+        ops = b"%b %b" % (EMPTY_RUN.sub(b"", self._stream.take().replace(b">0<", b"")), self.home)
+        # Glyphs of bitmap fonts are not drawn.
+        undrawn = [letter for letter in text if ord(letter) > 0x2100][: len(pictures)]
+        return Line(width, above, ops, self._undrawable(text) + "".join(undrawn))
 
-    def _sampled(self, text: str) -> None:
-        for face in self._pen.met:
+    def _record_sample(self, text: str) -> None:
+        for face in self._stream.used_fonts:
             face.sample = face.sample if face.sample[1] else (self.number, text)
-        self._pen.met.clear()
+        self._stream.used_fonts.clear()
 
-    def _lacking(self, text: str) -> str:
-        lacking = {code for face in self._inks.fonts.values() for code in face.missing}
-        return "".join(letter for letter in text if ord(letter) in lacking) if lacking else ""
+    def _undrawable(self, text: str) -> str:
+        missing = {code for face in self._assets.fonts.values() for code in face.missing}
+        return "".join(letter for letter in text if ord(letter) in missing) if missing else ""
 
 
 def _runs(layout: Any) -> Iterator[tuple[Any, Any]]:
-    """The font and the glyph of each letter of the layout's first line, in the order they are drawn in."""
+    """Yield the font and glyph of each character in the first line of `layout`, in drawing order."""
     line, _ = layout.get_first_line()
     run = line.runs
     while run != ffi.NULL:

@@ -1,4 +1,4 @@
-"""A template laid out by WeasyPrint, and what its layout says: places of columns, pages' furniture, rows' looks."""
+"""Layout of a template by WeasyPrint: positions of columns, decoration of pages, and styles of rows."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from weasyprint.layout.percent import resolve_percentages
 from weasyprint.pdf import _w3c_date_to_pdf
 from weasyprint.stacking import StackingContext
 
-from exports.formats.pdf.fetcher import Closed
-from exports.formats.pdf.internals.shaping import POINT, Inks, Paper, Shaper, joined, style_key
-from exports.formats.pdf.internals.unsupported import PERIOD, check, check_end, unfit
+from exports.formats.pdf.fetcher import RefusingFetcher
+from exports.formats.pdf.internals.shaping import POINT, Assets, BoxStream, Shaper, joined, style_key
+from exports.formats.pdf.internals.unsupported import PERIOD, check, check_end, unsupported_template
 
 SAMPLE_ROWS = 2 * PERIOD + 2
 WHOLE = re.compile(rb"(\d)\.(?=\s)")
-"""How pydyf writes a number that is nearly whole."""
-USUAL = "tbody tr { break-inside: avoid }"
-"""What holds where a template says nothing else."""
+"""Matches nearly whole numbers, which pydyf writes with a trailing point."""
+DEFAULT_STYLE = "tbody tr { break-inside: avoid }"
+"""Default style that a template may override."""
 SHORT_ROWS = 4
-"""Rows that are enough to see where columns are."""
-ODDITIES = {3: "", 4: "-1", 5: "x" * 14}
-"""Texts that a template might have ways of its own with."""
+"""Number of sample rows that is enough to locate the columns."""
+SPECIAL_TEXTS = {3: "", 4: "-1", 5: "x" * 14}
+"""Texts, by sample row, that a template might style differently."""
 
 
 def sample(columns: int, rows: int = SAMPLE_ROWS) -> list[list[str]]:
-    """What is in the cells of a sample, column after column."""
-    texts = ODDITIES if rows == SAMPLE_ROWS else {}
+    """Return the texts of the sample cells, column by column."""
+    texts = SPECIAL_TEXTS if rows == SAMPLE_ROWS else {}
     return [
         [texts.get(place, f"xX{column}" if place == 6 else "x") for place in range(rows)] for column in range(columns)
     ]
@@ -44,7 +44,7 @@ def sample(columns: int, rows: int = SAMPLE_ROWS) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class ColumnBox:
-    """Where a column's cells have their text. `above` and `below` are the cell's padding with its border."""
+    """Position and style of the text in the cells of a column. `above` and `below` are padding plus border."""
 
     left: float
     width: float
@@ -60,9 +60,10 @@ class ColumnBox:
 
 @dataclass(frozen=True)
 class Margin:
-    """A box in the page's margin: the form that paints it, and its words where they name the page's number.
+    """A box in the page margin: the operators that paint it, and its text if that contains page numbers.
 
-    `parts` are plain words and (which counter, in which style); `baseline` is theirs, from the page's lower edge.
+    `parts` are plain texts and (counter name, counter style) pairs. `baseline` is the height of the text baseline above
+    the lower page edge.
     """
 
     form: bytes
@@ -75,23 +76,23 @@ class Margin:
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """One kind of page. Rows go between `start` and `bottom`; a cover has no `start`."""
+class PageKind:
+    """A kind of page. Rows are placed between `start` and `bottom`; `start` is None for a cover."""
 
     form: bytes
     margins: Sequence[Margin]
     start: float | None
     shift: float
-    """How far its columns are right of the first page's."""
+    """Distance by which its columns are to the right of those on the first page."""
     bottom: float
     width: float
     height: float
 
 
-def laid_out(html: str, columns: int, rows: int = SAMPLE_ROWS) -> Sheet:
-    """The template with the rows of `sample`: a first page, a left and a right one, of which the last have a row each.
+def lay_out(html: str, columns: int, rows: int = SAMPLE_ROWS) -> Sheet:
+    """Lay out the template, rendered with the rows of `sample`, on a first page, a left and a right one.
 
-    Raises FormatFailed where rows cannot be written with it.
+    The last two pages have one row each. Raises FormatFailed if the template is not supported.
     """
     sheet = Sheet(html, (rows - 2, rows - 1))
     page, table = next(pair for pair in zip(sheet.pages, sheet.tables, strict=True) if pair[1])
@@ -101,15 +102,15 @@ def laid_out(html: str, columns: int, rows: int = SAMPLE_ROWS) -> Sheet:
 
 
 class Sheet:
-    """A template laid out by WeasyPrint with a few rows; pages end before the rows `breaks`."""
+    """A template laid out by WeasyPrint with a few rows, with page breaks before the rows `breaks`."""
 
     def __init__(self, html: str, breaks: Sequence[int] = ()) -> None:
-        source = HTML(string=html, url_fetcher=Closed())
+        source = HTML(string=html, url_fetcher=RefusingFetcher())
         for place, row in enumerate(source.etree_element.findall(".//tbody/tr")):
             if place in breaks:
                 row.set("style", f"{row.get('style', '')}; break-before: page")
-        self.document = source.render(stylesheets=[CSS(string=USUAL)])
-        self.inks = Inks()
+        self.document = source.render(stylesheets=[CSS(string=DEFAULT_STYLE)])
+        self.assets = Assets()
         self.pages = [page._page_box for page in self.document.pages]
         self.tables = [_table(page) for page in self.pages]
         self.rows = [row for table in self.tables if table for row in _body(table).children]
@@ -140,22 +141,22 @@ class Sheet:
         )
 
     def shaper(self, number: int) -> Shaper:
-        """The shaper of a column; columns of one style share it."""
+        """Return the shaper of a column. Columns with the same style share one."""
         style = self.columns[number].style
-        return self._shapers.setdefault(style_key(style), Shaper(style, number, self.inks))
+        return self._shapers.setdefault(style_key(style), Shaper(style, number, self.assets))
 
     def excess(self, row: Any) -> tuple[float, float]:
-        """How much more than usual the cells of `row` have above and below their text: in collapsed borders, say."""
+        """Return the extra space of the cells of `row` above and below their text, such as wider collapsed borders."""
         cells = list(zip(row.children, self.rows[1].children, strict=True))
         above = {round(a.border_top_width - b.border_top_width, 6) for a, b in cells}
         below = {round(a.border_bottom_width - b.border_bottom_width, 6) for a, b in cells}
         if len(above) > 1 or len(below) > 1:
-            raise unfit("cells of one row with borders of their own")
+            raise unsupported_template("different borders within a row")
         return above.pop(), below.pop()
 
     @property
     def room(self) -> float:
-        """The height that any page but the first has for rows."""
+        """Height available for rows on every page except the first, in pixels."""
         spaces = [
             page.content_box_y() + page.height - _body(table).children[0].position_y
             for page, table in zip(self.pages, self.tables, strict=True)
@@ -165,58 +166,58 @@ class Sheet:
 
     # --- painting ---
 
-    def leaves(self) -> list[Leaf]:
-        """The kinds of pages. The rows' boxes are gone from their pages afterwards."""
-        return [self._leaf(page, table) for page, table in zip(self.pages, self.tables, strict=True)]
+    def page_kinds(self) -> list[PageKind]:
+        """Return the kinds of pages. This removes the boxes of the rows from their pages."""
+        return [self._page_kind(page, table) for page, table in zip(self.pages, self.tables, strict=True)]
 
-    def _leaf(self, page: Any, table: Any) -> Leaf:
+    def _page_kind(self, page: Any, table: Any) -> PageKind:
         start = _body(table).children[0].position_y if table else None
         shift = table.column_positions[0] - _first(self.tables).column_positions[0] if table else 0.0
         margins = [box for box in page.children if isinstance(box, boxes.MarginBox)]
         if table:
             _body(table).children = ()
         flow = page.copy_with_children([box for box in page.children if box not in margins])
-        form = self._painted(page, lambda paper: draw_page(flow, paper))
+        form = self._painted(page, lambda stream: draw_page(flow, stream))
         bottom = page.content_box_y() + page.height
         size = page.margin_width(), page.margin_height()
-        return Leaf(form, [self._margin(box, page) for box in margins], start, shift, bottom, *size)
+        return PageKind(form, [self._margin(box, page) for box in margins], start, shift, bottom, *size)
 
     def _margin(self, box: Any, page: Any) -> Margin:
         content = box.style["content"]
         numbers = [value for kind, value in content if kind == "counter()"] if isinstance(content, tuple) else []
         if not {name for name, *_ in numbers} & {"page", "pages"}:
-            return Margin(self._painted(page, lambda paper: _draw(paper, box, page)))
+            return Margin(self._painted(page, lambda stream: _draw(stream, box, page)))
         texts = [child for child in box.descendants() if isinstance(child, boxes.TextBox)]
         if len(texts) != 1:
-            raise unfit("page numbers on more than one line")
+            raise unsupported_template("page numbers on more than one line")
         (text,) = texts
         parts = _parts(content, text.text)
         up = page.margin_height() - text.position_y - text.baseline
         place = (box.content_box_x(), box.width, up, _align(box.style))
         text.text = ""
-        return Margin(self._painted(page, lambda paper: _draw(paper, box, page)), parts, text.style, *place)
+        return Margin(self._painted(page, lambda stream: _draw(stream, box, page)), parts, text.style, *place)
 
-    def decor(self, row: Any, height: float) -> bytes:
-        """The backgrounds and borders of a row of that height, from its upper edge at 0."""
+    def decoration(self, row: Any, height: float) -> bytes:
+        """Return the operators for the backgrounds and borders of a row of this height, with its upper edge at 0."""
         copy = row.deepcopy()
         copy.translate(dy=-row.position_y)
         for cell in copy.children:
             cell.padding_bottom += height - cell.border_height()
         copy.height = height
         layout_box_backgrounds(self.pages[0], copy, lambda **_: None)
-        paper = self.inks.stream(Paper, (0, 0, self.pages[0].margin_width(), self.pages[0].margin_height()))
-        draw_background(paper, copy.background)
+        stream = self.assets.stream(BoxStream, (0, 0, self.pages[0].margin_width(), self.pages[0].margin_height()))
+        draw_background(stream, copy.background)
         for cell in copy.children:
-            draw_background(paper, cell.background)
+            draw_background(stream, cell.background)
         if self.collapse:
-            self._grid(paper, row, height)
+            self._grid(stream, row, height)
         else:
             for cell in copy.children:
-                draw_border(paper, cell)
-        return WHOLE.sub(rb"\1", joined(paper))
+                draw_border(stream, cell)
+        return WHOLE.sub(rb"\1", joined(stream))
 
-    def _grid(self, paper: Paper, row: Any, height: float) -> None:
-        """The collapsed borders at both sides of each cell and below the row."""
+    def _grid(self, stream: BoxStream, row: Any, height: float) -> None:
+        """Draw the collapsed borders at both sides of each cell and below the row."""
         table = _first(self.tables)
         vertical, horizontal = table.collapsed_border_grid
         place = self.rows.index(row) + sum(len(group.children) for group in table.children if group.is_header)
@@ -228,19 +229,19 @@ class Sheet:
         half = max((width for _, (_, width, _) in horizontal[place + 1]), default=0) / 2
         for _, (style, width, color), side, (x1, y1, x2, y2) in sorted(lines, key=lambda line: line[0]):
             if width and color.alpha:
-                with paper.stacked():
+                with stream.stacked():
                     ends = (x1, y1 - half, x2, y2 + half) if x1 == x2 else (x1 - half, y1, x2 + half, y2)
-                    draw_line(paper, *ends, width, style, styled_color(style, color, side))
+                    draw_line(stream, *ends, width, style, styled_color(style, color, side))
 
     def _painted(self, page: Any, draw: Any) -> bytes:
-        paper = self.inks.stream(Paper, (0, 0, page.margin_width(), page.margin_height()))
-        paper.transform(a=POINT, d=-POINT, f=page.margin_height() * POINT)
-        draw(paper)
-        return joined(paper)
+        stream = self.assets.stream(BoxStream, (0, 0, page.margin_width(), page.margin_height()))
+        stream.transform(a=POINT, d=-POINT, f=page.margin_height() * POINT)
+        draw(stream)
+        return joined(stream)
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """What the document says of itself, under the names that PDF has for it."""
+        """Metadata of the document by PDF key."""
         found = self.document.metadata
         created = _w3c_date_to_pdf(found.created, "created") if found.created else None
         values = {"Title": found.title, "Author": ", ".join(found.authors), "CreationDate": created}
@@ -249,7 +250,7 @@ class Sheet:
 
     @property
     def bookmarks(self) -> list[tuple[int, str, int, float, float]]:
-        """Level, words, page from 0 and place of each bookmark that is not a row's."""
+        """Level, title, page (from 0) and position of each bookmark in the layout."""
         return [
             (level, label, number, x, y)
             for number, page in enumerate(self.document.pages)
@@ -257,12 +258,12 @@ class Sheet:
         ]
 
 
-def _draw(paper: Paper, box: Any, page: Any) -> None:
-    draw_stacking_context(paper, StackingContext.from_box(box, page))
+def _draw(stream: BoxStream, box: Any, page: Any) -> None:
+    draw_stacking_context(stream, StackingContext.from_box(box, page))
 
 
 def _parts(content: Any, text: str) -> list[str | tuple[str, str]]:
-    """`content`, with what string() came to taken from the words that it made."""
+    """Return the parts of `content`, with the value of each string() taken from the rendered `text`."""
     parts: list[str | tuple[str, str]] = []
     for place, (kind, value) in enumerate(content):
         if kind == "counter()":
@@ -280,7 +281,7 @@ def _parts(content: Any, text: str) -> list[str | tuple[str, str]]:
 
 
 def counted(number: int, style: str) -> str:
-    """`number` as a counter of that style says it."""
+    """Format `number` in a CSS counter style."""
     return str(number) if style == "decimal" else str(UA_COUNTER_STYLE.render_value(number, style))
 
 
@@ -291,21 +292,21 @@ def _table(page: Any) -> Any:
 def _body(table: Any) -> Any:
     groups = [group for group in table.children if not group.is_header and not group.is_footer]
     if len(groups) != 1 or len(groups) + 1 < len(table.children):
-        raise unfit("anything but one thead and one tbody")
+        raise unsupported_template("a table structure other than one thead and one tbody")
     return groups[0]
 
 
 def _first(tables: Sequence[Any]) -> Any:
     found = next((table for table in tables if table is not None), None)
     if found is None:
-        raise unfit("no table")
+        raise unsupported_template("no table")
     return found
 
 
 def _text(cell: Any) -> Any:
     found = next((box for box in cell.descendants() if isinstance(box, boxes.TextBox)), None)
     if found is None:
-        raise unfit("a cell without its words")
+        raise unsupported_template("a cell without its text")
     return found
 
 

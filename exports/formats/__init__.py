@@ -1,4 +1,4 @@
-"""Formats: what an export can be written as. Each module of this package registers one."""
+"""File formats of exports. Each module of this package registers one format."""
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -14,12 +14,12 @@ register = formats.register
 
 
 def writers() -> list[Format]:
-    """The formats that hold rows: all but the bundle, which holds files of them."""
+    """Return the formats that hold rows: all except the bundle, which holds files of other formats."""
     return [kind for kind in formats if isinstance(kind, Format)]
 
 
 def writer(key: str) -> Format:
-    """The format of `key`. Raises UnknownFormat for what is none, and for the bundle."""
+    """Return the format with this key. Raises UnknownFormat for an unknown key and for the bundle."""
     kind = formats.get(key)
     if not isinstance(kind, Format):
         known = ", ".join(each.key for each in writers())
@@ -28,19 +28,21 @@ def writer(key: str) -> Format:
 
 
 def options_of(kinds: Iterable[Kind]) -> dict[str, Option]:
-    """The options of `kinds` by their names. Two that have one name are one question, asked once for both."""
+    """Return the options of `kinds` by name. Options with the same name are merged: the form shows them once."""
     return {option.name: option for kind in kinds for option in kind.options}
 
 
 def current(kinds: Iterable[Kind], options: Mapping[str, str]) -> dict[str, str]:
-    """Options of `kinds` as this version names them."""
+    """Translate `options`, which an earlier version may have stored, to the current names and values."""
     for kind in kinds:
         options = kind.current(options)
     return dict(options)
 
 
 def content_type_of(filename: str) -> str:
-    """The content type of a file by its extension: what a format could not hold makes a ZIP of a workbook."""
+    """Return the content type for the file's extension, which may differ from that of its format: a workbook with
+    texts too long for its cells is delivered as a ZIP archive.
+    """
     extension = filename.rpartition(".")[2]
     for kind in formats:
         types = {kind.extension: kind.content_type, **kind.further_types}
@@ -50,7 +52,7 @@ def content_type_of(filename: str) -> str:
 
 
 def load_builtin() -> None:
-    """Import each module of this package, so that it registers its format: a new one is a new file and nothing else."""
+    """Import each module of this package, so that it registers its format. A new format only needs a new module."""
     for module in iter_modules(__path__):
         import_module(f"{__name__}.{module.name}")
 

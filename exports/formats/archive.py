@@ -1,8 +1,8 @@
-"""ZIP files, written as they come: any size, any number of entries, deflate streams joined from parts.
+"""Streaming ZIP writer: any size, any number of entries, deflate streams joined from parts.
 
-The format is PKWARE's APPNOTE 6.3.10. An entry's sizes are not known when it begins, so its local header keeps twenty
-bytes free: as "growth hint", the field that Office itself puts there, which becomes the ZIP64 field when the entry has
-outgrown four gigabytes. (A ZIP64 field that nobody needs makes Excel offer to repair a workbook.)
+The format is PKWARE's APPNOTE 6.3.10. An entry's sizes are unknown when it begins, so its local header reserves twenty
+bytes. They hold a "growth hint", the extra field that Office itself writes there, and are replaced by the ZIP64 field
+when the entry exceeds four gigabytes. (An unnecessary ZIP64 field makes Excel offer to repair a workbook.)
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from isal import isal_zlib
 from exports.formats.deflate import BLOCK, END, Deflater, Segment, blocks, inflated, join_crc
 
 WIDE, MANY = 0xFFFFFFFF, 0xFFFF
-"""What four and two bytes hold at most; as a value each says "look at the ZIP64 field"."""
+"""The largest values of four and two bytes. As a field's value, each means "see the ZIP64 field"."""
 STORED, DEFLATED = 0, 8
 UTF8, SIZES_FOLLOW = 1 << 11, 1 << 3
 PLAIN, ZIP64 = 20, 45
-"""The version of the format that a reader must know."""
+"""The version of the format that a reader must support."""
 UNIX = 3 << 8
 MODE = 0o100644 << 16
 
@@ -35,21 +35,21 @@ LOCAL = struct.Struct("<4s5H3L2H")
 CENTRAL = struct.Struct("<4s6H3L5H2L")
 GROWTH = struct.pack("<4H12x", 0xA220, 16, 0xA028, 0)
 EXTENDED_TIMESTAMP = struct.Struct("<2HBl")
-"""Info-ZIP's field: seconds since 1970, in UTC."""
-FOLLOWING = struct.Struct("<4sL2Q")
-LAST = struct.Struct("<4s4H2LH")
-LAST_ZIP64 = struct.Struct("<4sQ2H2L4Q")
-WHERE_ZIP64 = struct.Struct("<4sLQL")
+"""Info-ZIP's extra field: seconds since 1970, in UTC."""
+DATA_DESCRIPTOR = struct.Struct("<4sL2Q")
+END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
+END_OF_DIRECTORY_ZIP64 = struct.Struct("<4sQ2H2L4Q")
+END_LOCATOR_ZIP64 = struct.Struct("<4sLQL")
 
 UNSAFE = re.compile(r"^$|\\|[\0-\x1f\x7f]|^/|^[A-Za-z]:|(^|/)\.{0,2}(/|$)")
-"""No name at all, or one that some system takes for a place outside of the folder that it unpacks into."""
+"""Matches an empty name, and any name that some system would unpack outside the target folder."""
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A finished entry: its name, the sizes of its content and of what is stored, in bytes, and the checksums.
+class EntryInfo:
+    """A finished entry: its name, the sizes of its content and of its stored data in bytes, and its checksums.
 
-    `sha256`, in hex, is that of the content; empty unless the archive was asked for it.
+    `sha256` is the hex digest of the content, or empty unless the archive was created with `hashing`.
     """
 
     name: str
@@ -60,15 +60,15 @@ class Listed:
 
 
 class Zip:
-    """A ZIP file, written to `out` from where it stands; every entry carries `moment`. Leaving `with` completes it.
+    """A ZIP file, written to `out` from its current position. A context manager: leaving it completes the file.
 
-    ZIP has no time zones: the time of day is written that `moment` has in its own zone, which is to be the reader's.
+    Every entry carries `moment`. ZIP has no time zones, so its local time is written: pass it in the reader's zone.
     `timestamps` adds the moment in UTC, for programs that unpack files in another zone.
-    Where `out` can seek, headers are completed afterwards; where it cannot (a pipe), sizes follow the data.
+    If `out` can seek, headers are completed afterwards; otherwise (a pipe), sizes follow the data.
     """
 
     def __init__(self, out: BinaryIO, moment: datetime, *, hashing: bool = False, timestamps: bool = False) -> None:
-        self.listed: list[Listed] = []
+        self.entries: list[EntryInfo] = []
         self._out = out
         self._start = out.tell() if out.seekable() else None
         self._at = 0
@@ -89,43 +89,45 @@ class Zip:
 
     @contextmanager
     def entry(self, name: str, *, stored: bool = False) -> Iterator[Entry]:
-        """An entry to write to until `with` is left; one at a time. Raises ValueError on a name that is not safe.
+        """Open an entry for writing; one at a time. Raises ValueError for an unsafe or duplicate name.
 
-        `stored`: as it is, for what is packed already.
+        `stored` writes it without compression, for data that is compressed already.
         """
         method = STORED if stored else DEFLATED
         header = _Header(
-            self._claimed(name), method, self._moment, self._timestamp, self._at, sizes_follow=self._start is None
+            self._reserve_name(name), method, self._moment, self._timestamp, self._at, sizes_follow=self._start is None
         )
         self._put(header.local(0, 0, 0))
         entry = Entry(self._put, stored=stored, hashing=self._hashing)
         yield entry
-        listed = entry.finished(name)
-        self._tell_sizes(header, listed)
-        self._directory.append(header.central(listed.crc, listed.packed, listed.size))
-        self.listed.append(listed)
+        info = entry.finished(name)
+        self._write_sizes(header, info)
+        self._directory.append(header.central(info.crc, info.packed, info.size))
+        self.entries.append(info)
 
-    def stored(self, name: str, file: BinaryIO) -> Listed:
-        """An entry that is `file` as it is, from where it stands to its end."""
+    def stored(self, name: str, file: BinaryIO) -> EntryInfo:
+        """Add the rest of `file` as an uncompressed entry."""
         with self.entry(name, stored=True) as entry:
             while block := file.read(BLOCK):
                 entry.write(block)
-        return self.listed[-1]
+        return self.entries[-1]
 
-    def _claimed(self, name: str) -> bytes:
-        """The name's bytes. Two that Windows or macOS would unpack into one file are one name."""
+    def _reserve_name(self, name: str) -> bytes:
+        """Record a name and return its bytes. Raises ValueError if it is unsafe, or if Windows or macOS would unpack it
+        into the same file as an earlier entry.
+        """
         encoded = name.encode()
         if UNSAFE.search(name) or len(encoded) > MANY:
-            raise ValueError(f"{name!r} is no safe name for an entry of an archive.")
+            raise ValueError(f"{name!r} is not a safe name for an archive entry.")
         same = unicodedata.normalize("NFC", name).casefold()
         if same in self._names:
-            raise ValueError(f"The archive has an entry {name!r} already.")
+            raise ValueError(f"The archive already has an entry {name!r}.")
         self._names.add(same)
         return encoded
 
-    def _tell_sizes(self, header: _Header, entry: Listed) -> None:
+    def _write_sizes(self, header: _Header, entry: EntryInfo) -> None:
         if self._start is None:
-            self._put(FOLLOWING.pack(b"PK\x07\x08", entry.crc, entry.packed, entry.size))
+            self._put(DATA_DESCRIPTOR.pack(b"PK\x07\x08", entry.crc, entry.packed, entry.size))
             return
         self._out.seek(self._start + header.at)
         self._out.write(header.local(entry.crc, entry.packed, entry.size))
@@ -138,10 +140,10 @@ class Zip:
         size = self._at - at
         if count >= MANY or at >= WIDE or size >= WIDE:
             where = self._at
-            self._put(LAST_ZIP64.pack(b"PK\x06\x06", 44, UNIX | ZIP64, ZIP64, 0, 0, count, count, size, at))
-            self._put(WHERE_ZIP64.pack(b"PK\x06\x07", 0, where, 1))
+            self._put(END_OF_DIRECTORY_ZIP64.pack(b"PK\x06\x06", 44, UNIX | ZIP64, ZIP64, 0, 0, count, count, size, at))
+            self._put(END_LOCATOR_ZIP64.pack(b"PK\x06\x07", 0, where, 1))
         few = min(count, MANY)
-        self._put(LAST.pack(b"PK\x05\x06", 0, 0, few, few, min(size, WIDE), min(at, WIDE), 0))
+        self._put(END_OF_DIRECTORY.pack(b"PK\x05\x06", 0, 0, few, few, min(size, WIDE), min(at, WIDE), 0))
 
     def _put(self, data: bytes) -> None:
         self._out.write(data)
@@ -149,17 +151,17 @@ class Zip:
 
 
 class Entry:
-    """One entry while it is written: bytes, and segments of deflate, in any order."""
+    """An entry that is being written. It takes bytes and deflate segments, in any order."""
 
     def __init__(self, put: Callable[[bytes], object], *, stored: bool, hashing: bool) -> None:
         self._put = put
         self._stored = stored
         self._sha256 = hashlib.sha256() if hashing else None
-        self._told = Segment(0, 0, 0)
+        self._total = Segment(0, 0, 0)
         self._open: Deflater | None = None
 
     def write(self, data: bytes) -> int:
-        """Returns how many bytes were taken: all of them."""
+        """Write `data` and return its length."""
         if self._sha256:
             self._sha256.update(data)
         if self._stored:
@@ -171,41 +173,42 @@ class Entry:
         return len(data)
 
     def append(self, file: BinaryIO, segment: Segment) -> None:
-        """Join a segment, which is the next `segment.packed` bytes of `file`; it is not packed again.
+        """Append the next `segment.packed` bytes of `file` as they are, without compressing them again.
 
-        It is believed what it says of its content, so let the file have been checked. Raises EOFError when it is short.
+        The segment's size and CRC-32 are not verified, so the file must have been checked before. Raises EOFError if
+        `file` is too short.
         """
         assert not self._stored
         if self._open:
             self._add(self._open.close())
             self._open = None
         packed = blocks(file, segment.packed)
-        for data in inflated(self._passed(packed)) if self._sha256 else self._passed(packed):
+        for data in inflated(self._put_through(packed)) if self._sha256 else self._put_through(packed):
             if self._sha256:
                 self._sha256.update(data)
         self._add(segment)
 
-    def finished(self, name: str) -> Listed:
+    def finished(self, name: str) -> EntryInfo:
         if self._open:
             self._add(self._open.finish())
         elif not self._stored:
             self._put(END)
             self._add(Segment(0, 0, len(END)))
-        crc, size, packed = self._told
-        return Listed(name, size, packed, crc, self._sha256.hexdigest() if self._sha256 else "")
+        crc, size, packed = self._total
+        return EntryInfo(name, size, packed, crc, self._sha256.hexdigest() if self._sha256 else "")
 
-    def _passed(self, packed: Iterator[bytes]) -> Iterator[bytes]:
+    def _put_through(self, packed: Iterator[bytes]) -> Iterator[bytes]:
         for block in packed:
             self._put(block)
             yield block
 
     def _add(self, more: Segment) -> None:
-        crc, size, packed = self._told
-        self._told = Segment(join_crc(crc, more.crc, more.size), size + more.size, packed + more.packed)
+        crc, size, packed = self._total
+        self._total = Segment(join_crc(crc, more.crc, more.size), size + more.size, packed + more.packed)
 
 
 class _Header(NamedTuple):
-    """What stands in front of an entry, and again in the directory."""
+    """The header of an entry, written before its data and again in the central directory."""
 
     name: bytes
     method: int
@@ -215,7 +218,7 @@ class _Header(NamedTuple):
     sizes_follow: bool
 
     def local(self, crc: int, packed: int, size: int) -> bytes:
-        """Of the same length whatever the sizes."""
+        """Return the local header. Its length does not depend on the sizes."""
         wide = self.sizes_follow or max(packed, size) >= WIDE
         extra = self.timestamp + (struct.pack("<2H2Q", 1, 16, size, packed) if wide else GROWTH)
         packed, size = (WIDE, WIDE) if wide else (packed, size)
@@ -238,14 +241,14 @@ class _Header(NamedTuple):
 
 
 def _dos(moment: datetime) -> tuple[int, int]:
-    """Time and date as ZIP has them: without a zone, in steps of two seconds, from 1980 to 2107."""
+    """Return time and date in the MS-DOS format of ZIP: no zone, steps of two seconds, years 1980 to 2107."""
     year = min(max(moment.year, 1980), 2107)
     clock = moment.hour << 11 | moment.minute << 5 | moment.second // 2
     return clock, (year - 1980) << 9 | moment.month << 5 | moment.day
 
 
 def _timestamp(moment: datetime) -> bytes:
-    """The field of the moment in UTC; nothing before 1901 and after 2038, which it cannot say."""
+    """Return the extra field with the moment in UTC; empty before 1901 and after 2038, which it cannot represent."""
     seconds = int(moment.timestamp())
     if not -(1 << 31) <= seconds < 1 << 31:
         return b""

@@ -1,4 +1,4 @@
-"""The parts of an export while they are joined: each checked, and open for no longer than it is read."""
+"""Access to the files of an export's parts while they are joined: each is checked, and open only while it is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exports.storage import artifacts
 
 
 class File(NamedTuple):
-    """A finished file in the storage, and its name for its owner."""
+    """A finished file in the storage, and its download name."""
 
     stored: artifacts.Stored
     name: str
@@ -26,7 +26,7 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Assembled:
-    """What an export has become: its file, or its volumes in order. `pages` is None where nothing has any."""
+    """The result of assembling an export: its file, or its volumes in order. `pages` is None if no file has pages."""
 
     files: list[File]
     rows: int
@@ -34,21 +34,21 @@ class Assembled:
 
 
 class Assembly:
-    """One attempt to join the finished parts of an export. `folder` is on scratch and goes when the attempt ends."""
+    """One attempt to join the finished parts of an export. `folder` is a scratch folder, deleted after the attempt."""
 
     def __init__(self, lease: Lease[Export], parts: Sequence[Part], folder: Path) -> None:
         self.lease, self.export, self.folder = lease, lease.work, folder
         self._parts = parts
 
     def parts(self, number: int) -> list[Part]:
-        """Those of the export's file of that number."""
+        """Return the parts of the export's file with this number."""
         return [part for part in self._parts if part.content == number]
 
     def opened(self, parts: Sequence[Part]) -> Iterator[OpenPart]:
-        """The parts' files, each open until the next one is asked for: a process may open only so many at a time.
+        """Yield the parts' files, each open only until the next one is taken, to limit the number of open files.
 
-        Raises SpoiltPart for one that is gone or not what was written, StorageFailed when the storage is away, and
-        LeaseLost between two when this attempt is fenced off.
+        Raises SpoiltPart if a file is missing or corrupt, StorageFailed if the storage is unavailable, and LeaseLost
+        between two parts if this attempt no longer holds the lease.
         """
         for part in parts:
             self.lease.check()
@@ -63,26 +63,26 @@ class Assembly:
                 yield OpenPart(file, part.rows_done, part.meta)
 
     def blocks(self, file: BinaryIO) -> Iterator[bytes]:
-        """The rest of `file`. Raises LeaseLost between two blocks."""
+        """Yield the rest of `file` in blocks. Raises LeaseLost between two blocks."""
         while block := file.read(artifacts.BLOCK):
             self.lease.check()
             yield block
 
     def put(self, archive: Zip, path: str, file: BinaryIO, *, stored: bool = False) -> None:
-        """Write the rest of `file` as an entry; `stored` without compression, for what is compressed already."""
+        """Write the rest of `file` as an entry; `stored` skips compression, for data that is compressed already."""
         with archive.entry(path, stored=stored) as entry:
             for block in self.blocks(file):
                 entry.write(block)
 
     def store(self, file: BinaryIO, extension: str, number: int = 1) -> artifacts.Stored:
-        """Move a finished file into the storage, under a key that no other attempt uses."""
+        """Move a finished file into the storage, under a key that is unique to this attempt."""
         self.lease.check()
         suffix = f"-{number}" if number > 1 else ""
         return artifacts.store(file, f"{self.export.uuid}/export-{self.export.attempt}{suffix}.{extension}")
 
 
 class SideFiles:
-    """Opens files for what a format's own file cannot hold, on scratch; the same one for the same name."""
+    """Side files on scratch, for data that a format's own file cannot hold. Calling it opens one file per name."""
 
     def __init__(self, folder: Path, held: ExitStack) -> None:
         self._folder, self._held = folder, held
@@ -105,5 +105,5 @@ class SideFiles:
 
 
 def is_framed(kind: Format) -> bool:
-    """Are its files just head, bodies and tail? They are text then, and can be packed as they come."""
+    """Return whether files of this format are just head, bodies and tail: text, which can be compressed as a stream."""
     return isinstance(kind, Framed) and type(kind).assemble is Framed.assemble

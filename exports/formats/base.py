@@ -1,4 +1,4 @@
-"""The contract of a format: a part's rows become a body, and the bodies of all parts a file."""
+"""Base classes of formats: a format writes each part's rows as a body and assembles the bodies into a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Text = str | Promise
 
 @dataclass(frozen=True)
 class Option:
-    """A choice that a format leaves to the person: its values with their words, of which the first is usual."""
+    """A setting of a format that users choose. `choices` are pairs of value and label; the first is the default."""
 
     name: str
     label: Text
@@ -32,22 +32,22 @@ class Option:
 
 @dataclass(frozen=True)
 class Share:
-    """Which one this is of the files that one was cut into, because it is larger than a volume of its bundle."""
+    """The position of a file among the files that a dataset was split into to fit the volumes of a bundle."""
 
     number: int
     """From 1 to `count`."""
     count: int
     before: int
-    """Rows in the files before it."""
+    """Rows in the files before this one."""
     rows: int
     """Rows in all of the files."""
     metas: Sequence[Mapping[str, Any]] = ()
-    """What `Format.write` kept with each part of all of the files."""
+    """The `Written.meta` of each part, over all of the files."""
 
 
 @dataclass(frozen=True)
 class RenderContext:
-    """What a format may want to know beside the rows. The language of the export is the active one."""
+    """Data that a format may need besides the rows. The language of the export is active."""
 
     title: str
     owner: str
@@ -59,24 +59,26 @@ class RenderContext:
     name: str = "export"
     """The file's name without its extension."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """What was chosen; read it through `Format.option`, which knows the defaults."""
+    """The chosen options; read them through `Format.option`, which fills in the defaults."""
     layout: Mapping[str, Any] = field(default_factory=dict)
-    """What `Format.prepare` found out."""
+    """The result of `Format.prepare`."""
     index: int = 0
     """The part's number, from 0."""
     before: int = 0
-    """Rows of the parts before this one, as they were counted at planning; some may be gone or more since."""
+    """Rows of the parts before this one, as counted at planning. Rows may have been added or deleted since."""
     rows: int = 0
     """Rows of the whole file, once all parts are written."""
     share: Share | None = None
     """Set when the file is one of several."""
     beside: Callable[[str], BinaryIO] | None = None
-    """Opens a file of that name for what the file itself cannot hold; the artifact is then a ZIP of all of them."""
+    """Opens a side file with the given name, for data that the file itself cannot hold. The artifact is then a ZIP
+    archive of all files.
+    """
 
 
 @dataclass(frozen=True)
 class Written:
-    """What one call wrote. `meta` is kept with the part for `assemble`: JSON, a few KB at most."""
+    """The result of `write` or `assemble`. `meta` is stored with the part for `assemble`: JSON, a few KB at most."""
 
     rows: int
     pages: int | None = None
@@ -85,7 +87,7 @@ class Written:
 
 @dataclass(frozen=True)
 class OpenPart:
-    """A written part: its body, open for reading at the start until the next part is taken."""
+    """A written part. Its body is open for reading, at its start, until the next part is taken."""
 
     file: BinaryIO
     rows: int
@@ -93,12 +95,12 @@ class OpenPart:
 
 
 class Kind:
-    """One kind of file that a person can choose."""
+    """A kind of file that users can choose."""
 
     key: ClassVar[str]
     label: ClassVar[Text]
     hint: ClassVar[Text] = ""
-    """A few words for the form: when to choose this one."""
+    """A few words for the form: when to choose this kind."""
     extension: ClassVar[str]
     content_type: ClassVar[str]
     further_types: ClassVar[Mapping[str, str]] = {}
@@ -106,65 +108,65 @@ class Kind:
     options: ClassVar[Sequence[Option]] = ()
 
     def extension_of(self, options: Mapping[str, str]) -> str:
-        """The extension of a file with these options."""
+        """Return the extension of a file with these options."""
         return self.extension
 
     def current(self, options: Mapping[str, str]) -> dict[str, str]:
-        """The same choice in today's options, for names and values of an earlier version."""
+        """Return the same options with names and values of an earlier version replaced by the current ones."""
         return dict(options)
 
     def option(self, name: str, context: RenderContext) -> str:
-        """What was chosen for the option `name`, or its default."""
+        """Return the chosen value of the option `name`, or its default."""
         default = next(option.default for option in self.options if option.name == name)
         return context.options.get(name, default)
 
     def refuse(self, columns: Sequence[Column]) -> None:
-        """Raise a BadRequest when no file of this kind can hold these columns. Asked at the click."""
+        """Raise a BadRequest if no file of this kind can hold these columns. Called when the export is requested."""
 
 
 class Format(Kind, ABC):
     """A kind of file that holds the rows of one dataset. Subclasses write parts and join them."""
 
     rows_per_second: ClassVar[int] = 20_000
-    """How fast one process writes rows of a dozen columns: what parts are planned by until this site has measured."""
+    """Rows of a dozen columns that one process writes per second. Used to plan parts until this site has measured."""
     bytes_per_row: ClassVar[int] = 150
-    """What a row of a dozen columns takes in the file, for estimates until this site has measured."""
+    """Size of a row of a dozen columns in the file. Used for estimates until this site has measured."""
     wants_extremes: ClassVar[bool] = False
-    """Whether the sample for `prepare` ends with the least and the greatest numbers, two rows of `Dataset.extremes`."""
+    """Whether the sample for `prepare` ends with the two rows of `Dataset.extremes`: the least and greatest numbers."""
 
     def prepare(self, sample: Sequence[Row], context: RenderContext) -> Mapping[str, Any]:
-        """What all parts must agree on, such as the columns' widths, from a sample of the rows; JSON.
+        """Return what all parts must agree on, such as column widths, from a sample of the rows; JSON.
 
-        Called once, while the export is planned; every part finds it in `context.layout`.
+        Called once, while the export is planned. Every part receives the result as `context.layout`.
         """
         return {}
 
     @property
     def prepares(self) -> bool:
-        """Whether `prepare` does anything; else no sample is read."""
+        """Whether the format overrides `prepare`. If not, no sample is read."""
         return type(self).prepare is not Format.prepare
 
     def about(self, context: RenderContext) -> Mapping[str, Any]:
-        """What a program must know to read the file, for the manifest; JSON."""
+        """Return what a program needs to read the file, for the manifest; JSON."""
         return {}
 
     @abstractmethod
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
-        """Write the body of one part to `out`, holding no more than a bounded number of rows.
+        """Write the body of one part to `out`, holding only a bounded number of rows in memory.
 
-        In a worker `rows` is a Source: `values.batches` takes its rows in lists, and PostgreSQL can format them itself.
+        In a worker, `rows` is a Source: `values.batches` yields its rows in lists, and PostgreSQL can format them.
         """
 
     @abstractmethod
     def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
-        """Make the whole file of the parts, given once and in order, any of which may have no rows."""
+        """Write the whole file to `out`. `parts` can be iterated once, in order; any part may have no rows."""
 
 
 class Framed(Format):
-    """A format whose file is a head, the parts' bodies one after the other, and a tail."""
+    """A format whose file is a head, the concatenated bodies of the parts, and a tail."""
 
     between: ClassVar[bytes] = b""
-    """What stands between two bodies that have rows."""
+    """Separator between two bodies that have rows."""
 
     def head(self, context: RenderContext) -> bytes:
         return b""

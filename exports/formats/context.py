@@ -1,4 +1,4 @@
-"""What formats are told of an export's files, and what those are called."""
+"""Render contexts of an export's files, and the names of its files and folders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from exports.formats import RenderContext
 from exports.models import Export, Part
 
 LONGEST_NAME = 80
-"""Letters of a dataset's key that a file's name takes."""
+"""Maximum length of a dataset's key in a file name."""
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
-"""Names that Windows keeps for its devices."""
+"""Names that Windows reserves for devices."""
 
 
 def context_of(export: Export, number: int, **more: Any) -> RenderContext:
-    """What a format may know of the export's file of that number; `more` are further fields, or other values."""
+    """Return the render context of the export's file with this number; `more` adds or overrides fields."""
     content = export.contents[number]
     dataset = datasets.get(content.dataset)
     known: dict[str, Any] = {
@@ -37,20 +37,20 @@ def context_of(export: Export, number: int, **more: Any) -> RenderContext:
 
 
 def entries_at(export: Export) -> datetime:
-    """The moment that the entries of its archives carry: when it was requested, in the owner's zone."""
+    """Return the timestamp of the entries in the export's archives: when it was requested, in the owner's zone."""
     return export.requested_at.astimezone(export.zone)
 
 
 def keys_of(part: Part, dataset: Dataset) -> KeyRange | None:
-    """Return the range of keys that the part is made of, or None for a part without rows."""
-    if not part.rows:  # and not an empty first key, which is a key like any other where keys are text
+    """Return the part's range of keys, or None for a part without rows."""
+    if not part.rows:  # not `part.first_key`: where keys are text, "" is a valid key
         return None
     model = dataset.model(part.export.owner)
     return KeyRange(key_value(model, part.first_key), key_value(model, part.last_key), part.rows)
 
 
 def stem(export: Export, what: str) -> str:
-    """A file's name without its extension, that any browser and file system takes: ASCII, digits, hyphens."""
+    """Return a file name without its extension, safe for any browser and file system: `what` and the export's days."""
     period = export.period
     last = period.last_day or export.requested_at.astimezone(export.zone).date()
     days = f"{period.first_day}-to-{last}" if period.first_day else f"to-{last}"
@@ -58,13 +58,13 @@ def stem(export: Export, what: str) -> str:
 
 
 def slug(dataset: str) -> str:
-    """A dataset's key as a name for a folder, and the beginning of a file's name."""
+    """Return a dataset's key as an ASCII slug, for the name of a folder and the beginning of a file name."""
     name = slugify(dataset)[:LONGEST_NAME] or "export"
     return f"{name}-data" if name in DEVICES else name
 
 
 def folders(keys: list[str]) -> dict[str, str]:
-    """A folder's name for each dataset, no two alike."""
+    """Return a unique folder name for each dataset key."""
     found: dict[str, str] = {}
     for key in keys:
         name, count = slug(key), 1

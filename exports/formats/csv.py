@@ -40,16 +40,16 @@ from exports.formats.values import (
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written."""
+    """How a CSV file is written."""
 
     delimiter: str = ","
     byte_order_mark: bool = False
-    """Excel takes a file without it for one in the computer's old encoding."""
+    """Without it, Excel reads the file in the computer's legacy encoding."""
     decimal_mark: str = "."
     for_excel: bool = False
-    """Date-times, times and durations as Excel reads them, instead of ISO 8601."""
+    """Write date-times, times and durations as Excel reads them, instead of in ISO 8601."""
     guarded: bool = True
-    """Text that looks like a formula is made harmless; see exports.formats.formulas."""
+    """Escape text that looks like a formula; see exports.formats.formulas."""
 
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
@@ -60,22 +60,23 @@ PURPOSES = {
     "programs": Dialect(guarded=False),
 }
 SYLK = "ID"
-"""Excel takes a file that begins so for one in its old format SYLK, and refuses it."""
+"""Excel treats a file that begins with this as the old SYLK format, and refuses it."""
 
 
 @register
 class Csv(Framed):
-    """Comma-separated values that spreadsheets open without running anything.
+    """Comma-separated values that a spreadsheet opens without running formulas.
 
-    CRLF ends a row, a cell is quoted when it must be, None is an empty cell, booleans are true and false, decimals
-    have the digits of the database, choices stand in words. Date-times are ISO 8601 with the offset of the context's
-    zone, times and durations ISO 8601. NUL and lone surrogates, which no reader takes, become U+FFFD.
+    Rows end with CRLF. Cells are quoted only where necessary. None is an empty cell, booleans are true and false,
+    decimals keep the digits of the database, choices are written as their labels. Date-times are ISO 8601 with the
+    offset of the context's zone; times and durations are ISO 8601. NUL and lone surrogates, which no reader accepts,
+    become U+FFFD.
 
     For Excel, date-times are YYYY-MM-DD HH:MM:SS in the context's zone, to the second and without an offset; durations
-    are hours:minutes:seconds. Other dialects of the options are in `PURPOSES`.
+    are hours:minutes:seconds. `PURPOSES` lists the dialects of the options.
 
-    Text that a spreadsheet could take for a formula gets an apostrophe, unless the file is for programs only: that of
-    TEXT and CHOICE columns, and headings. Numbers, dates and durations never do: -5 stays -5.
+    Text that a spreadsheet could interpret as a formula gets an apostrophe, unless the file is for programs only. This
+    applies to TEXT and CHOICE columns and to headings, never to numbers, dates and durations: -5 stays -5.
     """
 
     key = "csv"
@@ -119,14 +120,14 @@ class Csv(Framed):
 
     def about(self, context: RenderContext) -> dict[str, Any]:
         dialect = self._dialect(context.options)
-        told = {
+        facts = {
             "delimiter": dialect.delimiter,
             "byte_order_mark": dialect.byte_order_mark,
             "decimal_mark": dialect.decimal_mark,
             "date_times": "YYYY-MM-DD HH:MM:SS" if dialect.for_excel else "ISO 8601",
             "formulas_guarded": dialect.guarded,
         }
-        return {"dialect": told}
+        return {"dialect": facts}
 
     def head(self, context: RenderContext) -> bytes:
         dialect = self._dialect(context.options)
@@ -141,9 +142,9 @@ class Csv(Framed):
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
         dialect, slots = self._dialect(context.options), flat(context.columns)
-        copying = copying_of(rows) if len(slots) > 1 else None  # COPY has its own ideas of a lone empty cell
+        copying = copying_of(rows) if len(slots) > 1 else None  # COPY writes a lone empty cell differently
         if copying is not None:
-            return _copied(copying, out, dialect, context.zone)
+            return _write_copied(copying, out, dialect, context.zone)
         lines = _Lines(dialect.delimiter)
         converts = converters(slots, _writers(dialect, context.zone), none="", words=True)
         count = 0
@@ -156,7 +157,7 @@ class Csv(Framed):
     @staticmethod
     def _dialect(options: Mapping[str, str]) -> Dialect:
         dialect = PURPOSES[options.get("for", "any")]
-        if options.get("excel") == "yes":  # of an export asked for before there was "for": it stays as it was begun
+        if options.get("excel") == "yes":  # set by exports from before the option "for" existed: finish them unchanged
             dialect = replace(dialect, byte_order_mark=True)
         delimiter = options.get("delimiter", "usual")
         return dialect if delimiter == "usual" else replace(dialect, delimiter=DELIMITERS[delimiter])
@@ -166,7 +167,7 @@ class Csv(Framed):
 
 
 class _Lines:
-    """Rows of text as lines of CSV, until they are taken."""
+    """Buffers rows of text as lines of CSV until they are taken."""
 
     def __init__(self, delimiter: str) -> None:
         self._lines: list[str] = []
@@ -208,21 +209,21 @@ def _moment_for_excel(zone: ZoneInfo) -> Callable[[datetime], str]:
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
-def _copied(copying: Copying, out: BinaryIO, dialect: Dialect, zone: ZoneInfo) -> Written:
+def _write_copied(copying: Copying, out: BinaryIO, dialect: Dialect, zone: ZoneInfo) -> Written:
     cells = [
         _cell(slot, kind, name, dialect, zone)
         for slot, kind, name in zip(copying.slots, copying.types, copying.names, strict=True)
     ]
     options = f"(FORMAT csv, DELIMITER {quoted(dialect.delimiter)})"
-    finished = _Finished(copying.types, dialect)
-    out.writelines(map(finished, copying.run(", ".join(cells), options)))
+    finish = _LineFinisher(copying.types, dialect)
+    out.writelines(map(finish, copying.run(", ".join(cells), options)))
     return Written(copying.done)
 
 
-class _Finished:
-    """Ends the lines of COPY with CRLF, and guards what is inside of texts; COPY's SQL has guarded their beginnings.
+class _LineFinisher:
+    """Ends the lines of COPY with CRLF and guards formulas inside texts. COPY's SQL has guarded the start of each text.
 
-    Few lines have anything to guard, and finding them here costs less than looking at each text in SQL.
+    Few lines need guarding, and finding them here costs less than searching each text in SQL.
     """
 
     def __init__(self, types: Sequence[ColumnType], dialect: Dialect) -> None:
@@ -248,7 +249,7 @@ class _Finished:
         return not one_line_each and bool(self._maybe_after_line_feed.search(data))
 
     def _line(self, line: memoryview) -> bytes:
-        """One row. It ends with LF as it comes; so may lines inside of a cell, and those stay."""
+        """Return one row with CRLF at its end. Line feeds inside cells stay."""
         text = str(line[:-1], "utf-8")
         if self._uncovered.search(text):
             cells = self._cells.findall(text)[: self._count]
@@ -256,12 +257,12 @@ class _Finished:
         return text.encode() + b"\r\n"
 
     def _guarded(self, place: int, cell: str) -> str:
-        """A cell with the quotes around it, which change nothing about what is inside."""
+        """Guard one cell. `cell` may include its surrounding quotes, which do not affect the result."""
         return guarded_inside(cell, self._delimiter) if place in self._texts else cell
 
 
 def _cell(slot: Column, kind: ColumnType, name: str, dialect: Dialect, zone: ZoneInfo) -> str:
-    """SQL of what stands in the slot's cell: the same as Python's, NULL for an empty one."""
+    """Return SQL for the text of the slot's cell: the same text as in Python, NULL for an empty cell."""
     plain = _plain(kind, name, dialect, zone)
     return _worded(slot, kind, name, plain, dialect) if slot.type is ColumnType.CHOICE else plain
 
@@ -275,7 +276,7 @@ def _plain(kind: ColumnType, name: str, dialect: Dialect, zone: ZoneInfo) -> str
         case ColumnType.DECIMAL if dialect.decimal_mark != ".":
             return f"replace({name}::text, '.', {quoted(dialect.decimal_mark)})"
         case ColumnType.DATETIME if dialect.for_excel:
-            outside = f"({name} AT TIME ZONE 'UTC')::text"  # what Python's calendar does not have
+            outside = f"({name} AT TIME ZONE 'UTC')::text"  # outside the range of Python's calendar
             return f"coalesce(to_char({local_sql(name, zone)}, 'YYYY-MM-DD HH24:MI:SS'), {outside})"
         case ColumnType.DATETIME:
             return written(name, zone)
@@ -284,14 +285,14 @@ def _plain(kind: ColumnType, name: str, dialect: Dialect, zone: ZoneInfo) -> str
 
 
 def _worded(slot: Column, kind: ColumnType, name: str, plain: str, dialect: Dialect) -> str:
-    """A choice in words in SQL; `plain` for a value without words."""
+    """Return SQL for the label of a choice, or `plain` for a value without a label."""
     value = f'{name} COLLATE "C"' if kind is ColumnType.TEXT else name
     words = " ".join(f"WHEN {key} THEN {text}" for key, text in _words(slot, kind, dialect))
     return f"CASE {value} {words} ELSE ({plain})::text END" if words else plain
 
 
 def _words(slot: Column, kind: ColumnType, dialect: Dialect) -> Iterator[tuple[str, str]]:
-    """Literals of the stored values that such a column can hold, and of the cells that stand for them."""
+    """Yield pairs of SQL literals: a stored value that a column of this type can hold, and its cell."""
     write = _text(dialect)
     for value, text in slot.words.items():
         cell = quoted(encode(write(text).replace("\0", REPLACED)).decode())

@@ -15,7 +15,7 @@ from exports.formats.jsonl import write_objects
 
 @register
 class Json(Framed):
-    """One array with an object a row, each on a line of its own and written as in JSON Lines."""
+    """One array with one object per row, each on its own line and written as in JSON Lines."""
 
     key = "json"
     label = _("JSON")

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line."""
+"""JSON Lines: one object per line."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from exports.formats.values import Writers, batches, convert, converters, copyin
 
 @register
 class JsonLines(Framed):
-    """One JSON object a line, its keys the columns' names.
+    """One JSON object per line, with the columns' names as keys.
 
-    Decimals are numbers with all their digits (12.50 stays 12.50; read them with a decimal parser), floats numbers with
-    the shortest digits that give back the same float, choices their stored values, date-times ISO 8601 text with the
-    offset of the context's zone, times and durations ISO 8601 text, None null. JSON has no NaN and no
-    infinity: they are the text "NaN", "Infinity" and "-Infinity". Text is UTF-8; lone surrogates become U+FFFD.
+    Decimals are numbers with all their digits (12.50 stays 12.50; read them with a decimal parser). Floats are numbers
+    with the fewest digits that give the same float. Choices are their stored values. Date-times are ISO 8601 text with
+    the offset of the context's zone, times and durations ISO 8601 text. None is null. JSON has no NaN and no infinity:
+    they are written as the strings "NaN", "Infinity" and "-Infinity". Text is UTF-8; lone surrogates become U+FFFD.
     """
 
     key = "jsonl"
@@ -47,7 +47,9 @@ class JsonLines(Framed):
 def write_objects(
     rows: Iterable[Row], out: BinaryIO, context: RenderContext, *, before: str = "", after: str = ""
 ) -> int:
-    """Write each row as an object, `after` after each and `before` before all but the first; the number of rows."""
+    """Write each row as an object, followed by `after` and, except for the first, preceded by `before`. Return the
+    number of rows.
+    """
     copying = copying_of(rows)
     if copying is not None:
         lines = copying.texts(_object_sql(copying, context, before, after))
@@ -59,13 +61,13 @@ def write_objects(
 
 
 def _put(blocks: Iterator[bytes], out: BinaryIO, skip: int) -> None:
-    """Write the blocks, leaving out the first `skip` bytes of all."""
+    """Write the blocks without the first `skip` bytes of the first block."""
     out.writelines(block[skip:] for block in islice(blocks, 1))
     out.writelines(blocks)
 
 
 class _Counted:
-    """Batches of rows, and how many rows they had."""
+    """Batches of rows, with a count of the rows."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.rows = 0
@@ -86,7 +88,7 @@ def _objects(batches: Iterable[list[Row]], context: RenderContext, before: str, 
 
 
 def _object_sql(copying: Copying, context: RenderContext, before: str, after: str) -> str:
-    """SQL of the same text."""
+    """Return SQL for the same text as that of `_objects`."""
     values = [
         written(name, context.zone) if kind is ColumnType.DATETIME else name
         for name, kind in zip(copying.names, copying.types, strict=True)
@@ -101,7 +103,7 @@ def _object_sql(copying: Copying, context: RenderContext, before: str, after: st
 
 
 def _keys(context: RenderContext) -> list[str]:
-    """The slots' names as JSON."""
+    """Return the slots' names as JSON strings."""
     return [encode(json.dumps(slot.name, ensure_ascii=False)).decode() for slot in flat(context.columns)]
 
 
@@ -122,7 +124,7 @@ def _writers(zone: ZoneInfo) -> Writers[str]:
 
 
 def number(value: Decimal) -> str:
-    """A JSON number with the decimal's own digits; text for what is no number."""
+    """Return a JSON number with the decimal's own digits, or a JSON string for NaN and infinity."""
     if value.is_finite():
         return f"{value:f}"
     return '"NaN"' if value.is_nan() else f'"{value}"'

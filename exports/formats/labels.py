@@ -1,4 +1,4 @@
-"""What an export is called on pages and in messages, also when the code of its dataset or format is gone."""
+"""Labels of an export for pages and messages. They also work after its dataset or format was removed from the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exports.models import Export
 
 
 def dataset_label(export: Export) -> str:
-    """ "Orders", or "Orders, Invoices" for a bundle."""
+    """Return "Orders", or "Orders, Invoices" for a bundle."""
     return ", ".join(_label(datasets, key) for key in export.datasets)
 
 
@@ -21,12 +21,12 @@ def format_label(export: Export) -> str:
 
 
 def inside_labels(export: Export) -> list[str]:
-    """The formats of the files in a bundle."""
+    """Return the labels of the formats in a bundle."""
     return [_label(formats, key) for key in export.inside]
 
 
 def option_words(export: Export) -> list[tuple[str, str]]:
-    """The options that were chosen otherwise than usual, each with its words."""
+    """Return the options that differ from their defaults, as pairs of label and value in words."""
     kinds = [formats.get(key) for key in (export.format, *export.inside) if key in formats]
     known = options_of(kinds)
     found = []
@@ -37,7 +37,7 @@ def option_words(export: Export) -> list[tuple[str, str]]:
 
 
 def column_labels(export: Export) -> list[str]:
-    """The headings of the columns that were chosen; the names where the dataset does not know them any more."""
+    """Return the headings of the chosen columns, or the names of columns that no longer exist."""
     if export.dataset not in datasets:
         return list(export.fields)
     labels = {column.name: str(column.label) for column in datasets.get(export.dataset).columns}
@@ -47,5 +47,5 @@ def column_labels(export: Export) -> list[str]:
 def _label(registry: Registry[Any], key: str) -> str:
     try:
         return str(registry.get(key).label)
-    except ExportError:  # its code is gone, its exports are not
+    except ExportError:  # removed from the code, while its exports remain
         return key

@@ -1,4 +1,4 @@
-"""Parquet: typed columns, for programs that read tables. There when pyarrow is: an extra of the installation."""
+"""Parquet: typed columns, for data analysis. Registered only if pyarrow, an optional dependency, is installed."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GROUP_ROWS, GROUP_BYTES = 100_000, 32 << 20
-"""A row group is full with so many rows, or so many bytes in memory."""
+"""A row group is full when it reaches one of these limits: rows, or bytes in memory."""
 BLOCK_ROWS = 250
-"""Rows that go into a row group together."""
+"""Row groups consist of whole blocks of this many rows."""
 MOST_DIGITS = 38
-"""Digits of the longest decimal that all readers know; some read longer ones as floats, or not at all."""
+"""Digits of the longest decimal that all readers support. Some read longer ones as floats, or not at all."""
 
 
 class Parquet(Format):
-    """One table with a schema: text, 64-bit integers, exact decimals, doubles, truths, days, times, moments in UTC.
+    """One table with a schema: text, 64-bit integers, exact decimals, doubles, booleans, dates, times, UTC timestamps.
 
-    A column's type comes from its declaration alone, so all parts have the same. A DECIMAL is a decimal when its column
-    is a model's field of up to 38 digits, and a 64-bit integer when it is an integer field; any other stands as text
-    with all its digits. Choices are their stored values. Durations are 64-bit integers that count microseconds, marked
-    as Arrow's durations for readers that know those: Parquet has no type for them. A value that does not fit its type
-    raises FormatFailed. A part's body is Arrow's own stream, which costs no encoding: the row groups are cut and
-    compressed once, by `assemble`, wherever the parts begin.
+    A column's type depends only on its declaration, so all parts have the same schema. A DECIMAL is written as a
+    decimal if its column is a model field of up to 38 digits, as a 64-bit integer if it is an integer field, and
+    otherwise as text with all its digits. Choices are their stored values. Parquet has no type for durations: they are
+    64-bit integers that count microseconds, marked as Arrow durations for readers that support them. A value that does
+    not fit its type raises FormatFailed.
+
+    A part's body is an Arrow IPC stream, which needs no encoding. `assemble` cuts and compresses the row groups once,
+    independently of where parts begin.
     """
 
     key = "parquet"
@@ -80,11 +82,11 @@ class Parquet(Format):
                 yield from stream
                 rows += part.rows
 
-        with ExitStack() as ended:
+        with ExitStack() as stack:
             writer = None
             for group in _groups(batches()):
                 if writer is None:
-                    writer = ended.enter_context(parquet.ParquetWriter(out, group.schema, compression="zstd"))
+                    writer = stack.enter_context(parquet.ParquetWriter(out, group.schema, compression="zstd"))
                 if group.num_rows:
                     writer.write_table(group.combine_chunks())
         return Written(rows)
@@ -95,7 +97,7 @@ if find_spec("pyarrow") is not None:
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The row groups of a file. Where they end depends on the rows alone, and not on how these come in batches."""
+    """Yield the row groups of a file. Their boundaries depend only on the rows, not on how these are batched."""
     import pyarrow as pa
 
     group: list[pa.Table] = []
@@ -112,7 +114,7 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows in tables of BLOCK_ROWS each; the last one may have fewer, and is the only one that may have none."""
+    """Yield the rows in tables of BLOCK_ROWS. Only the last table may have fewer rows, or no rows."""
     import pyarrow as pa
 
     held: list[pa.RecordBatch] = []
@@ -131,7 +133,9 @@ def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _size(table: pa.Table) -> int:
-    """About the bytes of `table`, counted from its values: what Arrow holds depends on how they were cut."""
+    """Return the approximate size of `table` in bytes, computed from its values: the size of Arrow's buffers depends on
+    how the table was cut.
+    """
     import pyarrow as pa
     from pyarrow import compute
 
@@ -156,7 +160,7 @@ def _named(slot: Column, kind: pa.DataType) -> pa.Field:
 
 
 def _kind(slot: Column, field: Field[Any, Any] | None) -> pa.DataType:
-    """The type of a slot's column; `field` is the model's field that it shows, if it is one."""
+    """Return the Arrow type of a slot's column. `field` is the model field that it shows, if any."""
     import pyarrow as pa
 
     python = python_of(slot)
@@ -177,7 +181,7 @@ def _kind(slot: Column, field: Field[Any, Any] | None) -> pa.DataType:
 
 
 class _Cells:
-    """A slot's values as arrays of its Arrow type."""
+    """Converts a slot's values to arrays of its Arrow type."""
 
     def __init__(self, slot: Column, kind: pa.DataType) -> None:
         self._slot = slot
@@ -185,7 +189,7 @@ class _Cells:
         [self._write] = converters([slot], _writers(kind), none=None)
 
     def array(self, values: Sequence[Any]) -> pa.Array:
-        """Raises FormatFailed, with the first value that the type cannot hold."""
+        """Return the values as an array. Raises FormatFailed, with the first value that does not fit the type."""
         import pyarrow as pa
 
         written = self._write(values)
@@ -203,8 +207,8 @@ class _Cells:
             except (TypeError, ValueError, OverflowError):
                 return FormatFailed(
                     gettext(
-                        "The column “%(column)s” is of the type %(type)s in Parquet, which cannot hold the value "
-                        "%(value)s. Nothing was left out: choose CSV or JSON Lines, which take any value."
+                        "The column “%(column)s” has the Parquet type %(type)s, which cannot hold the value "
+                        "%(value)s. Choose CSV or JSON Lines, which accept any value."
                     )
                     % {"column": self._slot.label, "type": self._kind, "value": Truncator(value).chars(60)}
                 )
@@ -212,7 +216,7 @@ class _Cells:
 
 
 def _writers(kind: pa.DataType) -> Writers[Any]:
-    """How values of each type are given to Arrow for a column of this type."""
+    """Return the functions that prepare values of each Python type for an Arrow column of type `kind`."""
     import pyarrow as pa
 
     def itself(value: Any) -> Any:

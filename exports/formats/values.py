@@ -1,7 +1,7 @@
-"""From database values to what a format writes: a column of a batch at a time, so that a usual cell costs one call.
+"""Conversion of database values to a format's cells, one column of a batch at a time: one call per usual cell.
 
-A format says once, in a `Writers` table, how it writes each of nine Python types. A column's values are of the one that
-its declaration names; rows that do not come from a dataset are converted first, as a dataset's are.
+A format declares in a `Writers` table how it writes each of nine Python types. A column's values have the type of the
+column's declaration. Rows that do not come from a dataset are first converted to these types, as a dataset's rows are.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from exports.datasets.texts import float_text as float_text  # noqa: PLC0414
 
 T = TypeVar("T")
 Writers = Mapping[type, Callable[[Any], T]]
-"""How a format writes str, int, Decimal, float, bool, date, datetime, time and timedelta."""
+"""Functions that write str, int, Decimal, float, bool, date, datetime, time and timedelta, by type."""
 Convert = Callable[[Sequence[Any]], Sequence[T]]
-"""A column's values of one batch to what is written."""
+"""Converts one batch of a column's values to their written form."""
 
 BATCH = 256
-"""Rows converted at a time: enough to hide the cost of a batch, little to hold when cells are long."""
+"""Rows converted at a time: enough to amortize the cost of a batch, few enough to fit in memory if cells are long."""
 
 REPLACED = "�"
 NOT_IN_UTF8 = re.compile("[\ud800-\udfff]")
@@ -35,7 +35,7 @@ NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """`rows` in lists of up to BATCH; a Source's own lists as they are."""
+    """Yield `rows` in lists of up to BATCH. The lists of a Source are passed through."""
     if isinstance(rows, Source):
         yield from rows.batches()
         return
@@ -45,14 +45,14 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def copying_of(rows: Iterable[Row]) -> Copying | None:
-    """PostgreSQL's own formatting of `rows`, where they come from it and Python would write the very same."""
+    """Return the COPY of `rows` if they come from PostgreSQL and its text equals that of Python, else None."""
     return rows.copying() if isinstance(rows, Source) else None
 
 
 def converters(slots: Sequence[Column], writers: Writers[T], none: T, *, words: bool = False) -> list[Convert[T]]:
-    """For each slot the fastest function that writes its values with `writers`, and None as `none`.
+    """Return, for each slot, the fastest function that writes its values with `writers`, and None as `none`.
 
-    `words` writes a CHOICE in words, where there are words for it, instead of the stored value.
+    `words` writes the label of a CHOICE, if it has one, instead of the stored value.
     """
     return [
         (_worded if words and slot.type is ColumnType.CHOICE else _converter)(slot, writers, none) for slot in slots
@@ -60,7 +60,7 @@ def converters(slots: Sequence[Column], writers: Writers[T], none: T, *, words: 
 
 
 def convert(batch: Sequence[Row], converts: Sequence[Convert[T]]) -> Iterator[tuple[T, ...]]:
-    """The rows of `batch`, written: columns first, then turned back into rows."""
+    """Yield the converted rows of `batch`. The conversion works on columns, which are then turned back into rows."""
     return zip(*[apply(values) for apply, values in zip(converts, zip(*batch, strict=True), strict=True)], strict=True)
 
 
@@ -82,7 +82,7 @@ def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
     write = writers[typed.python]
 
     class Written(dict[Any, T]):
-        """What stands for each stored value; one without words is written as it is."""
+        """The written form of each stored value: its label, or the value itself if it has no label."""
 
         def __missing__(self, value: Any) -> T:
             [stored] = typed([value])
@@ -93,14 +93,14 @@ def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
     def column(values: Sequence[Any]) -> Sequence[T]:
         try:
             return list(map(written.__getitem__, values))
-        except TypeError:  # of rows that do not come from a dataset, one is no stored value, such as a list
+        except TypeError:  # rows that do not come from a dataset may have unhashable values, such as lists
             return list(map(written.__getitem__, typed(values)))
 
     return column
 
 
 def as_plain(value: Any) -> Any:
-    """`value` as exactly one of the nine types that formats write; its text when it is of no other."""
+    """Return `value` as exactly one of the nine types that formats write; as text if no other type fits."""
     if type(value) in CONVERTERS:
         return value
     if isinstance(value, Enum):
@@ -110,10 +110,10 @@ def as_plain(value: Any) -> Any:
 
 
 def moment(zone: ZoneInfo) -> Callable[[datetime], str]:
-    """Writes date-times in `zone` as ISO 8601 with the offset.
+    """Return a function that writes date-times in `zone` as ISO 8601 with the offset.
 
-    One without a zone stays without. Where local time has an offset that ISO 8601 cannot say (seconds, in the 19th
-    century) or a year outside 1 to 9999, UTC is written.
+    Naive date-times stay naive. UTC is written if the local time has an offset that ISO 8601 cannot express (with
+    seconds, as in the 19th century), or a year outside 1 to 9999.
     """
 
     def write(value: datetime) -> str:
@@ -126,7 +126,7 @@ def moment(zone: ZoneInfo) -> Callable[[datetime], str]:
 
 
 def local(value: datetime, zone: ZoneInfo) -> datetime:
-    """`value` in `zone`; as it is when it has no zone, or when the calendar ends before the zone's day begins."""
+    """Return `value` in `zone`; unchanged if it is naive, or if its local time is outside Python's calendar."""
     if value.tzinfo is None:
         return value
     try:
@@ -136,7 +136,7 @@ def local(value: datetime, zone: ZoneInfo) -> datetime:
 
 
 def duration(value: timedelta) -> str:
-    """Hours, minutes and seconds, with a sign: "-30:00:00" and not a day less and hours more."""
+    """Return hours, minutes and seconds with a sign: "-30:00:00", not "-2 days, 18:00:00"."""
     left = abs(value)
     hours, rest = divmod(left, timedelta(hours=1))
     minutes, rest = divmod(rest, timedelta(minutes=1))
@@ -145,7 +145,7 @@ def duration(value: timedelta) -> str:
 
 
 def encode(text: str) -> bytes:
-    """UTF-8, with U+FFFD for each lone surrogate."""
+    """Encode `text` as UTF-8, with U+FFFD for each lone surrogate."""
     try:
         return text.encode()
     except UnicodeEncodeError:  # Python's own "replace" would write question marks
@@ -153,7 +153,7 @@ def encode(text: str) -> bytes:
 
 
 def for_xml(text: str) -> str:
-    """`text` with U+FFFD for each character that XML cannot hold: most control characters and lone surrogates."""
+    """Return `text` with U+FFFD for each character that XML forbids: most control characters and lone surrogates."""
     if text.isprintable():  # true of most cells, and much faster than the search
         return text
     return NOT_IN_XML.sub(REPLACED, text)

@@ -1,4 +1,4 @@
-"""What spreadsheets make of CSV files: with any separator no formula, and numbers and dates where there are some."""
+"""CSV files opened in spreadsheets: no separator turns text into formulas, and numbers and dates are recognized."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cells(data: bytes, separator: str) -> Iterator[str]:
 
 
 def harmless(text: str) -> bool:
-    """Not what any spreadsheet takes for a formula, be it after spaces."""
+    """Return whether no spreadsheet interprets the text as a formula, even after leading spaces."""
     return not text.lstrip(" ").startswith(("=", "＝"))
 
 
@@ -45,14 +45,17 @@ def harmless(text: str) -> bool:
     ),
 )
 @example(first="a;=1+1", last="", options={})
-def test_no_other_separator_uncovers_a_formula(first: str, last: str, options: dict[str, str]) -> None:
+def test_no_other_separator_exposes_a_formula(first: str, last: str, options: dict[str, str]) -> None:
     data = write("csv", [(first, -5, last)], context(COLUMNS, options=options))
     for separator in SEPARATORS:
         assert all(map(harmless, cells(data, separator))), (data, separator)
 
 
 def converted(folder: Path, names: list[str], separators: str, language: int = 1033) -> list[str]:
-    """The sheets that LibreOffice makes of the files, as XML. Separators and language are numbers of Windows."""
+    """Return the sheets that LibreOffice makes of the files, as XML.
+
+    `separators` are character codes; `language` is a Windows language identifier.
+    """
     subprocess.run(
         [
             "soffice", f"-env:UserInstallation={(folder / 'profile').as_uri()}", "--headless",
@@ -65,7 +68,7 @@ def converted(folder: Path, names: list[str], separators: str, language: int = 1
 
 
 @pytest.mark.parametrize(("purpose", "separator", "language"), [("excel-europe", "59", 1031), ("excel", "44", 1033)])
-def test_a_spreadsheet_of_that_country_finds_numbers_and_dates(
+def test_a_spreadsheet_in_that_locale_finds_numbers_and_dates(
     tmp_path: Path, purpose: str, separator: str, language: int
 ) -> None:
     kinds = [ColumnType.DECIMAL, ColumnType.FLOAT, ColumnType.DATE, ColumnType.DATETIME, ColumnType.DURATION]
@@ -78,7 +81,7 @@ def test_a_spreadsheet_of_that_country_finds_numbers_and_dates(
 
 
 @pytest.mark.parametrize("options", [{}, {"delimiter": "tab"}, {"for": "excel-europe"}], ids=str)
-def test_libreoffice_finds_no_formula(tmp_path: Path, options: dict[str, str]) -> None:
+def test_libreoffice_finds_no_formulas(tmp_path: Path, options: dict[str, str]) -> None:
     rows = [(text, -place, text) for place, text in enumerate(TEXTS)]
     data = write("csv", rows, context(COLUMNS, options=options))
     raw = write("csv", rows, context(COLUMNS, options={**options, "for": "programs"}))
@@ -87,5 +90,5 @@ def test_libreoffice_finds_no_formula(tmp_path: Path, options: dict[str, str]) -
         (tmp_path / f"{name}.csv").write_bytes(data)
         (tmp_path / f"{name}-raw.csv").write_bytes(raw)
         made, unguarded = converted(tmp_path, [name, f"{name}-raw"], separators)
-        assert "table:formula=" in unguarded, "it would have taken them for formulas"
+        assert "table:formula=" in unguarded, "LibreOffice should find formulas in the unguarded file"
         assert "table:formula=" not in made

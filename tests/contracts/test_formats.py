@@ -1,4 +1,4 @@
-"""What holds for every registered format, whoever wrote it."""
+"""Contract tests for every registered format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.tables import READERS
 
 TEXT = (Column("text", "Text"),)
 EVERY = pytest.mark.parametrize("kind", writers(), ids=lambda kind: kind.key)
-ODD_ROWS: list[Row] = [
+UNUSUAL_ROWS: list[Row] = [
     (None, None, None, None, None, None),
     ("", 0, Decimal(0), False, date(1, 1, 1), datetime(1, 1, 1, tzinfo=UTC)),
     ("x", 2**63 - 1, Decimal("1E+40"), True, date(9999, 12, 31), datetime(9999, 12, 31, 23, 59, tzinfo=UTC)),
@@ -40,18 +40,18 @@ def write(kind: Format, rows: list[Row], columns: tuple[Column, ...] = ALL_TYPES
 
 
 def texts(kind: Format, data: bytes) -> list[str]:
-    """The data cells of a file with one column of text, as a reader of the format finds them; "" for an empty one."""
+    """Return the data cells of a file with one column of text, as a reader finds them; "" for an empty cell."""
     if kind.key == "pdf":
         return ["\n".join(read_pdf(data))]
     return [text or "" for row in READERS[kind.extension](data) for text in row.values()]
 
 
-def test_the_four_are_there() -> None:
+def test_the_main_formats_are_registered() -> None:
     assert {"csv", "jsonl", "xlsx", "pdf"} <= {kind.key for kind in writers()}
 
 
 @EVERY
-def test_what_a_format_says_of_itself(kind: Format) -> None:
+def test_attributes_of_a_format(kind: Format) -> None:
     assert re.fullmatch(r"[a-z0-9]+", kind.key)
     assert re.fullmatch(r"[a-z0-9.]+", kind.extension)
     assert re.match(r"[a-z]+/[a-z0-9.+-]+", kind.content_type)
@@ -68,13 +68,13 @@ def test_no_rows_make_a_valid_file(kind: Format) -> None:
 
 
 @EVERY
-def test_odd_values_of_every_type(kind: Format) -> None:
-    assert write(kind, ODD_ROWS)
+def test_unusual_values_of_every_type(kind: Format) -> None:
+    assert write(kind, UNUSUAL_ROWS)
 
 
 @EVERY
-def test_rows_are_taken_one_after_the_other(kind: Format) -> None:
-    """A format that stops, stops reading; an error of the rows comes through as it is."""
+def test_errors_of_the_rows_propagate(kind: Format) -> None:
+    """An error raised while a format reads the rows is raised unchanged."""
 
     def rows() -> Iterator[Row]:
         yield ROW
@@ -92,7 +92,7 @@ def test_the_same_rows_make_the_same_table(kind: Format) -> None:
 
 
 @EVERY
-def test_parts_joined_are_the_whole(kind: Format) -> None:
+def test_joined_parts_equal_the_whole(kind: Format) -> None:
     rows: list[Row] = [(f"row {i}",) for i in range(1_000)]
     cuts = [[], rows[:1], rows[1:300], [], rows[300:]]
     assert texts(kind, write_parts(kind, cuts, context(TEXT))) == texts(kind, write(kind, rows, TEXT))

@@ -1,4 +1,4 @@
-"""Two lanes, one file: what PostgreSQL formats itself is, byte for byte, what Python would have written."""
+"""The two lanes write the same file: PostgreSQL's formatting equals Python's, byte for byte."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.work.models import Specimen
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no lane of its own"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no COPY lane"),
 ]
 
 FORMATS = pytest.mark.parametrize("key", ["csv", "jsonl", "json"])
@@ -70,7 +70,7 @@ def source_of(columns: Sequence[Column]) -> Source:
 
 def by_database(key: str, columns: Sequence[Column], **where: Any) -> bytes:
     source, out = source_of(columns), BytesIO()
-    assert source.copying() is not None, "Python would have written this one"
+    assert source.copying() is not None, "the Python lane would be used for this source"
     written = kind(key).write(source, out, context(columns, **where))
     assert written.rows == source.read
     return out.getvalue()
@@ -113,8 +113,8 @@ def test_one_column_of_json(key: str) -> None:
     check(key, [TEXT])
 
 
-def test_one_column_of_csv_is_for_python() -> None:
-    """A line with nothing on it would be no row, and COPY has its own way out."""
+def test_csv_with_one_column_uses_the_python_lane() -> None:
+    """An empty line would not be a row, and COPY handles this case differently."""
     collect({"text": text} for text in [r"\.", "", None, "a"])
     out = BytesIO()
     kind("csv").write(source_of([TEXT]), out, context([TEXT]))
@@ -177,7 +177,7 @@ def test_numbers(key: str) -> None:
 
 
 @FORMATS
-def test_whole_numbers_and_truths(key: str) -> None:
+def test_integers_and_booleans(key: str) -> None:
     collect({"whole": whole, "truth": truth} for whole in (0, -5, 2**63 - 1, -(2**63), None) for truth in (True, False))
     collect([{}])
     truth = Column("truth", "Truth", ColumnType.BOOLEAN)
@@ -201,7 +201,7 @@ MOMENT = Column("moment", "Moment", ColumnType.DATETIME)
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_moments(zone: str) -> None:
-    """Each change of the zone's offset, from both sides; the ends of the calendar; summers and winters to come."""
+    """Cover moments around each offset change of the zone, the ends of the calendar, and future summers and winters."""
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     beyond = [datetime(year, month, 5, 12, tzinfo=UTC) for year in (2099, 2100, 2500, 9998) for month in (1, 7)]
     ends = [end for hours in range(16) for end in (first + timedelta(hours=hours), last - timedelta(hours=hours))]
@@ -230,7 +230,7 @@ def test_any_moment_in_any_zone(moments: list[datetime], zone: ZoneInfo) -> None
         ("10000-01-01 00:00:00+00", "10000-01-01T00:00:00"),
     ],
 )
-def test_moments_that_python_has_not_got(stored: str, text: str) -> None:
+def test_moments_outside_the_range_of_python(stored: str, text: str) -> None:
     collect([{}])
     with connection.cursor() as cursor:
         cursor.execute("UPDATE work_specimen SET moment = %s", [stored])
@@ -270,7 +270,7 @@ def test_choices(key: str) -> None:
 
 @pytest.mark.parametrize("options", DIALECTS, ids=str)
 def test_choices_of_numbers_and_days(options: dict[str, str]) -> None:
-    """Words for them, where there are some; else as a column of their type writes them."""
+    """Values with a label are written as the label, others as in a column of their own type."""
     day = date(2024, 2, 29)
     collect({"number": Decimal(number), "day": day} for number in ("1.50", "2.25"))
     collect([{}])
@@ -304,7 +304,7 @@ def test_other_types(key: str) -> None:
     check(key, [Column("uuid", "UUID", source=unique), Column("raw", "Raw", source=raw)])
 
 
-# --- what is left to Python -----------------------------------------------------------------------------------------
+# --- left to the Python lane ----------------------------------------------------------------------------------------
 
 LEFT: dict[str, tuple[Any, ColumnType]] = {
     "float": (Cast("whole", FloatField()), ColumnType.DECIMAL),
@@ -323,7 +323,7 @@ LEFT: dict[str, tuple[Any, ColumnType]] = {
 
 
 @pytest.mark.parametrize(("expression", "kind_of"), LEFT.values(), ids=LEFT)
-def test_what_python_writes_differently_is_left_to_it(expression: Any, kind_of: ColumnType) -> None:
+def test_expressions_that_python_writes_differently_use_the_python_lane(expression: Any, kind_of: ColumnType) -> None:
     collect([{"whole": 1, "number": Decimal("12.5"), "text": "a", "moment": timezone.now()}])
     columns = [NUMBER, Column("a", "A", kind_of, expression)]
     assert source_of(columns).copying() is None
@@ -331,22 +331,22 @@ def test_what_python_writes_differently_is_left_to_it(expression: Any, kind_of: 
     assert whole.endswith(by_python("csv", columns))
 
 
-def test_words_of_decimals_and_days_are_left_to_python() -> None:
-    """PostgreSQL has 1.50 where the choice is 1.5."""
+def test_labels_of_decimals_and_days_use_the_python_lane() -> None:
+    """PostgreSQL writes 1.50, which does not match the choice 1.5."""
     collect([{"number": Decimal("1.50"), "day": date(2024, 2, 29)}])
     rate = Column("rate", "Rate", ColumnType.CHOICE, "number", choices=[(Decimal("1.5"), "Half more")])
     day = Column("day", "Day", ColumnType.CHOICE, choices=[(date(2024, 2, 29), "Leap day")])
     assert [source_of([NUMBER, column]).copying() for column in (rate, day)] == [None, None]
 
 
-def test_functions_are_left_to_python() -> None:
+def test_functions_use_the_python_lane() -> None:
     collect([{"whole": 1}])
     columns = [NUMBER, Column("a", "A", function=lambda specimen: f"={specimen.whole}")]
     assert source_of(columns).copying() is None
     assert by_python("csv", columns) == b"1,'=1\r\n"
 
 
-def test_no_rows() -> None:
+def test_sources_without_rows_use_the_python_lane() -> None:
     assert Source(Specimen.objects.none(), [TEXT], KeyRange(1, 2, 0)).copying() is None
 
 
@@ -372,7 +372,7 @@ def test_settings_of_the_session_change_nothing(setting: str) -> None:
 
 
 @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres"])
-def test_other_styles_of_dates_are_left_to_python(style: str) -> None:
+def test_other_date_styles_use_the_python_lane(style: str) -> None:
     collect([{"day": date(2024, 2, 1)}])
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL DateStyle = '{style}'")
@@ -391,14 +391,14 @@ def test_filters_with_parameters() -> None:
     assert out.getvalue() == b"100% 'sure',%s%%\r\n"
 
 
-# --- the way --------------------------------------------------------------------------------------------------------
+# --- interrupted reading --------------------------------------------------------------------------------------------
 
 MANY = 5_000
 
 
 @contextmanager
 def still_usable() -> Iterator[None]:
-    """The connection answers afterwards."""
+    """Assert that the connection still works afterwards."""
     yield
     assert Specimen.objects.count() == MANY
 
@@ -416,7 +416,7 @@ def copying_of(columns: Sequence[Column]) -> copying.Copying:
 
 
 @pytest.mark.usefixtures("many")
-def test_a_loop_that_is_left_leaves_the_connection_usable() -> None:
+def test_an_interrupted_loop_leaves_the_connection_usable() -> None:
     with still_usable():
         for lines in copying_of([TEXT, NUMBER]).run("r.c1"):
             assert bytes(lines[0]) == b"5000\n"
@@ -428,8 +428,8 @@ def test_a_loop_that_is_left_leaves_the_connection_usable() -> None:
 
 
 @pytest.mark.usefixtures("many")
-def test_a_source_that_is_closed_leaves_the_connection_usable() -> None:
-    """Also while somebody still has the loop in hand, as the frames of an exception have."""
+def test_closing_a_source_leaves_the_connection_usable() -> None:
+    """This also holds while a reference to the iterator remains, such as in the frames of an exception."""
     source = source_of([TEXT, NUMBER])
     found = source.copying()
     assert found is not None
@@ -441,39 +441,39 @@ def test_a_source_that_is_closed_leaves_the_connection_usable() -> None:
 
 
 @pytest.mark.usefixtures("many")
-def test_an_error_on_the_way_is_the_datasets() -> None:
+def test_an_error_while_reading_is_a_dataset_error() -> None:
     broken = Column("inverse", "Inverse", ColumnType.INTEGER, Value(1) / (F("whole") - 2))
     with still_usable(), pytest.raises(DatasetFailed):
         by_database("csv", [TEXT, broken])
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_breaks_is_the_databases_fault() -> None:
+def test_a_broken_connection_is_a_database_error() -> None:
     collect({"whole": place, "text": "a long one" * 50} for place in range(MANY))
     lists = copying_of([TEXT, NUMBER]).run("r.c0")
     next(lists)
     with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}) as other:
-        # Behind a pooler the client does not know which of the server's processes is at work for it.
+        # Behind a pooler, the client cannot tell which server process runs its query.
         other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY (%'")
     with pytest.raises(DatabaseAway):
         list(lists)
     connection.close()
 
 
-def test_pieces_are_counted_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_counted_after_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "PIECE", 10)
     collect({"text": f"{place}"} for place in range(40))
     source = source_of([TEXT, NUMBER])
-    told: list[tuple[int, int]] = []
-    source.each = lambda count: told.append((count, Specimen.objects.count()))
+    counts: list[tuple[int, int]] = []
+    source.each = lambda count: counts.append((count, Specimen.objects.count()))
     out = BytesIO()
     kind("jsonl").write(source, out, context([TEXT, NUMBER]))
-    assert told == [(10, 40), (20, 40), (30, 40), (40, 40)]
+    assert counts == [(10, 40), (20, 40), (30, 40), (40, 40)]
     assert out.getvalue() == by_python("jsonl", [TEXT, NUMBER])
     assert by_database("json", [TEXT, NUMBER]) == by_python("json", [TEXT, NUMBER])
 
 
-def test_keys_with_gaps_and_keys_that_are_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_with_gaps_and_keys_that_are_not_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "PIECE", 10)
     collect({"text": f"{place}"} for place in range(100))
     first = Specimen.objects.earliest("pk").pk

@@ -1,4 +1,4 @@
-"""The same rows make the same file, however they are cut into parts, which depends on how fast a machine is."""
+"""The same rows give the same file, however they are split into parts. The split depends on the machine's speed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.work.models import Specimen
 
 ROWS = 420
 SIZES = (210, 140, 60, 37, 83)
-"""Rows of a part: 2, 3, 7, 12 and 6 parts."""
+"""Rows per part: they give 2, 3, 7, 12 and 6 parts."""
 TOO_LONG = "a text that no cell of a workbook holds " * 900
 
 
@@ -51,7 +51,7 @@ class Specimens(Dataset):
 
 
 def collect() -> None:
-    """Rows that get wider towards the end; each part meets other letters, currencies and long texts first."""
+    """Create rows that get wider towards the end. In each part, other letters, currencies and long texts come first."""
     noon = datetime(2024, 7, 1, 12, tzinfo=UTC)
     hard = [text.replace("\0", "").encode(errors="ignore").decode() for text in HARD_TEXTS.values()]
     specimens = []
@@ -60,9 +60,9 @@ def collect() -> None:
         if place % 9 == 4:
             text = hard[place // 9 % len(hard)]
         elif place % 10 == 5:
-            text = "".join(chr(0xE000 + (7 * place + more) % 600) for more in range(20))  # letters that no font has
+            text = "".join(chr(0xE000 + (7 * place + more) % 600) for more in range(20))  # not in any font
         elif place % 30 == 6:
-            text = "\u05e9 (\u05d1)" if place < 200 else "e\u0301\u0332 (x)"  # a glyph that stands for two letters
+            text = "\u05e9 (\u05d1)" if place < 200 else "e\u0301\u0332 (x)"  # one glyph for two characters
         elif place in (50, 51, 400):
             text = TOO_LONG + str(place)
         specimens.append(
@@ -84,7 +84,7 @@ def collect() -> None:
 
 
 class File:
-    """The file of a format, its rows cut into parts of `size` keys, planned and written as by workers."""
+    """A file whose rows are split into parts of `size` keys, planned and written as in workers."""
 
     def __init__(self, key: str, size: int | None) -> None:
         dataset, kind, user, everything = Specimens(), writer(key), User(), Period()
@@ -110,7 +110,7 @@ class File:
 
     @cached_property
     def content(self) -> dict[str, bytes]:
-        """What is in the file, unpacked where it is a ZIP archive, and the files beside it."""
+        """The content of the file by name, unpacked if it is a ZIP archive, and of its side files."""
         found = {"": self.data}
         if is_zipfile(BytesIO(self.data)):
             with ZipFile(BytesIO(self.data)) as archive:
@@ -120,8 +120,8 @@ class File:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("key", [kind.key for kind in writers()])
-def test_cuts_leave_no_trace(key: str) -> None:
-    """Every format: the same bytes, once they are unpacked where the file is a ZIP archive."""
+def test_the_file_does_not_depend_on_parts(key: str) -> None:
+    """The bytes are the same in every format, after unpacking if the file is a ZIP archive."""
     collect()
     whole = File(key, None)
     assert len(whole.ranges) == 1
@@ -134,8 +134,8 @@ def test_cuts_leave_no_trace(key: str) -> None:
         assert [name for name in cut.content if cut.content[name] != whole.content[name]] == []
 
 
-def test_row_groups_of_parquet_end_where_the_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their number or by their size, whichever comes first."""
+def test_parquet_row_groups_depend_on_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row group ends at a number of rows or at a size, whichever comes first."""
     pa = pytest.importorskip("pyarrow")
     from exports.formats import parquet
 
@@ -159,7 +159,7 @@ def test_row_groups_of_parquet_end_where_the_rows_say(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("total", [0, 1, SAMPLE - 1, SAMPLE, SAMPLE + 1, 1_000, 12_345])
-def test_the_sample_is_of_the_same_rows(total: int) -> None:
+def test_the_sample_does_not_depend_on_parts(total: int) -> None:
     def sampled(size: int) -> tuple[list[int], int]:
         passed = 0
 

@@ -1,4 +1,4 @@
-"""A column has the type that it declares, in every format and on both databases, whatever way its values came."""
+"""A column has its declared type in every format, on both databases, and in both lanes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NAME = Column("name", "name")
 
 
 def computed(column: Column) -> Column:
-    """The same column by way of Python."""
+    """Return the same column, computed in Python."""
     return Column(column.name, column.label, column.type, function=attrgetter(str(column.source or column.name)))
 
 
@@ -48,7 +48,7 @@ def file_of(export: Export) -> bytes:
     return content
 
 
-# --- what declares its type has it ----------------------------------------------------------------------------------
+# --- declared types -------------------------------------------------------------------------------------------------
 
 FLOATS = [10.0, 6.665, 5.5566, 0.1 + 0.2, 1 / 3, 1e-7, 1e300, -0.5, None]
 RATIO = Column("ratio", "ratio", ColumnType.FLOAT)
@@ -62,7 +62,7 @@ def collect_floats() -> None:
 
 @TABLES
 @BOTH
-def test_floats_come_back_as_the_same_floats(ada: User, key: str, column_of: ColumnOf) -> None:
+def test_floats_round_trip(ada: User, key: str, column_of: ColumnOf) -> None:
     collect_floats()
     for rows in tables(exported(ada, key, (NAME, column_of(RATIO)))).values():
         found = [None if row["ratio"] in (None, "") else float(row["ratio"]) for row in rows]
@@ -72,7 +72,7 @@ def test_floats_come_back_as_the_same_floats(ada: User, key: str, column_of: Col
 @TABLES
 @BOTH
 def test_decimals_of_floats_have_the_shortest_digits(ada: User, key: str, column_of: ColumnOf) -> None:
-    """0.1 is 0.1, and each gives back the same float."""
+    """The digits are the fewest that give the same float, such as 0.1."""
     collect_floats()
     column = column_of(Column("ratio", "ratio", ColumnType.DECIMAL))
     for rows in tables(exported(ada, key, (NAME, column))).values():
@@ -100,8 +100,8 @@ def test_averages_declared_float_are_floats(ada: User, key: str, average: str) -
 
 
 @TABLES
-def test_sums_and_counts_are_what_they_declare(ada: User, key: str) -> None:
-    """A sum of 64-bit numbers is a NUMERIC for PostgreSQL."""
+def test_sums_and_counts_have_their_declared_types(ada: User, key: str) -> None:
+    """In PostgreSQL, a sum of 64-bit integers is a NUMERIC."""
     collect({name: {"whole": 2**60, "number": Decimal("0.1")} for name in "abc"})
     every = Specimen.objects.order_by().annotate(one=Value(1)).values("one")
     columns = (
@@ -118,7 +118,7 @@ def test_sums_and_counts_are_what_they_declare(ada: User, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["json", "jsonl"])
 @BOTH
-def test_numbers_and_truths_in_a_column_of_text_are_text(ada: User, key: str, column_of: ColumnOf) -> None:
+def test_numbers_and_booleans_in_a_column_of_text_are_text(ada: User, key: str, column_of: ColumnOf) -> None:
     collect({"a": {"whole": 5, "number": Decimal("1.5"), "truth": True, "ratio": 0.5}, "b": {}})
     columns = tuple(column_of(Column(name, name)) for name in ("whole", "number", "truth", "ratio"))
     first, second = tables(exported(ada, key, (NAME, *columns))).popitem()[1]
@@ -127,8 +127,8 @@ def test_numbers_and_truths_in_a_column_of_text_are_text(ada: User, key: str, co
     assert set(second.values()) == {"b", None}
 
 
-def test_text_of_anything_is_the_same_by_both_lanes(ada: User) -> None:
-    """What PostgreSQL writes as text itself is what Python makes text of."""
+def test_text_of_any_type_is_the_same_in_both_lanes(ada: User) -> None:
+    """PostgreSQL and Python convert values to the same text."""
     collect({"a": {"whole": -5, "number": Decimal("-0.50"), "truth": False, "ratio": 1e22, "opens": time(9, 30)}})
     collect({"b": {"day": "0999-12-31", "moment": "2026-03-01T12:00:00.5Z", "length": timedelta(minutes=-90)}})
     columns = [Column(field.name, field.name) for field in Specimen._meta.fields if field.name not in ("id", "made_at")]
@@ -187,7 +187,7 @@ def test_decimals_of_up_to_38_digits_are_decimals(ada: User) -> None:
 
 
 def test_the_type_of_a_column_does_not_depend_on_its_values(ada: User) -> None:
-    """The first rows used to decide it, and the later ones then failed."""
+    """Regression test: the first rows determined the type, and later rows then failed."""
     schemas = []
     for values in ({}, {"ratio": 0.5, "whole": 1, "number": 1}):
         collect({"a": values})
@@ -196,7 +196,7 @@ def test_the_type_of_a_column_does_not_depend_on_its_values(ada: User) -> None:
     assert schemas[0] == schemas[1]
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------
+# --- refused values -------------------------------------------------------------------------------------------------
 
 WRONG: dict[str, tuple[ColumnType, Callable[[Specimen], Any], str]] = {
     "a fraction": (ColumnType.INTEGER, lambda row: 1.5 if row.name == "bad" else 1, "1.5"),
@@ -221,11 +221,11 @@ def test_a_value_of_another_type_fails_the_export_with_row_and_column(ada: User,
     assert f"in the row {Specimen.objects.get(name='bad').pk}" in export.error_message
     assert words in export.error_message
     assert not export.artifact
-    assert max([export.attempt, *export.parts.values_list("attempt", flat=True)]) == 1, "trying again cannot help"
+    assert max([export.attempt, *export.parts.values_list("attempt", flat=True)]) == 1, "a retry cannot help"
 
 
-def test_a_value_that_only_the_database_knows_is_refused_as_well(ada: User) -> None:
-    """A date-time's day is no day of the database: SQLite gives a text."""
+def test_a_stored_value_of_another_type_is_refused(ada: User) -> None:
+    """The check also covers values that come from the database."""
     collect({"good": {"ratio": 2.0}, "bad": {"ratio": 2.5}})
     export = exported(ada, "csv", (NAME, Column("ratio", "Ratio", ColumnType.INTEGER)))
     assert export.state == State.FAILED
@@ -241,9 +241,7 @@ def test_a_value_that_only_the_database_knows_is_refused_as_well(ada: User) -> N
         ("ratio", ColumnType.TIME),
     ],
 )
-def test_a_type_that_holds_no_value_of_its_field_is_refused_before_the_click(
-    ada: User, source: str, kind: ColumnType
-) -> None:
+def test_a_type_that_does_not_fit_its_field_is_refused_at_the_request(ada: User, source: str, kind: ColumnType) -> None:
     columns = (NAME, Column("shown", "Shown", kind, source))
     with registered(type("Specimens", (Specimens,), {"columns": columns})), pytest.raises(UnfitDataset) as refused:
         request_export(ada, ExportRequest(dataset="specimens", format="csv", period="all"))
@@ -277,7 +275,7 @@ IN_WORDS, STORED_AS = ["Vinyl", "Compact disc", None, "tape"], ["vinyl", "cd", N
 @BOTH
 @pytest.mark.parametrize("choices", CHOICES)
 def test_choices_of_every_form(ada: User, key: str, choices: str, column_of: ColumnOf) -> None:
-    """People's formats have the words, programs' formats what is stored; None is nothing in all of them."""
+    """Formats for people show labels, formats for programs stored values. None is empty in all of them."""
     collect({f"{place}": {"text": text} for place, text in enumerate(STORED_AS)})
     plain = column_of(Column("text", "text", ColumnType.CHOICE))
     chosen = iter(CHOICES[choices]) if choices == "a generator" else CHOICES[choices]
@@ -295,7 +293,7 @@ def test_choices_of_every_form(ada: User, key: str, choices: str, column_of: Col
 
 @TABLES
 @BOTH
-def test_choices_of_numbers_and_truths(ada: User, key: str, column_of: ColumnOf) -> None:
+def test_choices_of_numbers_and_booleans(ada: User, key: str, column_of: ColumnOf) -> None:
     collect({"a": {"whole": 1, "truth": True}, "b": {"whole": 7, "truth": False}, "c": {}})
     columns = [
         Column("whole", "whole", ColumnType.CHOICE, choices={1: "One", 2: "Two"}),
@@ -325,18 +323,18 @@ CLASHES: dict[str, Sequence[Column]] = {
 
 
 @pytest.mark.parametrize("clash", CLASHES)
-def test_two_columns_of_one_name_are_refused_when_both_are_chosen(ada: User, clash: str) -> None:
+def test_two_columns_with_the_same_name_are_refused_if_both_are_chosen(ada: User, clash: str) -> None:
     columns = CLASHES[clash]
     with registered(type("Specimens", (Specimens,), {"columns": columns})):
-        with pytest.raises(UnknownField, match="would have one name in the file") as refused:
+        with pytest.raises(UnknownField, match="would have the same name in the file") as refused:
             request_export(ada, ExportRequest(dataset="specimens", format="json", period="all"))
         assert refused.value.field == "fields"
         request_export(ada, ExportRequest(dataset="specimens", format="json", period="all", fields=[columns[0].name]))
 
 
 @EVERY
-def test_headings_may_come_twice(ada: User, key: str) -> None:
-    """Formats that tell columns apart by their keys have two."""
+def test_headings_need_not_be_unique(ada: User, key: str) -> None:
+    """Formats that identify columns by name keep both columns."""
     collect({"a": {"whole": 1}})
     columns = (Column("one", "Same", source="name"), Column("other", "Same", ColumnType.INTEGER, "whole"))
     files = files_of(exported(ada, key, columns))
@@ -347,12 +345,12 @@ def test_headings_may_come_twice(ada: User, key: str) -> None:
             assert READERS[name.rpartition(".")[2]](content) == [{"one": "a", "other": 1}]
 
 
-ODD_NAMES = ["ship to", "100%", "a.b", "größe", "select", "f1", "_slot0", "number__sum", "'\"", "ｎａｍｅ", "1st"]
+UNUSUAL_NAMES = ["ship to", "100%", "a.b", "größe", "select", "f1", "_slot0", "number__sum", "'\"", "ｎａｍｅ", "1st"]
 
 
 @pytest.mark.parametrize("key", ["json", "jsonl", "parquet"])
 def test_names_need_not_be_identifiers(ada: User, key: str) -> None:
     collect({"a": {}})
-    columns = tuple(Column(name, name, source="name") for name in ODD_NAMES)
+    columns = tuple(Column(name, name, source="name") for name in UNUSUAL_NAMES)
     for rows in tables(exported(ada, key, columns)).values():
-        assert rows == [dict.fromkeys(ODD_NAMES, "a")]
+        assert rows == [dict.fromkeys(UNUSUAL_NAMES, "a")]

@@ -1,4 +1,4 @@
-"""Workbooks as other programs read them: openpyxl, calamine, SheetJS, exceljs, Gnumeric and LibreOffice."""
+"""Workbooks read by other programs: openpyxl, calamine, SheetJS, exceljs, Gnumeric and LibreOffice."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ TRICKY = {
     "long": "x" * 32_767,
 }
 PLAIN = {name: text for name, text in (HARD_TEXTS | TRICKY).items() if text.replace("\n", " ").isprintable() and text}
-"""What XML can hold as it is."""
-del PLAIN["escape of XlsxWriter"]  # Excel's own escape of characters, which others do not know
+"""Texts that XML can hold unchanged."""
+del PLAIN["escape of XlsxWriter"]  # Excel's own escape sequence, which other programs do not support
 chance = Random(7)
 MOMENTS = [datetime(1900, 3, 1) + timedelta(seconds=chance.randrange(6_000_000_000)) for _ in range(2_000)]
 LENGTHS = [timedelta(seconds=chance.randrange(5_000_000)) for _ in range(2_000)]
-"""Below sixty days: a longer one is a bare number in Gnumeric, which keeps day 60 for Excel's 29 February 1900."""
+"""Less than sixty days: Gnumeric shows longer ones as bare numbers, because day 60 is Excel's 29 February 1900."""
 
 
 def _several(rows: Sequence[Row]) -> list[Sequence[Row]]:
@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Sequence[Column], list[Sequence[Row]], int]] = {
     "no rows": (TEXTS, [[]], 0),
 }  # fmt: skip
 COUNTED = ("moments", "times")
-"""Whose values are days, which may have fractions."""
+"""Cases whose values are stored as days, possibly with fractions."""
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def workbooks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def wanted(name: str) -> list[list[Any]]:
-    """The sheet's rows: numbers as floats."""
+    """Return the expected rows of the sheet, with values as in `_plain`."""
     columns, parts, _ = CASES[name]
     money = [place for place, column in enumerate(columns) if column.type is ColumnType.MONEY]
     rows = [[value for place, value in enumerate(row) if place - 1 not in money] for part in parts for row in part]
@@ -106,7 +106,7 @@ def wanted(name: str) -> list[list[Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it is compared: numbers as floats; days, moments and times in seconds from the calendar's day 0."""
+    """Return a value for comparison: numbers as floats; dates, date-times and times as seconds since day 0."""
     match value:
         case bool() | None | "":
             return value or None
@@ -126,14 +126,14 @@ def _plain(value: Any) -> Any:
 
 
 def same(found: Sheets, name: str, *, text_of: Callable[[Any], Any] = _plain, places: int = 12) -> None:
-    """Are these the rows of the case, cell by cell and each in its place?"""
+    """Assert that these are the rows of the case, cell by cell and at the same positions."""
     [rows] = found
     expected = wanted(name)
     width = len(expected[0])
     read = [[text_of(value) for value in row] + [None] * (width - len(row)) for row in rows]
     assert len(read) == len(expected)
-    for row, right in zip(read, expected, strict=True):
-        assert [_rounded(value, places) for value in row] == [_rounded(value, places) for value in right]
+    for row, wanted_row in zip(read, expected, strict=True):
+        assert [_rounded(value, places) for value in row] == [_rounded(value, places) for value in wanted_row]
 
 
 def _rounded(value: Any, places: int) -> Any:
@@ -171,7 +171,7 @@ def _of_node(value: Any) -> Any:
 @pytest.mark.parametrize("reader", ["sheetjs", "exceljs"])
 def test_node(by_node: dict[str, dict[str, Sheets]], workbooks: dict[str, Path], reader: str, name: str) -> None:
     found = by_node[reader][str(workbooks[name])]
-    if name in COUNTED and reader == "sheetjs":  # it gives the calendar's numbers
+    if name in COUNTED and reader == "sheetjs":  # returns day numbers
         found = [[rows[0], *[[round(value * 86_400) for value in row] for row in rows[1:]]] for rows in found]
         found = [[rows[0], *[[_seconds(value) for value in row] for row in rows[1:]]] for rows in found]
     same(found, name, text_of=_of_node if name in COUNTED else _plain)
@@ -183,7 +183,7 @@ def _seconds(value: int) -> str:
 
 @pytest.fixture(scope="module")
 def converted(workbooks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The workbooks as CSV, by the program that wrote it."""
+    """Convert the workbooks to CSV. Return the folder of each program."""
     office, gnumeric = (tmp_path_factory.mktemp(name) for name in ("office", "gnumeric"))
     profile = f"-env:UserInstallation={(tmp_path_factory.mktemp('profile')).as_uri()}"
     command = ["soffice", "--headless", profile, "--convert-to", UTF_8, "--outdir", str(office)]
@@ -197,7 +197,7 @@ def converted(workbooks: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("reader", ["libreoffice", "gnumeric"])
 def test_spreadsheets(converted: dict[str, Path], workbooks: dict[str, Path], reader: str, name: str) -> None:
-    """What they show, which is rounded: a cell in its place, and no moment a second early."""
+    """Compare displayed values, which are rounded: each cell is at its position, and no moment is a second early."""
     with (converted[reader] / f"{workbooks[name].stem}.csv").open(newline="") as file:
         rows = list(csv.reader(file, strict=True))
     same([[_shown(row, CASES[name][0]) for row in rows]], name, places=6)

@@ -1,4 +1,4 @@
-"""Bundles: several datasets in several formats in one export, whole or in volumes, from the click to the purge."""
+"""Bundles: several datasets in several formats, in one file or in volumes, from the request to the purge."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def _data(settings: Settings) -> Iterator[None]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Volumes of a size for tests, under the name of one that people choose."""
+    """Shrink the volume size of the option 50mb for tests."""
     monkeypatch.setitem(zips.SIZES, "50mb", SMALL)
     return {"options": {"volume": "50mb"}}
 
 
 def ids_of(name: str, data: bytes) -> list[int]:
-    """The rows of a file, by their numbers."""
+    """Return the row numbers in a file."""
     if name.endswith(".csv"):
         head, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
         assert head[0] == "Number"
@@ -65,7 +65,7 @@ def ids_of(name: str, data: bytes) -> list[int]:
     return [json.loads(line)["id"] for line in data.decode().splitlines()]
 
 
-# --- what is in it --------------------------------------------------------------------------------------------------
+# --- contents -------------------------------------------------------------------------------------------------------
 
 
 def test_each_dataset_has_a_folder_with_a_file_of_each_format(ada: User) -> None:
@@ -78,12 +78,12 @@ def test_each_dataset_has_a_folder_with_a_file_of_each_format(ada: User) -> None
     assert {
         f"{name}/{name}-{dates}.{kind}" for name in ("errands", "noise") for kind in ("csv", "jsonl", "json")
     } < set(found.files)
-    for file in found.told():
+    for file in found.listed():
         assert (file["rows"], ids_of(file["path"], found.files[file["path"]])) == (150, keys)
     assert files() == {export.artifact}
 
 
-def test_the_files_of_a_bundle_are_the_files_of_plain_exports(ada: User) -> None:
+def test_the_files_of_a_bundle_equal_those_of_plain_exports(ada: User) -> None:
     errands(150)
     found = unpacked(bundle(ada, ["errands"]))
     for kind in ("csv", "jsonl"):
@@ -91,15 +91,15 @@ def test_the_files_of_a_bundle_are_the_files_of_plain_exports(ada: User) -> None
         assert found.files[f"errands/{plain.filename}"] == content_of(plain)
 
 
-def test_the_manifest_says_what_it_is_about(ada: User) -> None:
+def test_the_manifest_describes_the_export(ada: User) -> None:
     errands(3)
     export = bundle(ada, ["errands"], ["csv"], period="last-12-months")
-    told = unpacked(export).manifest
-    assert (told["format"], told["version"], told["export"]) == ("carryall-bundle", 1, str(export.uuid))
-    assert (told["owner"], told["language"], told["software"]["name"]) == ("ada", "en-gb", "Carryall")
-    assert (told["period"]["choice"], told["period"]["time_zone"]) == ("last-12-months", "UTC")
-    assert told["period"]["start"] < told["period"]["end"] <= told["requested_at"] <= told["created_at"]
-    (dataset,) = told["datasets"]
+    manifest = unpacked(export).manifest
+    assert (manifest["format"], manifest["version"], manifest["export"]) == ("carryall-bundle", 1, str(export.uuid))
+    assert (manifest["owner"], manifest["language"], manifest["software"]["name"]) == ("ada", "en-gb", "Carryall")
+    assert (manifest["period"]["choice"], manifest["period"]["time_zone"]) == ("last-12-months", "UTC")
+    assert manifest["period"]["start"] < manifest["period"]["end"] <= manifest["requested_at"] <= manifest["created_at"]
+    (dataset,) = manifest["datasets"]
     assert (dataset["key"], dataset["label"], dataset["folder"], dataset["rows"]) == (
         "errands",
         "Errands",
@@ -112,23 +112,23 @@ def test_the_manifest_says_what_it_is_about(ada: User) -> None:
     ]
 
 
-def test_chosen_columns_hold_for_all_files(ada: User) -> None:
+def test_chosen_columns_apply_to_all_files(ada: User) -> None:
     errands(3)
     found = unpacked(bundle(ada, ["errands"], fields=["done_by"]))
     assert [column["name"] for column in found.manifest["datasets"][0]["columns"]] == ["done_by"]
-    for file in found.told():
+    for file in found.listed():
         assert b"worker 0" in found.files[file["path"]]
         assert b"umber" not in found.files[file["path"]]
 
 
-def test_a_bundle_without_rows_is_whole_too(ada: User, small: Any) -> None:
+def test_a_bundle_without_rows_is_complete(ada: User, small: Any) -> None:
     found = unpacked(bundle(ada, inside=["csv", "json", "notes"], **small))
     found.check()
-    assert [file["rows"] for file in found.told()] == [0] * 6
+    assert [file["rows"] for file in found.listed()] == [0] * 6
     assert found.text("index.html").count("There are no rows in this period.") == 2
 
 
-def test_the_page_shows_the_first_rows_and_shortens_none_in_silence(ada: User) -> None:
+def test_the_page_shows_the_first_rows(ada: User) -> None:
     errands(70)
     page = unpacked(bundle(ada)).text("index.html")
     assert page.count("<tr>") == 2 * 21
@@ -138,7 +138,7 @@ def test_the_page_shows_the_first_rows_and_shortens_none_in_silence(ada: User) -
     assert "shortened" not in page
 
 
-def test_the_page_reaches_over_small_parts(ada: User, settings: Settings) -> None:
+def test_the_first_rows_may_span_several_parts(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 7}
     errands(30)
     assert unpacked(bundle(ada, ["errands"])).text("index.html").count("<tr>") == 21
@@ -154,11 +154,11 @@ def test_the_page_shortens_long_cells_and_says_so(ada: User) -> None:
         found = unpacked(bundle(ada, ["errands"], ["jsonl"]))
     assert f"<td>{'long ' * 40}…</td>" in found.text("index.html")
     assert "long texts are shortened here" in found.text("index.html")
-    (data,) = (found.files[file["path"]] for file in found.told())
+    (data,) = (found.files[file["path"]] for file in found.listed())
     assert json.loads(data.splitlines()[0]) == {"text": "long " * 1_000}
 
 
-def test_rows_that_cannot_be_shown_cost_nothing_else(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_preview_does_not_affect_the_bundle(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     errands(3)
     monkeypatch.setattr("exports.formats.zip.pages._first_rows", lambda *_: 1 / 0)
     found = unpacked(bundle(ada, ["errands"]))
@@ -166,7 +166,7 @@ def test_rows_that_cannot_be_shown_cost_nothing_else(ada: User, monkeypatch: pyt
     assert "The first rows cannot be shown here" in found.text("index.html")
 
 
-def test_it_speaks_the_owners_language(ada: User) -> None:
+def test_a_bundle_uses_the_language_of_the_request(ada: User) -> None:
     errands(2)
     with translation.override("de"):
         found = unpacked(bundle(ada))
@@ -174,7 +174,7 @@ def test_it_speaks_the_owners_language(ada: User) -> None:
     assert found.manifest["language"] == "de"
 
 
-def test_the_readme_says_how_to_check_and_when_the_link_ends(ada: User, tmp_path: Path) -> None:
+def test_the_readme_explains_checksums_and_expiry(ada: User, tmp_path: Path) -> None:
     errands(2)
     export = bundle(ada)
     found = unpacked(export)
@@ -192,7 +192,7 @@ def test_the_readme_says_how_to_check_and_when_the_link_ends(ada: User, tmp_path
 # --- volumes --------------------------------------------------------------------------------------------------------
 
 
-def test_a_bundle_is_split_into_volumes_that_are_whole(ada: User, small: Any) -> None:
+def test_a_bundle_is_split_into_complete_volumes(ada: User, small: Any) -> None:
     keys = errands(ROWS)
     export = bundle(ada, inside=["csv", "jsonl", "json", "notes"], **small)
     found = unpacked(export)
@@ -204,7 +204,7 @@ def test_a_bundle_is_split_into_volumes_that_are_whole(ada: User, small: Any) ->
     assert export.total_size == sum(file.size or 0 for file in export.files)
     for key in ("errands", "noise"):
         for kind in ("csv", "jsonl", "json"):
-            some = [file for file in found.told() if file.get("format") == kind and file["path"].startswith(key)]
+            some = [file for file in found.listed() if file.get("format") == kind and file["path"].startswith(key)]
             rows = [ids_of(file["path"], found.files[file["path"]]) for file in some]
             assert [len(each) for each in rows] == [file["rows"] for file in some]
             assert [row for each in rows for row in each] == keys
@@ -213,7 +213,9 @@ def test_a_bundle_is_split_into_volumes_that_are_whole(ada: User, small: Any) ->
     assert files() == {file.artifact for file in export.files}
 
 
-def test_volumes_are_filled_well_and_never_over(ada: User, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_volumes_are_well_filled_and_within_the_limit(
+    ada: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
     monkeypatch.setitem(zips.SIZES, "50mb", 12_000)
     errands(250)
@@ -224,10 +226,10 @@ def test_volumes_are_filled_well_and_never_over(ada: User, settings: Settings, m
     assert sum(size > 8_000 for size in sizes) > 0
 
 
-def test_cut_files_are_numbered_and_whole_ones_are_not(ada: User, small: Any) -> None:
+def test_only_split_files_are_numbered(ada: User, small: Any) -> None:
     errands(ROWS)
     found = unpacked(bundle(ada, inside=["csv", "plates"], **small))
-    names = [file["path"].rpartition("/")[2] for file in found.told()]
+    names = [file["path"].rpartition("/")[2] for file in found.listed()]
     day = names[0].removeprefix("errands-to-").removesuffix(".csv")
     assert [name for name in names if name.endswith(".csv")] == [
         f"errands-to-{day}.csv", *(f"noise-to-{day}-{number}-of-3.csv" for number in (1, 2, 3))
@@ -238,7 +240,7 @@ def test_cut_files_are_numbered_and_whole_ones_are_not(ada: User, small: Any) ->
 
 
 class Priced(Noise):
-    """Errands with a sum, in words that cannot be packed well."""
+    """Errands with an amount, and text that compresses badly."""
 
     key, label = "priced", "Priced"
     columns: ClassVar[Sequence[Column]] = (
@@ -249,11 +251,11 @@ class Priced(Noise):
 
 
 def of(found: Unpacked, kind: str) -> list[tuple[dict[str, Any], bytes]]:
-    """The files of a format: what the manifest says of each, and its bytes."""
-    return [(file, found.files[file["path"]]) for file in found.told() if file["format"] == kind]
+    """Return the files of a format: the manifest's description of each, and its bytes."""
+    return [(file, found.files[file["path"]]) for file in found.listed() if file["format"] == kind]
 
 
-def test_each_file_of_a_cut_one_says_which_part_it_is(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_of_a_split_one_states_its_number(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(zips.SIZES, "50mb", 60_000)
     keys = errands(ROWS)
     with registered(Priced):
@@ -276,7 +278,7 @@ def test_each_file_of_a_cut_one_says_which_part_it_is(ada: User, monkeypatch: py
 
 
 def check_pages(data: bytes, number: int, count: int, rows: range) -> None:
-    """A PDF that is one of several: its own rows and sum, those of all, and its number on each page."""
+    """Check one of several PDFs: its own rows and sum, those of all PDFs, and its number on each page."""
     texts = [" ".join(text.split()) for text in read_pdf(data)]
     assert texts[0].startswith(f"Priced, part {number} of {count} ")
     assert f"Rows {rows.start + 1}–{rows.stop} of {ROWS} " in texts[0]
@@ -285,7 +287,7 @@ def check_pages(data: bytes, number: int, count: int, rows: range) -> None:
     assert f"Priced, part {number} of {count} Page {len(texts)} of {len(texts)}" in texts[-1]
 
 
-def test_tabs_make_files_of_their_own_kind(ada: User, client: Client) -> None:
+def test_tab_separated_files_are_tsv_files(ada: User, client: Client) -> None:
     errands(3)
     found = unpacked(bundle(ada, ["errands"], ["csv"], options={"delimiter": "tab"}))
     ((file, data),) = of(found, "csv")
@@ -305,7 +307,7 @@ def test_tabs_make_files_of_their_own_kind(ada: User, client: Client) -> None:
     assert answer["Content-Disposition"] == f'attachment; filename="{plain.filename}"'
 
 
-def test_the_manifest_says_whether_formulas_are_guarded(ada: User) -> None:
+def test_the_manifest_states_whether_formulas_are_guarded(ada: User) -> None:
     errands(3)
     found = unpacked(bundle(ada, ["errands"], ["csv"], options={"for": "programs"}))
     ((file, _),) = of(found, "csv")
@@ -313,9 +315,7 @@ def test_the_manifest_says_whether_formulas_are_guarded(ada: User) -> None:
     assert "A spreadsheet may run" in found.text("README.txt")
 
 
-def test_a_part_that_is_larger_than_a_volume_stands_alone_and_is_told_of(
-    ada: User, small: Any, settings: Settings
-) -> None:
+def test_a_part_larger_than_a_volume_gets_its_own_volume_and_a_note(ada: User, small: Any, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 500}
     keys = errands(ROWS)
     export = bundle(ada, ["noise"], ["csv"], **small)
@@ -325,11 +325,11 @@ def test_a_part_that_is_larger_than_a_volume_stands_alone_and_is_told_of(
     assert [number for number, file in enumerate(export.files, 1) if (file.size or 0) > SMALL] == noted
     assert len(noted) == 1
     assert "larger than the others" in found.text("README.txt")
-    rows = [row for file in found.told() for row in ids_of(file["path"], found.files[file["path"]])]
+    rows = [row for file in found.listed() for row in ids_of(file["path"], found.files[file["path"]])]
     assert rows == keys
 
 
-def test_other_volumes_have_a_readme_and_their_sums_stand_in_the_first(ada: User, small: Any) -> None:
+def test_other_volumes_have_a_readme_and_their_checksums_are_in_the_first(ada: User, small: Any) -> None:
     errands(ROWS)
     export = bundle(ada, **small)
     found = unpacked(export)
@@ -346,10 +346,10 @@ def test_other_volumes_have_a_readme_and_their_sums_stand_in_the_first(ada: User
     assert all(each["sha256"] in found.text("index.html") for each in others)
 
 
-def test_all_volumes_unpack_into_one_folder_without_a_question(
+def test_all_volumes_unpack_into_one_folder_without_conflicts(
     ada: User, small: Any, settings: Settings, tmp_path: Path
 ) -> None:
-    """And all files have the moment of the request, in the owner's zone where the archive alone can say it."""
+    """All files have the moment of the request; the archive's DOS time is in the owner's zone."""
     settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
     errands(ROWS)
     export = bundle(ada, **small)
@@ -370,13 +370,13 @@ def test_all_volumes_unpack_into_one_folder_without_a_question(
     ]  # fmt: skip
 
 
-def test_a_size_that_all_fits_into_makes_one_file(ada: User) -> None:
+def test_a_bundle_smaller_than_the_limit_is_one_file(ada: User) -> None:
     errands(5)
     export = bundle(ada, options={"volume": "4gb"})
     assert (export.volumes.count(), "-of-" in export.filename) == (0, False)
 
 
-def test_a_hundred_volumes_need_no_hundred_open_files(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_volumes_do_not_need_many_open_files(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(zips.SIZES, "50mb", 9_000)
     errands(ROWS)
     opened: list[Path] = []
@@ -397,10 +397,10 @@ def test_a_hundred_volumes_need_no_hundred_open_files(ada: User, monkeypatch: py
     assert opened
 
 
-# --- files beside the format's own ----------------------------------------------------------------------------------
+# --- side files -----------------------------------------------------------------------------------------------------
 
 
-def test_a_plain_export_with_files_beside_it_is_a_zip(ada: User, client: Client) -> None:
+def test_a_plain_export_with_side_files_is_a_zip(ada: User, client: Client) -> None:
     keys = errands(150)
     export = run(ada, "notes")
     name = f"errands-to-{export.requested_at:%Y-%m-%d}"
@@ -413,22 +413,22 @@ def test_a_plain_export_with_files_beside_it_is_a_zip(ada: User, client: Client)
     assert client.head(f"/exports/{export.uuid}/download/")["Content-Type"] == "application/zip"
 
 
-def test_without_any_need_it_is_the_file_itself(ada: User) -> None:
+def test_a_plain_export_without_side_files_is_the_file_itself(ada: User) -> None:
     export = run(ada, "notes")
     assert (export.filename[-6:], content_of(export)) == (".notes", b"%NOTES\n")
 
 
-def test_in_a_bundle_they_stand_beside_it(ada: User) -> None:
+def test_side_files_in_a_bundle(ada: User) -> None:
     errands(10)
     found = unpacked(bundle(ada, ["errands", "noise"], ["notes", "csv"]))
     found.check()
-    beside = [file for file in found.told() if file.get("beside")]
+    beside = [file for file in found.listed() if file.get("beside")]
     assert [file["path"].partition("/")[0] for file in beside] == ["errands", "noise"]
     assert all("rows" not in file for file in beside)
     assert beside[0]["path"].rpartition("/")[2] in found.text("index.html")
 
 
-# --- who may have it, and until when --------------------------------------------------------------------------------
+# --- access and expiry ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -459,17 +459,17 @@ def test_every_volume_is_downloaded_and_recorded(ada: User, client: Client, spli
 
 
 @pytest.mark.parametrize("number", [0, 99, 10**30])
-def test_a_volume_that_is_not_there_is_not_found(ada: User, client: Client, split: Export, number: int) -> None:
+def test_an_unknown_volume_is_not_found(ada: User, client: Client, split: Export, number: int) -> None:
     client.force_login(ada)
     assert client.get(f"/exports/{split.uuid}/download/{number}/").status_code == 404
 
 
-def test_nobody_else_has_any_volume(bob: User, client: Client, split: Export) -> None:
+def test_other_users_cannot_download_volumes(bob: User, client: Client, split: Export) -> None:
     client.force_login(bob)
     assert {client.get(address).status_code for address in addresses(split)} == {404}
 
 
-def test_the_right_to_every_dataset_is_needed(
+def test_permission_for_every_dataset_is_required(
     ada: User, client: Client, split: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.force_login(ada)
@@ -477,13 +477,13 @@ def test_the_right_to_every_dataset_is_needed(
     assert {client.get(address).status_code for address in addresses(split)} == {403}
 
 
-def test_a_dataset_that_is_gone_closes_the_bundle(ada: User, client: Client, split: Export) -> None:
+def test_a_removed_dataset_closes_the_bundle(ada: User, client: Client, split: Export) -> None:
     client.force_login(ada)
     Export.objects.update(dataset="closed,gone")
     assert {client.get(address).status_code for address in addresses(split)} == {403}
 
 
-def test_a_damaged_volume_never_arrives_whole(ada: User, client: Client, split: Export, artifact_dir: Path) -> None:
+def test_the_download_of_a_damaged_volume_fails(ada: User, client: Client, split: Export, artifact_dir: Path) -> None:
     client.force_login(ada)
     volume = split.volumes.all()[0]
     path = artifact_dir / volume.artifact
@@ -518,21 +518,21 @@ def test_all_volumes_expire_together(ada: User, client: Client, split: Export, e
     assert {client.get(address).status_code for address in ways} == {410}
 
 
-def test_a_deleted_export_takes_all_volumes_along(ada: User, split: Export) -> None:
+def test_deleting_an_export_deletes_all_volumes(ada: User, split: Export) -> None:
     other = run(ada)
     with committed():
         split.delete()
     assert (files(), Volume.objects.count()) == ({other.artifact}, 0)
 
 
-def test_the_purge_of_orphans_knows_volumes(split: Export, settings: Settings) -> None:
+def test_the_orphan_purge_keeps_volumes(split: Export, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(0)}
     kept = {file.artifact for file in split.files}
     artifacts.storage().save(f"{split.uuid}/export-9-2.zip", ContentFile(b"of a dead worker"))
     assert (purge.remove_orphans(), files()) == (1, kept)
 
 
-def test_whoever_lacks_a_volume_is_reminded(ada: User, client: Client, split: Export) -> None:
+def test_an_owner_who_lacks_a_volume_is_reminded(ada: User, client: Client, split: Export) -> None:
     Export.objects.update(expires_at=timezone.now() + timedelta(hours=1))
     client.force_login(ada)
     for address in addresses(split)[:-1]:
@@ -541,7 +541,7 @@ def test_whoever_lacks_a_volume_is_reminded(ada: User, client: Client, split: Ex
         assert reminders.remind() == {"reminded": 1}
 
 
-def test_whoever_has_every_volume_is_not(ada: User, client: Client, split: Export) -> None:
+def test_an_owner_who_has_every_volume_is_not_reminded(ada: User, client: Client, split: Export) -> None:
     Export.objects.update(expires_at=timezone.now() + timedelta(hours=1))
     client.force_login(ada)
     for address in addresses(split):
@@ -570,13 +570,13 @@ class Hostile(Errands):
     )
 
 
-def test_hostile_names_and_data_stay_data(ada: User) -> None:
+def test_hostile_names_and_data_are_escaped(ada: User) -> None:
     ada.first_name = EVIL
     errands(3)
     with registered(Hostile):
         found = unpacked(bundle(ada, [Hostile.key], ["csv"]))
     found.check()
-    (file,) = found.told()
+    (file,) = found.listed()
     assert file["path"].startswith("etcbpasswd/etcbpasswd-to-")
     assert f"'=cmd {EVIL}" in found.text(file["path"])
     page = found.text("index.html")
@@ -589,7 +589,7 @@ class Twin(Errands):
     key = "errands!"
 
 
-def test_two_keys_of_one_name_have_two_folders(ada: User) -> None:
+def test_two_keys_with_the_same_slug_have_two_folders(ada: User) -> None:
     errands(3)
     with registered(Twin):
         found = unpacked(bundle(ada, ["errands", "errands!"], ["csv"]))

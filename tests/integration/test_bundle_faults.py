@@ -1,4 +1,4 @@
-"""A bundle's assembler may be killed, cancelled, overtaken or lied to: all volumes appear at once, or none does."""
+"""Faults while a bundle is assembled (kill, cancel, lost lease, damaged part): either all volumes appear, or none."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def due(ada: User) -> Export:
 
 
 def assembling(owner: User) -> Export:
-    """A bundle all of whose parts are done, and that becomes three volumes at the next step."""
+    """Return a bundle whose parts are all done. The next step assembles it into three volumes."""
     export = ask(owner, "zip", dataset=["noise"], inside=["csv"], options={"volume": "50mb"})
     step("plan_export", export.pk)
     for part in export.parts.order_by("index"):
@@ -59,17 +59,17 @@ def assembling(owner: User) -> Export:
 
 
 def parts_of(export: Export) -> set[str]:
-    """The keys of its finished parts."""
+    """Return the storage keys of its finished parts."""
     return set(export.parts.filter(state=PartState.DONE).values_list("artifact", flat=True))
 
 
 def is_ready(export: Export, attempts: tuple[int, ...] = (1,) * PARTS) -> None:
-    """It is whole, was told of once, and no file is there beside its own."""
+    """Assert that it is complete, one notification was sent, and there are no other files."""
     export.refresh_from_db()
     assert (export.state, export.rows, told(export.owner)) == (State.READY, ROWS, ["export_ready"])
     found = unpacked(export)
     found.check()
-    assert sum(file["rows"] for file in found.told()) == ROWS
+    assert sum(file["rows"] for file in found.listed()) == ROWS
     assert len(found.volumes) == 3
     assert tuple(export.parts.order_by("index").values_list("attempt", flat=True)) == attempts
     purge.remove_orphans()
@@ -85,14 +85,14 @@ def nothing_is_seen(export: Export) -> None:
 
 
 def spoil(export: Export, artifact_dir: Path) -> None:
-    """Write something else over the end of its second part."""
+    """Overwrite the end of its second part."""
     path = artifact_dir / export.parts.order_by("index")[1].artifact
     path.write_bytes(path.read_bytes()[:-2] + b"??")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("spoilt", "fewest"), [(False, 15), (True, 5)], ids=["whole parts", "a spoilt part"])
-def test_a_kill_at_any_moment_of_assembling_is_healed(
+def test_assembly_recovers_from_a_kill_at_any_moment(
     ada: User, artifact_dir: Path, monkeypatch: pytest.MonkeyPatch, spoilt: bool, fewest: int
 ) -> None:
     moments, countdown = 0, None
@@ -112,7 +112,7 @@ def test_a_kill_at_any_moment_of_assembling_is_healed(
 
 
 class Stores:
-    """Lets something happen before the n-th file is stored."""
+    """Replacement of `artifacts.store` that calls a function before the n-th file is stored."""
 
     def __init__(self, number: int, happen: Callable[[], Any]) -> None:
         self.left, self._happen, self._store = number, happen, artifacts.store
@@ -124,16 +124,16 @@ class Stores:
         return self._store(*args)
 
 
-def full() -> None:
+def disk_full() -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_failed_assembler_leaves_no_volume_and_the_next_renders_nothing(
+def test_a_failed_assembly_leaves_no_volume_and_the_next_one_reuses_the_parts(
     due: Export, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(artifacts, "store", Stores(number, full))
+        patched.setattr(artifacts, "store", Stores(number, disk_full))
         step("assemble_export", due.pk)
     assert Export.objects.get().state == State.ASSEMBLING
     nothing_is_seen(due)
@@ -143,7 +143,7 @@ def test_a_failed_assembler_leaves_no_volume_and_the_next_renders_nothing(
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_a_cancel_in_the_middle_ends_it_quietly(
+def test_a_cancel_during_assembly_logs_no_warning(
     due: Export, number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patched:
@@ -160,10 +160,10 @@ def test_a_cancel_in_the_middle_ends_it_quietly(
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_whoever_lost_the_lease_leaves_everything_to_the_other(
+def test_an_attempt_that_lost_its_lease_changes_nothing(
     due: Export, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first is slow at one volume; the second takes over, finishes, and is not disturbed."""
+    """The first attempt is slow to store a volume. The second takes over and finishes undisturbed."""
 
     def overtaken() -> None:
         monkeypatch.undo()
@@ -195,8 +195,8 @@ def test_rows_that_do_not_add_up_make_no_bundle(due: Export, monkeypatch: pytest
     nothing_is_seen(due)
 
 
-def test_all_of_it_is_one_transaction(due: Export, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the volumes' rows cannot be written, nobody hears of a file."""
+def test_a_bundle_is_recorded_in_one_transaction(due: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the volumes' rows cannot be written, the export has no file."""
 
     def refuse(*_: Any) -> None:
         raise RuntimeError("no")

@@ -1,4 +1,4 @@
-"""A workbook is the same whether PostgreSQL or Python puts its values into words."""
+"""Both lanes write the same workbook: the COPY lane from PostgreSQL's text, the Python lane from values."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from django.db.models.functions import Cast, Concat, Length, Upper
 from exports.datasets import Column, ColumnType, KeyRange, Source
 from exports.formats import OpenPart, RenderContext
 from exports.formats.xlsx import Xlsx, copy_lane, python_lane
-from exports.formats.xlsx.copy_lane import Copied
+from exports.formats.xlsx.copy_lane import CopyLane
 from tests.support.formats import HARD_TEXTS, LONG_TEXT, context
 from tests.support.specimens import STORED, collect
 from tests.work.models import Specimen
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has but one lane"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no COPY lane"),
 ]
 
 
@@ -132,7 +132,7 @@ def specimens() -> None:
 
 
 def usual(number: int) -> dict[str, Any]:
-    """The values of a row that has nothing odd: what is written in bulk."""
+    """Return the values of a usual row, which is written in bulk."""
     moment = datetime(2024, 1, 1, tzinfo=UTC) + number * timedelta(
         hours=13, minutes=7, seconds=11, microseconds=123_456
     )
@@ -141,7 +141,7 @@ def usual(number: int) -> dict[str, Any]:
 
 
 def sheet(where: RenderContext, which: str = "") -> tuple[list[str], str]:
-    """The rows of a workbook of specimens, those whose names begin with `which`, and the long texts."""
+    """Write the specimens whose names begin with `which`. Return the lines of the sheet, and the long texts."""
     rows = Specimen.objects.filter(name__startswith=which).order_by("pk")
     keys = list(rows.values_list("pk", flat=True))
     source = Source(rows, where.columns, KeyRange(keys[0], keys[-1], len(keys)))
@@ -161,7 +161,7 @@ def by_python(where: RenderContext, which: str = "") -> tuple[list[str], str]:
 
 
 def one_by_one(arriving: Iterable[Sequence[T]]) -> Iterator[list[T]]:
-    """Batches of one row, which no other row can make odd."""
+    """Split batches into single rows, so that no row affects the conversion of another."""
     return ([row] for rows in arriving for row in rows)
 
 
@@ -169,7 +169,7 @@ def one_by_one(arriving: Iterable[Sequence[T]]) -> Iterator[list[T]]:
 @pytest.mark.parametrize("column", COLUMNS, ids=[column.name for column in COLUMNS])
 @pytest.mark.usefixtures("specimens")
 def test_each_column(column: Column, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when each row is converted on its own: what stands beside a value does not change its cell."""
+    """The result is the same if each row is converted on its own: other rows do not affect a cell."""
     where = context([Column("id", "Id", ColumnType.INTEGER), column])
     expected = by_python(where, which)
     assert sheet(where, which) == expected
@@ -189,7 +189,7 @@ def test_moments_in_each_zone(zone: str) -> None:
 @pytest.mark.usefixtures("specimens")
 def test_all_columns_together() -> None:
     where = context([column for column in COLUMNS if column.name != "code"])
-    with patch.object(Copied, "lines", autospec=True, side_effect=Copied.lines) as lines:
+    with patch.object(CopyLane, "lines", autospec=True, side_effect=CopyLane.lines) as lines:
         found = sheet(where)
     lines.assert_called_once()
     assert found == by_python(where)
@@ -209,7 +209,7 @@ def test_long_texts_are_numbered_by_rows() -> None:
 
 
 @pytest.mark.parametrize("moment", ["infinity", "20000-01-01 00:00:00+00"])
-def test_what_python_has_no_date_for(moment: str) -> None:
+def test_dates_outside_the_range_of_python(moment: str) -> None:
     collect({"one": {"day": date(2024, 1, 1), "moment": datetime(2024, 1, 1, tzinfo=UTC)}})
     ancient = Cast(Value("0044-03-15 BC"), DateField())
     Specimen.objects.update(day=ancient, moment=Cast(Value(moment), DateTimeField()))

@@ -1,4 +1,4 @@
-"""Bundles for tests: two datasets, a format that opens files beside its own, and archives read back."""
+"""Bundles for tests: datasets, formats with and without side files, and a reader of archives."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tests.support.exports import Errands, run
 from tests.work.models import Errand
 
 SMALL = 24_000
-"""Bytes of a volume in tests: the page, the manifest and the like take about a fifth of it."""
+"""Bytes of a volume in tests. The page, the manifest and the other extra files take about a fifth of it."""
 
 
 def noise(errand: Errand) -> str:
-    """128 characters that pack to 64 bytes, the same for the same row."""
+    """Return 128 characters that compress to 64 bytes. They depend only on the row."""
     return hashlib.sha512(str(errand.pk).encode()).hexdigest()
 
 
 class Noise(Errands):
-    """Errands with what cannot be packed well."""
+    """Errands with text that compresses badly."""
 
     key = "noise"
     label = "Noise"
@@ -42,7 +42,7 @@ class Noise(Errands):
 
 
 class Closed(Errands):
-    """A dataset that its users may lose the right to."""
+    """A dataset whose permission can be revoked."""
 
     key = "closed"
     label = "Closed"
@@ -53,7 +53,7 @@ class Closed(Errands):
 
 
 class Footnotes(Format):
-    """A composed format: numbers in its own file, and every second text in a file beside it."""
+    """A composed format: numbers in its own file, and every second text in a side file."""
 
     key, label, extension, content_type = "notes", "Footnotes", "notes", "application/x-notes"
 
@@ -78,7 +78,7 @@ class Footnotes(Format):
 
 
 class Plates(Footnotes):
-    """A composed format without anything beside it, as large as its parts."""
+    """A composed format without side files, as large as its parts."""
 
     key, label, extension = "plates", "Plates", "plates"
 
@@ -100,7 +100,7 @@ class Unpacked:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """As they are when all volumes are unpacked into one folder; no name may be in two of them."""
+        """The files after unpacking all volumes into one folder. Asserts that no name is in two volumes."""
         found: dict[str, bytes] = {}
         for volume in self.volumes:
             assert not set(found) & set(volume)
@@ -114,25 +114,25 @@ class Unpacked:
     def text(self, name: str) -> str:
         return self.files[name].decode()
 
-    def told(self) -> list[dict[str, Any]]:
-        """The manifest's files."""
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the files in the manifest."""
         return [file for dataset in self.manifest["datasets"] for file in dataset["files"]]
 
     def check(self) -> None:
-        """Everything that is there is in the manifest and in the sums, with its size, its checksum and its volume."""
+        """Assert that the manifest and SHA256SUMS.txt list every file, with its size, checksum and volume."""
         extras = {"README.txt", "index.html", "manifest.json", "SHA256SUMS.txt"}
         extras |= {f"readme/volume-{n}-of-{len(self.volumes)}.txt" for n in range(2, len(self.volumes) + 1)}
-        assert {file["path"] for file in self.told()} == set(self.files) - extras
+        assert {file["path"] for file in self.listed()} == set(self.files) - extras
         lines = [line.partition("  ") for line in self.text("SHA256SUMS.txt").splitlines()]
         sums = {path: digest for digest, _, path in lines}
-        for file in self.told():
+        for file in self.listed():
             data = self.volumes[file["volume"] - 1][file["path"]]
             digest = hashlib.sha256(data).hexdigest()
             assert (file["size"], file["sha256"], sums[file["path"]]) == (len(data), digest, digest)
 
 
 def unpacked(export: Export) -> Unpacked:
-    """Every volume as Python's own reader sees it, checked by it, and against the export's rows."""
+    """Return the content of every volume, checked by Python's own reader and against the recorded checksums."""
     volumes, names = [], []
     for file in export.files:
         with artifacts.open_artifact(file.artifact) as stored:
@@ -148,5 +148,5 @@ def unpacked(export: Export) -> Unpacked:
 def bundle(
     owner: User, datasets: Sequence[str] = ("errands", "noise"), inside: Sequence[str] = ("csv", "jsonl"), **more: Any
 ) -> Export:
-    """A bundle, asked for and carried to its end."""
+    """Request a bundle and run it to its end."""
     return run(owner, "zip", dataset=list(datasets), inside=list(inside), **more)

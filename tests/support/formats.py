@@ -1,4 +1,4 @@
-"""What the tests of formats share: columns, a context, hard values, and files read back."""
+"""Shared helpers of format tests: columns, a context, difficult values, and readers of files."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ def context(columns: Sequence[Column] = ALL_TYPES, **changes: Any) -> RenderCont
 
 
 def write(key: str, rows: Iterable[Row], where: RenderContext | None = None) -> bytes:
-    """The whole file that the format makes of one part."""
+    """Return the whole file that the format makes of one part."""
     return write_parts(kind(key), [rows], where or context())
 
 
 def write_parts(kind: Format, parts: Iterable[Iterable[Row]], where: RenderContext) -> bytes:
-    """The whole file that the format makes of these parts, each written and joined as a worker does."""
+    """Return the whole file that the format makes of these parts, which are written and joined as in a worker."""
     held = [list(rows) for rows in parts]
     where = replace(where, layout=kind.prepare([row for rows in held for row in rows][:200], where))
     bodies = []
@@ -110,7 +110,10 @@ LOST = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
 
 
 def kept(text: str) -> str:
-    """What every format keeps: all but spaces and control characters. XlsxWriter escapes what Excel unescapes."""
+    """Return the characters that every format keeps: all except spaces and control characters.
+
+    Excel's escape of an underscore is reverted.
+    """
     return LOST.sub("", text.replace("_x005F_", "_"))
 
 
@@ -123,13 +126,13 @@ def read_jsonl(data: bytes) -> list[dict[str, Any]]:
 
 
 def read_xlsx(data: bytes) -> list[list[tuple[Any, ...]]]:
-    """The rows of each sheet, None for an empty cell."""
+    """Return the rows of each sheet, with None for an empty cell."""
     book = load_workbook(BytesIO(data))
     return [list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
 
 
 def read_pdf(data: bytes) -> list[str]:
-    """The text of each page."""
+    """Return the text of each page."""
     return [page.extract_text() for page in PdfReader(BytesIO(data)).pages]
 
 

@@ -1,7 +1,7 @@
-"""A process on a machine whose clock is wrong: `python -m tests.support.skewed 3600 celery -A config.celery beat`.
+"""Run a process with a wrong clock: `python -m tests.support.skewed 3600 celery -A config.celery beat`.
 
-Everything in it that looks at Python's clock sees it so many seconds ahead: time.time (kombu's timeouts), Django's
-timezone.now, Celery's and Beat's own. The database's clock is another machine's, and right.
+All of Python's clocks in it are ahead by the given number of seconds: time.time (kombu's timeouts), Django's
+timezone.now, Celery's and Beat's own. The database, on another machine, has the right time.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def skewed(program: Program, seconds: float) -> Program:
-    """The same program on such a machine."""
+    """Return the same program, run with a clock that is `seconds` ahead."""
     place = program.command.index("-m") + 1
     command = [*program.command[:place], __name__, str(seconds), *program.command[place:]]
     return replace(program, command=command)
 
 
 def skew(seconds: float) -> None:
-    """Put this process's clock ahead. Before anything else is imported, so that nobody has the right one already."""
+    """Set this process's clock ahead. Call it before other imports, which could keep references to the right clock."""
     right = time.time
     time.time = lambda: right() + seconds
 

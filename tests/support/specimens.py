@@ -1,4 +1,4 @@
-"""A dataset of anything, exported in any format, and its files read back by libraries that are not ours."""
+"""A dataset with columns of any type, and helpers that export it and read its files with third-party libraries."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ FIELDS = {
     "moment": ColumnType.DATETIME,
 }
 STORED = tuple(Column(name, name, kind) for name, kind in FIELDS.items())
-"""What the database gives as it is."""
+"""Columns read from the database."""
 COMPUTED = tuple(Column(name, name, kind, function=attrgetter(name)) for name, kind in FIELDS.items())
-"""The same by way of Python."""
+"""The same columns, computed in Python."""
 
 
 class Specimens(Dataset):
-    """All specimens, to everyone."""
+    """All specimens, for any user."""
 
     key = "specimens"
     label = "Specimens"
@@ -47,24 +47,24 @@ class Specimens(Dataset):
 
 
 def home_of(user: AbstractBaseUser) -> str:
-    """Where a user lives, for the setting USER_TIME_ZONE."""
+    """Return a user's time zone, for the setting USER_TIME_ZONE."""
     return "Europe/Berlin"
 
 
 def collect(rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Specimens with these names and values."""
+    """Create specimens with these names and values."""
     Specimen.objects.bulk_create(Specimen(name=name, made_at=PLACED, **values) for name, values in rows.items())
 
 
 def exported(owner: AbstractBaseUser, key: str, columns: Sequence[Column] = STORED, **more: Any) -> Export:
-    """The specimens' export in a format (in all of them, in a bundle), as workers leave it; `more` is the dataset's."""
+    """Export the specimens in a format, or in all formats for a bundle. `more` are attributes of the dataset."""
     inside = [] if isinstance(formats.get(key), Format) else [kind.key for kind in writers()]
     with registered(type("Specimens", (Specimens,), {"columns": columns, **more})):
         return run(owner, key, dataset="specimens", inside=inside)
 
 
 def files_of(export: Export) -> dict[str, bytes]:
-    """What was exported, by name: one file, or those in the archive."""
+    """Return the exported files by name: a single file, or those in the archive."""
     assert export.state == State.READY, export.error_message
     content = content_of(export)
     if not export.filename.endswith(".zip"):
@@ -75,7 +75,7 @@ def files_of(export: Export) -> dict[str, bytes]:
 
 
 def tables(export: Export) -> dict[str, Table]:
-    """The rows of each file of rows, but for PDF."""
+    """Return the rows of each file that holds rows, except PDF."""
     found = {name: (name.rpartition(".")[2], data) for name, data in files_of(export).items()}
     return {name: READERS[kind](data) for name, (kind, data) in found.items() if kind in READERS and name != MANIFEST}
 

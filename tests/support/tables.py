@@ -1,4 +1,4 @@
-"""Files read back as tables by libraries that are not ours."""
+"""Readers that turn exported files into tables, based on third-party libraries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from openpyxl import load_workbook
 
 Table = list[dict[str, Any]]
-"""Each row's values by the name or the heading of their column."""
+"""Rows as mappings from a column's name or heading to its value."""
 
 
 def _csv(data: bytes) -> Table:
@@ -20,15 +20,15 @@ def _csv(data: bytes) -> Table:
 
 
 def _json(data: bytes) -> Table:
-    return list(json.loads(data, parse_float=Decimal, parse_constant=_no_json))
+    return list(json.loads(data, parse_float=Decimal, parse_constant=_not_json))
 
 
 def _jsonl(data: bytes) -> Table:
-    return [json.loads(line, parse_float=Decimal, parse_constant=_no_json) for line in data.decode().split("\n")[:-1]]
+    return [json.loads(line, parse_float=Decimal, parse_constant=_not_json) for line in data.decode().split("\n")[:-1]]
 
 
-def _no_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _xlsx(data: bytes) -> Table:
@@ -49,4 +49,4 @@ READERS: dict[str, Callable[[bytes], Table]] = {
     "xlsx": _xlsx,
     "parquet": _parquet,
 }
-"""By the extension of the file."""
+"""Readers by file extension."""

@@ -21,14 +21,14 @@ def test_joined_segments_are_one_stream(runs: list[bytes]) -> None:
     assert b"".join(inflated([packed])) == b"".join(runs)
 
 
-def test_a_segment_tells_of_its_content() -> None:
-    packed, told = segment(b"row" * 100_000)
-    assert told == Segment(zlib.crc32(b"row" * 100_000), 300_000, len(packed))
+def test_a_segment_has_checksum_and_sizes() -> None:
+    packed, facts = segment(b"row" * 100_000)
+    assert facts == Segment(zlib.crc32(b"row" * 100_000), 300_000, len(packed))
 
 
-def test_a_segment_looks_back_at_nothing() -> None:
+def test_a_segment_does_not_refer_to_earlier_data() -> None:
     text = bytes(range(256)) * 40
-    assert segment(text)[0] == segment(text)[0], "the same wherever it stands"
+    assert segment(text)[0] == segment(text)[0], "a segment must not depend on earlier ones"
     assert zlib.decompressobj(-zlib.MAX_WBITS).decompress(segment(text)[0]) == text
 
 
@@ -42,22 +42,22 @@ def test_a_finished_stream_needs_no_end() -> None:
 
 
 @given(st.binary(max_size=2_000), st.binary(max_size=2_000))
-def test_checksums_join(first: bytes, second: bytes) -> None:
+def test_checksums_are_combined(first: bytes, second: bytes) -> None:
     assert join_crc(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
 
 
-def test_inflating_holds_a_block() -> None:
-    packed, _told = segment(bytes(50_000_000))
+def test_inflating_yields_blocks_of_limited_size() -> None:
+    packed, _facts = segment(bytes(50_000_000))
     sizes = [len(block) for block in inflated([packed])]
     assert sum(sizes) == 50_000_000
     assert max(sizes) <= 1 << 20
 
 
-def test_what_is_no_deflate_is_told() -> None:
+def test_invalid_deflate_data_raises() -> None:
     with pytest.raises(cast("type[Exception]", isal_zlib.error)):
         list(inflated([b"\xff" * 100]))
 
 
-def test_a_short_file_is_told() -> None:
+def test_a_short_file_raises() -> None:
     with pytest.raises(EOFError, match="7 bytes are missing"):
         list(blocks(BytesIO(b"abc"), 10))

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from exports.formats.archive import Listed, Zip
+from exports.formats.archive import EntryInfo, Zip
 from exports.formats.deflate import Segment, segment
 
 MOMENT = datetime(2024, 7, 1, 12, 34, 57, tzinfo=UTC)
@@ -22,7 +22,7 @@ TEXT = b"one line of many\n" * 1_000
 
 
 class Pipe(BytesIO):
-    """What cannot seek."""
+    """A file that cannot seek."""
 
     def seekable(self) -> bool:
         return False
@@ -70,8 +70,8 @@ CONTENTS = {
 
 
 def parted(data: bytes) -> tuple[BinaryIO, Segment]:
-    packed, told = segment(data)
-    return BytesIO(packed + b"what follows in the file"), told
+    packed, facts = segment(data)
+    return BytesIO(packed + b"what follows in the file"), facts
 
 
 @pytest.fixture(params=[BytesIO, Pipe])
@@ -93,10 +93,10 @@ def test_read_back(out: BytesIO) -> None:
     assert read(out.getvalue()) == CONTENTS
 
 
-def test_unzip_agrees(out: BytesIO, tmp_path: Path) -> None:
+def test_unzip_accepts_the_archive(out: BytesIO, tmp_path: Path) -> None:
     unzip = shutil.which("unzip")
     if unzip is None:
-        pytest.skip("There is no unzip here.")
+        pytest.skip("unzip is not installed.")
     with Zip(out, MOMENT) as archive:
         fill(archive)
     (tmp_path / "a.zip").write_bytes(out.getvalue())
@@ -104,21 +104,21 @@ def test_unzip_agrees(out: BytesIO, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_is_listed(out: BytesIO) -> None:
+def test_entries_have_sizes_and_checksums(out: BytesIO) -> None:
     with Zip(out, MOMENT, hashing=True) as archive:
         fill(archive)
-    assert [entry.name for entry in archive.listed] == list(CONTENTS)
+    assert [entry.name for entry in archive.entries] == list(CONTENTS)
     with zipfile.ZipFile(BytesIO(out.getvalue())) as found:
-        for entry in archive.listed:
+        for entry in archive.entries:
             info, content = found.getinfo(entry.name), CONTENTS[entry.name]
             sha256 = hashlib.sha256(content).hexdigest()
-            assert entry == Listed(entry.name, len(content), info.compress_size, info.CRC, sha256)
+            assert entry == EntryInfo(entry.name, len(content), info.compress_size, info.CRC, sha256)
 
 
-def test_nobody_asked_for_hashes() -> None:
+def test_hashes_are_empty_unless_requested() -> None:
     with Zip(BytesIO(), MOMENT) as archive:
         fill(archive)
-    assert {entry.sha256 for entry in archive.listed} == {""}
+    assert {entry.sha256 for entry in archive.entries} == {""}
 
 
 def test_the_same_bytes_at_any_time(out: BytesIO) -> None:
@@ -132,8 +132,8 @@ def test_the_same_bytes_at_any_time(out: BytesIO) -> None:
 
 
 @pytest.mark.parametrize("there", ["UTC", "America/New_York", "Asia/Kathmandu"])
-def test_files_have_their_moment_wherever_they_are_unpacked(out: BytesIO, tmp_path: Path, there: str) -> None:
-    """The time of day in the archive is that of the zone it was made for; unzip knows the moment itself."""
+def test_unpacked_files_have_the_right_time_in_any_zone(out: BytesIO, tmp_path: Path, there: str) -> None:
+    """The DOS time in the archive is local time of the owner's zone; unzip uses the timestamp in UTC."""
     local = MOMENT.astimezone(ZoneInfo("Europe/Berlin"))
     with Zip(out, local, timestamps=True) as archive:
         fill(archive)
@@ -146,14 +146,14 @@ def test_files_have_their_moment_wherever_they_are_unpacked(out: BytesIO, tmp_pa
     assert (tmp_path / "folder/text.csv").stat().st_mtime == MOMENT.timestamp()
 
 
-def test_an_archive_behind_other_bytes(out: BytesIO) -> None:
+def test_an_archive_after_other_bytes(out: BytesIO) -> None:
     out.write(b"before")
     with Zip(out, MOMENT) as archive:
         fill(archive)
     assert read(out.getvalue()[6:]) == CONTENTS
 
 
-def test_small_archives_have_nothing_of_zip64() -> None:
+def test_small_archives_do_not_use_zip64() -> None:
     out = BytesIO()
     with Zip(out, MOMENT) as archive:
         fill(archive)
@@ -182,12 +182,12 @@ NAMES = [
 
 @pytest.mark.parametrize("name", [*NAMES, "x" * 65_536, "\ud800"])
 def test_unsafe_names_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"no safe name|surrogates"):
+    with pytest.raises(ValueError, match=r"not a safe name|surrogates"):
         Zip(BytesIO(), MOMENT).stored(name, BytesIO())
 
 
 @pytest.mark.parametrize("name", ["...", "a/..b", ".hidden", "a b", "x" * 65_535, "-rf", "ö"])
-def test_other_names_are_taken(name: str) -> None:
+def test_other_names_are_accepted(name: str) -> None:
     out = BytesIO()
     with Zip(out, MOMENT) as archive:
         archive.stored(name, BytesIO(b"x"))
@@ -195,7 +195,7 @@ def test_other_names_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Café.csv", "CAFÉ.csv", "Cafe\u0301.csv"])
-def test_a_second_entry_of_one_name_is_refused(name: str) -> None:
+def test_a_second_entry_with_the_same_name_is_refused(name: str) -> None:
     archive = Zip(BytesIO(), MOMENT)
     archive.stored("Café.csv", BytesIO())
     with pytest.raises(ValueError, match="already"):
@@ -203,7 +203,7 @@ def test_a_second_entry_of_one_name_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("year", [1, 9999])
-def test_moments_that_a_zip_does_not_know(year: int) -> None:
+def test_moments_outside_the_range_of_zip(year: int) -> None:
     out = BytesIO()
     with Zip(out, datetime(year, 1, 1, tzinfo=UTC), timestamps=True) as archive:
         fill(archive)
@@ -226,7 +226,7 @@ def test_more_than_65535_entries() -> None:
     with zipfile.ZipFile(out) as found:
         assert len(found.infolist()) == 65_600
         assert found.read("65599") == b"65599"
-    assert b"PK\x06\x06" in out.getvalue()[-100:], "readers that count the entries find how many there are"
+    assert b"PK\x06\x06" in out.getvalue()[-100:], "readers find the number of entries in the ZIP64 record"
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def sparse(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("size", [(1 << 32) - 2, (1 << 32) - 1, (1 << 32) + 5])
 def test_more_than_four_gigabytes(sparse: Path, size: int) -> None:
-    """Of zeros, which take no room on the disk: sizes and offsets that four bytes do not hold."""
+    """Sizes and offsets that do not fit into four bytes. The content is zeros, which take no space in a sparse file."""
     zeros = bytes(1 << 24)
     with sparse.open("wb") as file, Zip(cast("BinaryIO", Sparse(file)), MOMENT, timestamps=True) as archive:
         with archive.entry("large", stored=True) as entry:
@@ -253,11 +253,11 @@ def test_more_than_four_gigabytes(sparse: Path, size: int) -> None:
 
 
 def test_joined_segments_of_more_than_four_gigabytes(out: BytesIO) -> None:
-    packed, told = segment(bytes(1 << 28))
+    packed, facts = segment(bytes(1 << 28))
     with Zip(out, MOMENT) as archive, archive.entry("large") as entry:
         for _ in range(17):
-            entry.append(BytesIO(packed), told)
+            entry.append(BytesIO(packed), facts)
     with zipfile.ZipFile(BytesIO(out.getvalue())) as found:
         info = found.getinfo("large")
         assert info.file_size == 17 << 28
-        assert archive.listed[0].crc == info.CRC
+        assert archive.entries[0].crc == info.CRC

@@ -1,4 +1,4 @@
-"""Names of folders and files in a bundle, and what the manifest says of columns."""
+"""Names of folders and files in a bundle, and the description of columns in its manifest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_any_key_becomes_a_safe_name(key: str, name: str) -> None:
     assert slug(key) == name
 
 
-def test_no_two_folders_are_alike() -> None:
+def test_folder_names_are_unique() -> None:
     assert folders(["a b", "a-b", "A B", "a-b-2"]) == {"a b": "a-b", "a-b": "a-b-2", "A B": "a-b-3", "a-b-2": "a-b-2-2"}
 
 
@@ -45,7 +45,7 @@ class Size(TextChoices):
 
 
 @pytest.mark.parametrize(
-    ("column", "told"),
+    ("column", "expected"),
     [
         (Column("n", "Number", ColumnType.INTEGER), {"type": "integer"}),
         (Column("n", "Price", ColumnType.MONEY, currency="EUR"), {"type": "money", "currency": "EUR"}),
@@ -59,11 +59,11 @@ class Size(TextChoices):
         ),
     ],
 )
-def test_the_manifest_describes_a_column(column: Column, told: dict[str, Any]) -> None:
-    assert _column(column) == {"name": "n", "label": str(column.label)} | told
+def test_the_manifest_describes_a_column(column: Column, expected: dict[str, Any]) -> None:
+    assert _column(column) == {"name": "n", "label": str(column.label)} | expected
 
 
-def test_each_choice_of_a_volume_has_its_bytes() -> None:
+def test_each_volume_option_has_a_size_in_bytes() -> None:
     (option,) = formats.get("zip").options
     assert [value for value, _ in option.choices] == list(SIZES)
     assert [limit_of({"volume": value}) for value in SIZES] == [None, 50 * 10**6, 500 * 10**6, 2 * 10**9, 4 * 10**9]

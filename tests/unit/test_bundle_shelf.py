@@ -1,4 +1,4 @@
-"""The volumes while they are filled: what goes where, and files that need not stay open."""
+"""Volumes while they are filled: which file goes into which volume, and files that are closed and reopened."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 from exports.formats import Written
 from exports.formats.archive import Zip
-from exports.formats.zip.entries import ENTRY, Piece, _groups
-from exports.formats.zip.volumes import Shelf, _Reopened
+from exports.formats.zip.entries import ENTRY, BundleFile, _groups
+from exports.formats.zip.volumes import Volumes, _Reopened
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-class Lump:
-    """A piece of so many bytes, which nothing packs."""
+class StubFile:
+    """A file of a bundle with `size` uncompressed bytes."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size, self.room = name, size, size + ENTRY
@@ -30,19 +30,19 @@ class Lump:
 
 
 def fill(folder: Path, sizes: list[int], limit: int | None, first: int = 0, other: int = 0) -> list[list[int]]:
-    """The sizes in each volume; the volumes are completed, and read by Python's own reader."""
-    with Shelf(folder, NOON, limit, first, other) as shelf:
+    """Fill and complete volumes, and check them with Python's own reader. Return the file sizes in each volume."""
+    with Volumes(folder, NOON, limit, first, other) as volumes:
         for number, size in enumerate(sizes):
-            piece = cast("Piece", Lump(str(number), size))
-            shelf.box_for(piece).put(piece, "in/")
-        for box in shelf.boxes:
-            box.finish({})
-    for box in shelf.boxes:
-        assert limit is None or box.oversize or box.path.stat().st_size <= limit
-        with ZipFile(box.path) as archive:
+            file = cast("BundleFile", StubFile(str(number), size))
+            volumes.volume_for(file).put(file, "in/")
+        for volume in volumes.all:
+            volume.finish({})
+    for volume in volumes.all:
+        assert limit is None or volume.oversize or volume.path.stat().st_size <= limit
+        with ZipFile(volume.path) as archive:
             assert archive.testzip() is None
-            assert [entry.file_size for entry in archive.infolist()] == [entry.size for entry in box.listed]
-    return [[entry.size for entry in box.listed] for box in shelf.boxes]
+            assert [entry.file_size for entry in archive.infolist()] == [entry.size for entry in volume.entries]
+    return [[entry.size for entry in volume.entries] for volume in volumes.all]
 
 
 @pytest.mark.parametrize(
@@ -60,23 +60,23 @@ def fill(folder: Path, sizes: list[int], limit: int | None, first: int = 0, othe
         ([], {}, [[]]),
     ],
 )
-def test_the_next_piece_goes_into_the_last_volume_if_it_fits(
+def test_the_next_file_goes_into_the_last_volume_if_it_fits(
     tmp_path: Path, sizes: list[int], room: dict[str, int], volumes: list[list[int]]
 ) -> None:
     assert fill(tmp_path, sizes, 11_000, **room) == volumes
 
 
-def test_without_a_limit_there_is_one(tmp_path: Path) -> None:
+def test_without_a_limit_there_is_one_volume(tmp_path: Path) -> None:
     assert fill(tmp_path, [100] * 50, None) == [[100] * 50]
 
 
-def test_many_small_entries_count_with_their_names(tmp_path: Path) -> None:
+def test_entry_names_count_towards_the_size_of_a_volume(tmp_path: Path) -> None:
     volumes = fill(tmp_path, [1] * 300, 11_000)
     assert sum(map(len, volumes)) == 300
     assert len(volumes) > 3
 
 
-def test_a_file_goes_on_where_it_was_closed(tmp_path: Path) -> None:
+def test_a_reopened_file_continues_where_it_was_closed(tmp_path: Path) -> None:
     file = _Reopened(tmp_path / "a")
     for word in (b"one ", b"two ", b"six"):
         file.write(word)
@@ -98,5 +98,5 @@ def test_a_file_goes_on_where_it_was_closed(tmp_path: Path) -> None:
         ([7], [[7]]),
     ],
 )
-def test_neighbours_stay_together_as_long_as_they_fit(sizes: list[int], groups: list[Any]) -> None:
+def test_adjacent_items_are_grouped_while_they_fit(sizes: list[int], groups: list[Any]) -> None:
     assert _groups(sizes, sizes, 6) == groups

@@ -1,4 +1,4 @@
-"""Columns of floats, times and durations in every format that rows are written in."""
+"""Columns of floats, times and durations in every format that holds rows."""
 
 from __future__ import annotations
 

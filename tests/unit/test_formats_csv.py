@@ -63,7 +63,7 @@ def test_formulas_are_guarded(text: str) -> None:
         ("comma", "to do:\n- call @ada\n- +49 30; -5 %", "to do:\n- call @ada\n- +49 30; -5 %"),
     ],
 )
-def test_formulas_that_another_separator_would_uncover_are_guarded(delimiter: str, text: str, found: str) -> None:
+def test_formulas_after_other_separators_are_guarded(delimiter: str, text: str, found: str) -> None:
     assert guard({"comma": ",", "semicolon": ";", "tab": "\t"}[delimiter])(text) == found
     where = context(TEXT, options={"delimiter": delimiter})
     data = write("csv", [("", text)], where).decode()
@@ -71,7 +71,7 @@ def test_formulas_that_another_separator_would_uncover_are_guarded(delimiter: st
     assert list(csv.reader(StringIO(data, newline=""), delimiter=separator))[1][1] == found
 
 
-def test_programs_get_every_text_as_it_is() -> None:
+def test_files_for_programs_keep_texts_unchanged() -> None:
     where = context(TEXT, options={"for": "programs"})
     assert write("csv", [("=1+1", "a;=1"), ("", None)], where) == b"Text,More\r\n=1+1,a;=1\r\n,\r\n"
 
@@ -79,7 +79,7 @@ def test_programs_get_every_text_as_it_is() -> None:
 @pytest.mark.parametrize("label", ["ID", "ID;P", "IDENT", "ID,x", 'ID "x"'])
 @pytest.mark.parametrize("delimiter", ["comma", "semicolon", "tab"])
 @pytest.mark.parametrize("purpose", ["any", "excel", "programs"])
-def test_no_file_begins_like_one_in_sylk(label: str, delimiter: str, purpose: str) -> None:
+def test_no_file_begins_like_a_sylk_file(label: str, delimiter: str, purpose: str) -> None:
     where = context([Column("id", label), *TEXT], options={"delimiter": delimiter, "for": purpose})
     data = write("csv", [("1", "a", "b")], where)
     assert not data.removeprefix(b"\xef\xbb\xbf").startswith(b"ID")
@@ -88,12 +88,12 @@ def test_no_file_begins_like_one_in_sylk(label: str, delimiter: str, purpose: st
     assert rows == [[label, "Text", "More"], ["1", "a", "b"]]
 
 
-def test_a_lone_heading_of_sylk() -> None:
+def test_a_single_heading_that_looks_like_sylk_is_quoted() -> None:
     assert write("csv", [("ID",)], context([Column("id", "ID")])) == b'"ID"\r\nID\r\n'
 
 
 @pytest.mark.parametrize("text", ["", " ", "a=1", "1-1", "'=1", " a", "é", "00042"])
-def test_other_text_is_left_alone(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     assert cell(text) == guarded(text) == text
 
 
@@ -106,7 +106,7 @@ def test_delimiters(delimiter: str, line: bytes) -> None:
     assert write("csv", [("a,b", "c;d", "e\tf")], where).splitlines(keepends=True)[1] == line
 
 
-def test_excel_is_told_that_it_is_utf_8_once() -> None:
+def test_files_for_excel_have_one_byte_order_mark() -> None:
     where = context(TEXT, options={"for": "excel"})
     data = write_parts(kind("csv"), [[("ä", "b")], [("c", "d")]], where)
     assert data == b"\xef\xbb\xbfText,More\r\n\xc3\xa4,b\r\nc,d\r\n"
@@ -146,7 +146,7 @@ def test_purposes(options: dict[str, str], line: str) -> None:
     assert data.decode("utf-8-sig").splitlines()[1] == line
 
 
-def test_excel_gets_fractions_of_seconds_in_times_and_durations() -> None:
+def test_times_and_durations_for_excel_keep_fractions_of_seconds() -> None:
     where = context(EVERY[5:7], options={"for": "excel-europe"})
     rows = [(time(9, 30, 0, 500_000), timedelta(milliseconds=-500))]
     assert write("csv", rows, where).endswith(b"09:30:00,500000;-0:00:00,500000\r\n")
@@ -154,7 +154,7 @@ def test_excel_gets_fractions_of_seconds_in_times_and_durations() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"for": "excel-europe"}])
 def test_only_texts_are_guarded(options: dict[str, str]) -> None:
-    """Not what our own formatting makes: numbers, durations."""
+    """Numbers and durations are not guarded."""
     rows = [VALUES, (Decimal("-1E-9"), -1e300, -1, None, None, None, timedelta(seconds=-90), "-1")]
     data = write("csv", rows, context(EVERY, options=options)).decode("utf-8-sig")
     assert data.count("'") == 1
@@ -162,11 +162,11 @@ def test_only_texts_are_guarded(options: dict[str, str]) -> None:
 
 
 @given(st.timedeltas())
-def test_durations_come_back(value: timedelta) -> None:
+def test_durations_round_trip(value: timedelta) -> None:
     assert parse_duration(cell(value, ColumnType.DURATION)) == value
 
 
-def test_an_export_that_was_begun_before_there_was_a_purpose_stays_as_it_was() -> None:
+def test_exports_from_before_the_purpose_option_are_unchanged() -> None:
     where = context(EVERY, options={"excel": "yes", "delimiter": "semicolon"})
     data = write("csv", [VALUES], where)
     assert data.startswith(b"\xef\xbb\xbfAmount;Ratio;")
@@ -186,7 +186,7 @@ def test_options_of_earlier_versions_are_understood(old: dict[str, str], new: di
     assert Csv().current(old) == new
 
 
-def test_tabs_make_another_kind_of_file() -> None:
+def test_tab_separated_files_have_another_extension_and_content_type() -> None:
     assert [writer("csv").extension_of({"delimiter": name}) for name in ("usual", "comma", "semicolon", "tab")] == [
         "csv", "csv", "csv", "tsv"
     ]  # fmt: skip
@@ -194,7 +194,7 @@ def test_tabs_make_another_kind_of_file() -> None:
     assert content_type_of("orders.csv") == "text/csv; charset=utf-8"
 
 
-def test_choices_stand_in_words() -> None:
+def test_choices_are_written_as_labels() -> None:
     mood = Column("mood", "Mood", ColumnType.CHOICE, choices=[("good", "Yes"), ("bad", "=No"), (3, "Three")])
     rows = [("good",), ("bad",), (3,), ("=new",), (None,), (4,)]
     assert [row[0] for row in read_csv(write("csv", rows, context([mood])))[1:]] == [
@@ -260,30 +260,30 @@ def test_date_times(value: datetime, zone: str, text: str) -> None:
     assert cell(value, ColumnType.DATETIME, zone) == text
 
 
-def test_what_no_reader_takes_is_replaced() -> None:
+def test_characters_that_readers_reject_are_replaced() -> None:
     assert cell("a\0b\ud800c") == "a\ufffdb\ufffdc"
 
 
 @given(st.lists(st.tuples(st.none() | st.text(), st.none() | st.text()), max_size=5))
-def test_text_comes_back(rows: list[tuple[str | None, str | None]]) -> None:
+def test_text_round_trips(rows: list[tuple[str | None, str | None]]) -> None:
     expected = [[guarded((value or "").replace("\0", "\ufffd")) for value in row] for row in rows]
     assert read_csv(write("csv", rows, context(TEXT)))[1:] == expected
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
-def test_decimals_come_back(value: Decimal) -> None:
+def test_decimals_round_trip(value: Decimal) -> None:
     text = cell(value, ColumnType.DECIMAL)
     assert "E" not in text.upper()
     assert Decimal(text) == value
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.timezones())
-def test_date_times_come_back(value: datetime, zone: ZoneInfo) -> None:
+def test_date_times_round_trip(value: datetime, zone: ZoneInfo) -> None:
     assert datetime.fromisoformat(cell(value, ColumnType.DATETIME, zone.key)) == value
 
 
 @given(st.integers(0, 700), st.integers(0, 700))
-def test_parts_joined_are_the_whole(many: int, cut: int) -> None:
+def test_joined_parts_equal_the_whole(many: int, cut: int) -> None:
     rows = [(str(i), i, None, i % 2 == 0, None, None) for i in range(many)]
     assert write_parts(kind("csv"), [rows[:cut], [], rows[cut:]], context()) == write("csv", rows)
 

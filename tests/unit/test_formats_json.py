@@ -24,13 +24,13 @@ def test_no_rows() -> None:
     assert write("json", []) == b"[\n]\n"
 
 
-def test_rows_are_those_of_json_lines() -> None:
+def test_rows_equal_those_of_json_lines() -> None:
     lines = write("jsonl", [ROW] * 300).decode().splitlines()
     assert write("json", [ROW] * 300).decode() == "[\n" + ",\n".join(lines) + "\n]\n"
 
 
 @pytest.mark.parametrize("sizes", [[0], [0, 0], [0, 1], [1, 0], [0, 2, 0, 0, 1, 0], [300, 300], [1]])
-def test_parts_without_rows_leave_no_comma(sizes: list[int]) -> None:
+def test_parts_without_rows_add_no_comma(sizes: list[int]) -> None:
     rows = iter([(f"{place}", place) for place in range(sum(sizes))])
     data = write_parts(kind("json"), [[next(rows) for _ in range(size)] for size in sizes], context(COLUMNS))
     assert [row["b"] for row in json.loads(data)] == list(range(sum(sizes)))
@@ -38,5 +38,5 @@ def test_parts_without_rows_leave_no_comma(sizes: list[int]) -> None:
 
 
 @given(st.lists(st.tuples(st.none() | st.text(), st.none() | st.integers()), max_size=5))
-def test_rows_come_back(rows: list[tuple[Any, ...]]) -> None:
+def test_rows_round_trip(rows: list[tuple[Any, ...]]) -> None:
     assert [(row["a"], row["b"]) for row in json.loads(write("json", rows, context(COLUMNS)))] == rows

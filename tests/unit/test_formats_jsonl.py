@@ -14,7 +14,7 @@ from tests.support.formats import ALL_TYPES, BERLIN, ROW, context, read_jsonl, w
 
 
 def value_of(value: Any, kind: ColumnType = ColumnType.TEXT) -> str:
-    """The JSON text that stands for `value`."""
+    """Return the JSON text of `value`."""
     line = write("jsonl", [(value,)], context([Column("a", "A", kind)])).decode()
     assert line.startswith('{"a":')
     assert line.endswith("}\n")
@@ -81,7 +81,7 @@ ROWS = st.tuples(
 
 
 @given(st.lists(ROWS, max_size=5))
-def test_rows_come_back(rows: list[tuple[Any, ...]]) -> None:
+def test_rows_round_trip(rows: list[tuple[Any, ...]]) -> None:
     assert [_restored(found) for found in read_jsonl(write("jsonl", rows))] == rows
 
 

@@ -50,7 +50,7 @@ def test_no_rows() -> None:
 
 @pytest.mark.django_db
 def test_decimals_have_the_digits_of_their_fields() -> None:
-    """Those of an expression, which may have any, are text."""
+    """Decimals of expressions, which may have any number of digits, are text."""
     Specimen.objects.create(name="a", whole=5, number=Decimal("-12.5"), made_at=NOON)
     columns = [
         Column("number", "Number", ColumnType.DECIMAL),
@@ -66,7 +66,7 @@ def test_decimals_have_the_digits_of_their_fields() -> None:
 
 
 def whole(rows: Iterable[Row], where: RenderContext) -> bytes:
-    """The file of one part, without a look at its rows beforehand."""
+    """Return the file of a single part, made without a sample of its rows."""
     body, out = BytesIO(), BytesIO()
     written = kind("parquet").write(rows, body, where)
     body.seek(0)
@@ -75,13 +75,13 @@ def whole(rows: Iterable[Row], where: RenderContext) -> bytes:
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
-def test_a_whole_number_of_more_than_64_bits_is_refused(value: int) -> None:
+def test_an_integer_of_more_than_64_bits_is_refused(value: int) -> None:
     row = [*ROW[:1], value, *ROW[2:]]
     with pytest.raises(FormatFailed, match=f"“{ALL_TYPES[1].label}” .* cannot hold the value {str(value)[:10]}"):
         whole([ROW, tuple(row)], context())
 
 
-def test_row_groups_end_where_they_would_without_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_groups_do_not_depend_on_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "GROUP_ROWS", 500)
     rows = [(f"row {place}",) for place in range(2_000)]
     where = context([Column("text", "Text")])
@@ -90,7 +90,7 @@ def test_row_groups_end_where_they_would_without_parts(monkeypatch: pytest.Monke
     assert arrow.ParquetFile(BytesIO(data)).num_row_groups == 4
 
 
-def test_long_cells_make_short_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_cells_make_smaller_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "GROUP_BYTES", 1 << 20)
     data = write("parquet", [("x" * 10_000,)] * 1_000, context([Column("text", "Text")]))
     assert arrow.ParquetFile(BytesIO(data)).num_row_groups == 4
@@ -113,7 +113,7 @@ ROWS = st.tuples(
 
 
 @given(st.lists(ROWS, max_size=5))
-def test_rows_come_back(rows: list[tuple[Any, ...]]) -> None:
+def test_rows_round_trip(rows: list[tuple[Any, ...]]) -> None:
     found = rows_of(write("parquet", rows))
     assert [(*row[:2], row[2] and Decimal(row[2]), *row[3:]) for row in found] == rows
 
@@ -123,6 +123,6 @@ def test_datetimes_have_microseconds() -> None:
     assert rows_of(write("parquet", [(moment,)], context([Column("a", "A", ColumnType.DATETIME)]))) == [(moment,)]
 
 
-def test_it_costs_nothing_until_it_is_used() -> None:
+def test_pyarrow_is_not_imported_at_startup() -> None:
     code = "import django, sys; django.setup(); sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

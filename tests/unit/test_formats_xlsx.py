@@ -42,7 +42,7 @@ def test_native_types() -> None:
     assert rows[2] == (None,) * 6
 
 
-def test_headings_are_bold_and_stay() -> None:
+def test_headings_are_bold_and_frozen() -> None:
     sheet = load_workbook(BytesIO(write("xlsx", [ROW]))).worksheets[0]
     assert sheet["A1"].font.bold
     assert sheet.freeze_panes == "A2"
@@ -89,10 +89,10 @@ def test_no_rows() -> None:
         (datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC), datetime(2024, 1, 2, 0, 59, 59, 999_000), None),
     ],
 )
-@pytest.mark.parametrize("said", [ColumnType.TEXT, ColumnType.DECIMAL, ColumnType.BOOLEAN])
-def test_cells(value: Any, found: Any, looks: str | None, said: ColumnType) -> None:
-    """Whatever the column says of its values."""
-    written = cell(value, said)
+@pytest.mark.parametrize("declared", [ColumnType.TEXT, ColumnType.DECIMAL, ColumnType.BOOLEAN])
+def test_cells(value: Any, found: Any, looks: str | None, declared: ColumnType) -> None:
+    """The cell depends on the value, not on the declared type of its column."""
+    written = cell(value, declared)
     assert written.value == found
     assert looks in (None, written.number_format)
 
@@ -100,14 +100,14 @@ def test_cells(value: Any, found: Any, looks: str | None, said: ColumnType) -> N
 @pytest.mark.parametrize(
     "values", [["1.5", "7"], ["7", "1.5", "12.25"], ["1.25", "0.10"], ["1", "-2"], ["1.5", "1E-9"]]
 )
-def test_each_decimal_has_its_own_places(values: list[str]) -> None:
+def test_each_decimal_shows_its_own_places(values: list[str]) -> None:
     columns = [Column("a", "A", ColumnType.DECIMAL)]
     data = write("xlsx", [(Decimal(value),) for value in values], context(columns))
     (found,) = load_workbook(BytesIO(data)).worksheets[0].iter_cols(min_row=2)
     assert [each.number_format for each in found] == [cell(Decimal(value)).number_format for value in values]
 
 
-def test_a_row_is_as_high_as_its_text_has_lines() -> None:
+def test_row_heights_fit_texts_of_several_lines() -> None:
     rows: list[Row] = [("one\ntwo", "a\nb\nc"), ("one", "&#10;"), ("x" * 200 + "\ny", None), ("\n" * 200, None)]
     sheet = load_workbook(BytesIO(write("xlsx", rows, context([Column("a", "A"), Column("b", "B")])))).worksheets[0]
     assert [sheet.row_dimensions[number].height for number in range(2, 6)] == [45, None, 75, 409]
@@ -124,7 +124,7 @@ def test_text_stays_text(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"), [("a\0b\x1b\ud800\ufffe", "a\ufffdb\ufffd\ufffd\ufffd"), ("a\r\nb\rc", "a\nb\nc"), ("", None)]
 )
-def test_what_a_cell_cannot_hold_is_replaced(text: str, found: str | None) -> None:
+def test_characters_that_a_cell_cannot_hold_are_replaced(text: str, found: str | None) -> None:
     assert cell(text).value == found
 
 
@@ -134,7 +134,7 @@ def test_the_longest_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 32_768, "👍" * 16_384, LONG_TEXT, "<&>\n" * 10_000])
-def test_a_longer_text_stands_beside(text: str) -> None:
+def test_a_longer_text_goes_into_a_side_file(text: str) -> None:
     columns = [Column("text", "Text"), Column("more", "More")]
     parts: list[list[Row]] = [[("short", "short")] * 700, [("short", text), (text, "short")]]
     data, beside = write_beside(parts, context(columns, name="orders"))
@@ -147,19 +147,19 @@ def test_a_longer_text_stands_beside(text: str) -> None:
     assert found == "".join(f"{heading.format(number)}{text}\n\n" for number in (701, 702))
 
 
-def test_a_longer_text_is_never_cut_in_silence() -> None:
+def test_a_longer_text_without_a_side_file_fails() -> None:
     with pytest.raises(FormatFailed, match=r"32,767 characters"):
         write("xlsx", [(LONG_TEXT,)], context([Column("text", "Text")]))
 
 
-def test_numbers_that_are_longer_than_a_cell() -> None:
+def test_a_number_that_is_too_long_for_a_cell() -> None:
     data, beside = write_beside([[(Decimal("1E+40000"),)]], context([Column("a", "A", ColumnType.DECIMAL)]))
     assert read_xlsx(data)[0][1] == ("40,001 characters: text 1-1 in export-long-texts.txt",)
     assert "1" + "0" * 40_000 in beside["export-long-texts.txt"].getvalue().decode()
 
 
 def write_beside(parts: Iterable[Sequence[Row]], where: RenderContext) -> tuple[bytes, dict[str, BytesIO]]:
-    """The workbook of these parts, and the files beside it."""
+    """Return the workbook of these parts, and its side files."""
     beside: dict[str, BytesIO] = {}
     return write_parts(
         kind("xlsx"), parts, replace(where, beside=lambda name: beside.setdefault(name, BytesIO()))
@@ -179,14 +179,14 @@ def numbers(*values: int) -> list[tuple[int]]:
 
 
 @pytest.mark.usefixtures("short_sheets")
-def test_a_new_sheet_when_one_is_full() -> None:
+def test_a_full_sheet_is_followed_by_a_new_one() -> None:
     sheets = read_xlsx(write("xlsx", numbers(*range(7)), context(NUMBERS)))
     assert sheets == [[("A",), (0,), (1,), (2,)], [("A",), (3,), (4,), (5,)], [("A",), (6,)]]
 
 
 @pytest.mark.usefixtures("short_sheets")
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 13])
-def test_parts_and_sheets_end_where_they_like(size: int) -> None:
+def test_parts_and_sheets_end_independently(size: int) -> None:
     values = list(range(13))
     parts = [numbers(*values[start : start + size]) for start in range(0, 13, size)]
     sheets = read_xlsx(write_parts(kind("xlsx"), [[], *parts, []], context(NUMBERS)))
@@ -195,19 +195,19 @@ def test_parts_and_sheets_end_where_they_like(size: int) -> None:
 
 
 @pytest.mark.usefixtures("short_sheets")
-def test_a_full_sheet_is_the_last_one() -> None:
+def test_no_empty_sheet_follows_a_full_one() -> None:
     assert read_xlsx(write("xlsx", numbers(1, 2, 3), context(NUMBERS))) == [[("A",), (1,), (2,), (3,)]]
 
 
 @pytest.mark.usefixtures("short_sheets")
-def test_every_sheet_has_its_filter() -> None:
+def test_every_sheet_has_a_filter() -> None:
     sheets = load_workbook(BytesIO(write("xlsx", numbers(*range(4)), context(NUMBERS)))).worksheets
     assert [sheet.title for sheet in sheets] == ["Orders", "Orders 2"]
     assert [sheet.auto_filter.ref for sheet in sheets] == ["A1:A4", "A1:A2"]
 
 
-def test_rows_are_packed_again_only_where_they_lie_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that were deleted since the planning move all others up."""
+def test_rows_are_only_compressed_again_if_their_position_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that were deleted since planning move all later rows up."""
     monkeypatch.setattr(grid, "SHEET_ROWS", 5_001)
     monkeypatch.setattr(part_file, "FULL", 5_000)
     unpacked: list[int] = []
@@ -229,8 +229,8 @@ def test_rows_are_packed_again_only_where_they_lie_elsewhere(monkeypatch: pytest
         assert [one.read(name) for name in one.namelist()] == [other.read(name) for name in other.namelist()]
 
 
-def test_the_real_end_of_a_sheet() -> None:
-    """1,048,576 rows with the headings: one more begins the second sheet."""
+def test_the_row_limit_of_a_sheet() -> None:
+    """A sheet holds 1,048,576 rows including the headings; the next row begins a second sheet."""
     columns = [Column("a", "A", ColumnType.NULL), Column("b", "B", ColumnType.BOOLEAN)]
     out, part, rows = BytesIO(), BytesIO(), 1_048_576
     where = context(columns, rows=rows)
@@ -242,7 +242,7 @@ def test_the_real_end_of_a_sheet() -> None:
 
 
 @pytest.mark.parametrize("title", ["'[a]:*?/\\'", "x" * 60, "", "History", "History\0", "𝒳" * 40, "Q1 & <Q2>", '"a"'])
-def test_any_title_makes_a_sheet(title: str) -> None:
+def test_any_title_gives_a_valid_sheet_name(title: str) -> None:
     data = write("xlsx", [ROW], context(title=title))
     assert len(read_xlsx(data)) == 1
     (name,) = load_workbook(BytesIO(data)).sheetnames
@@ -250,7 +250,7 @@ def test_any_title_makes_a_sheet(title: str) -> None:
     assert name.casefold() != "history"
 
 
-def test_what_the_workbook_says_of_itself() -> None:
+def test_workbook_properties() -> None:
     found = load_workbook(BytesIO(write("xlsx", [ROW]))).properties
     assert (found.title, found.creator, found.created) == ("Orders", "Ада & Söhne <GmbH>", datetime(2024, 7, 1, 12))
 
@@ -267,7 +267,7 @@ def test_right_to_left() -> None:
     assert load_workbook(BytesIO(data)).worksheets[0].sheet_view.rightToLeft
 
 
-def test_more_columns_than_a_sheet_has() -> None:
+def test_more_columns_than_a_sheet_holds_are_refused() -> None:
     with pytest.raises(TooWide, match="16384"):
         Xlsx().refuse([Column(f"c{number}", "C") for number in range(16_385)])
     Xlsx().refuse(ALL_TYPES)
@@ -276,20 +276,20 @@ def test_more_columns_than_a_sheet_has() -> None:
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
-def test_parts_are_written_apart_from_each_other() -> None:
+def test_parts_are_written_independently() -> None:
     rows: list[Row] = [ROW, *((text, *ROW[1:]) for text in HARD_TEXTS.values()), (None,) * 6] * 40
     whole = read_xlsx(write("xlsx", rows))
     assert read_xlsx(write_parts(kind("xlsx"), [rows[:1], [], rows[1:500], rows[500:]], context())) == whole
 
 
-def test_a_part_that_is_written_again_is_the_same() -> None:
+def test_rewriting_a_part_gives_the_same_bytes() -> None:
     first, again = BytesIO(), BytesIO()
     for out in (first, again):
         Xlsx().write(iter([ROW] * 1_000), out, context(index=3))
     assert first.getvalue() == again.getvalue()
 
 
-def test_the_same_file_at_any_time() -> None:
+def test_the_file_does_not_depend_on_the_time() -> None:
     assert write("xlsx", [ROW] * 100) == write("xlsx", [ROW] * 100)
 
 
@@ -297,7 +297,7 @@ def test_memory_does_not_grow_with_rows() -> None:
     def peak(count: int) -> int:
         rows = ((f"text {number}", number, Decimal(number), True, NOW.date(), NOW) for number in range(count))
         tracemalloc.start()
-        Xlsx().write(rows, Nowhere(), context())
+        Xlsx().write(rows, Discard(), context())
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
@@ -308,7 +308,7 @@ def test_memory_does_not_grow_with_rows() -> None:
 NOW = datetime(2024, 7, 1, 12, 0, tzinfo=UTC)
 
 
-class Nowhere(BytesIO):
+class Discard(BytesIO):
     def write(self, data: Any) -> int:
         return len(data)
 
@@ -317,7 +317,7 @@ class Nowhere(BytesIO):
 
 
 def money(value: Any, code: Any, *others: Row) -> tuple[Any, str]:
-    """What the cell of an amount holds, and how it looks."""
+    """Return the value and the number format of an amount's cell."""
     data = write("xlsx", [(value, code), *others], context(MONEY))
     found = load_workbook(BytesIO(data)).worksheets[0]["A2"]
     return found.value, found.number_format
@@ -355,7 +355,7 @@ def test_money(value: Any, code: Any, found: Any, looks: str) -> None:
     assert money(value, code, (Decimal("1.5"), "CHF"), (None, None)) == (found, looks)
 
 
-def test_a_currency_that_comes_late() -> None:
+def test_a_currency_that_first_appears_in_a_later_part() -> None:
     parts: list[list[Row]] = [
         [(Decimal("1.00"), "EUR")] * 300,
         [(Decimal("2.00"), "XPF")],
@@ -369,8 +369,8 @@ def test_a_currency_that_comes_late() -> None:
     ]
 
 
-def test_odd_currencies_of_parts_that_know_nothing_of_each_other() -> None:
-    """Each part numbers their styles in its own order."""
+def test_unlisted_currencies_of_independent_parts() -> None:
+    """Each part numbers the styles of unlisted currencies in its own order."""
     first: list[Row] = [(Decimal(number), "EUR") for number in range(300)]
     parts: list[list[Row]] = [
         first,
@@ -391,13 +391,13 @@ class Size(IntegerChoices):
     SMALL = 1, "Small & cheap"
     LARGE = 2, "Large"
 
-    __empty__ = "Not said"
+    __empty__ = "Not specified"
 
 
 @pytest.mark.parametrize(
     ("value", "found"), [(1, "Small & cheap"), (Size.LARGE, "Large"), (3, 3), (None, None), ([1], "[1]")]
 )
-def test_choices_are_words(value: Any, found: Any) -> None:
+def test_choices_are_written_as_labels(value: Any, found: Any) -> None:
     columns = [Column("a", "A", ColumnType.CHOICE, choices=Size)]
     assert read_xlsx(write("xlsx", [(2,), (value,)], context(columns)))[0][1:] == [("Large",), (found,)]
 
@@ -416,7 +416,7 @@ def test_choices_are_words(value: Any, found: Any) -> None:
         ("\ufffd", "<t>\ufffd</t>".encode()),
     ],
 )
-def test_text_as_excel_reads_it(text: str, stored: bytes) -> None:
+def test_text_is_escaped_for_excel(text: str, stored: bytes) -> None:
     data = write("xlsx", [(text,), ("plain",)], context([Column("a", "A")]))
     with zipfile.ZipFile(BytesIO(data)) as archive:
         assert stored in archive.read("xl/worksheets/sheet1.xml")
@@ -425,7 +425,7 @@ def test_text_as_excel_reads_it(text: str, stored: bytes) -> None:
 # --- the rest -------------------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_told_as_it_is() -> None:
+def test_errors_of_a_full_disk_propagate() -> None:
     class Full(BytesIO):
         def write(self, data: Any) -> int:
             raise OSError(errno.ENOSPC, "no room")
@@ -436,8 +436,8 @@ def test_a_full_disk_is_told_as_it_is() -> None:
         Xlsx().assemble([], Full(), context())
 
 
-def test_rows_are_taken_as_they_are_written() -> None:
-    """No more than a batch ahead of what is in the file."""
+def test_rows_are_read_as_they_are_written() -> None:
+    """Reading is at most one batch ahead of writing."""
     taken: list[int] = []
 
     def rows() -> Iterator[Row]:
@@ -466,7 +466,7 @@ ROWS = st.tuples(
 
 @settings(max_examples=30)
 @given(st.lists(ROWS, min_size=1, max_size=20))
-def test_rows_come_back(rows: list[tuple[Any, ...]]) -> None:
+def test_rows_round_trip(rows: list[tuple[Any, ...]]) -> None:
     (found,) = read_xlsx(write("xlsx", rows))
     assert [_restored(row) for row in found[1:]] == rows
 

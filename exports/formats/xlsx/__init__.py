@@ -1,7 +1,7 @@
 """XLSX: rows as the XML of a worksheet, written in parts that are joined as they are.
 
-No cell and no row says where it stands (`r` is optional: ECMA-376 part 1, 18.3.1.4 and 18.3.1.73), so a piece is the
-same bytes wherever it comes to lie. A row is a line: nothing in it holds a line end.
+Each row is one line of XML: nothing inside it contains a line end. Rows and cells carry their position as planned. Rows
+that end up at another position are renumbered when the workbook is assembled.
 """
 
 from exports.formats.xlsx.format import Xlsx

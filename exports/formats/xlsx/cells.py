@@ -1,6 +1,6 @@
-"""Cells of a worksheet: a column of values at a time, and in bytes, which is many times faster than one by one.
+"""Cells of a worksheet as bytes of XML, made one column at a time, which is many times faster than one cell at a time.
 
-A number is a cell's number when a double holds it exactly, else text; so is a date that Excel's calendar does not have.
+A number is a numeric cell if a double holds it exactly, else text. Dates outside Excel's calendar are text too.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from exports.formats.xlsx.styles import (
 CELL_UNITS = 32_767
 """The longest text of a cell, in UTF-16 code units."""
 EXACT_DIGITS = 15
-"""A double gives back what has no more digits."""
+"""Decimal digits that a double preserves."""
 ZERO = date(1899, 12, 30).toordinal()
-"""Day 0 of spreadsheets."""
+"""Day 0 of spreadsheets, as an ordinal of Python's calendar."""
 FIRST_DAY = date(1900, 3, 1)
-"""Days before it are text: Excel's calendar has a 29 February 1900, and LibreOffice's does not."""
+"""Earlier dates are text: Excel's calendar has a 29 February 1900, and LibreOffice's does not."""
 DAY_MS = 86_400_000
 DAY_SECONDS = 86_400
 
 CELL = b"<c"
-"""What each cell begins with; where it lies comes next."""
+"""The beginning of each cell; its position is inserted after it."""
 EMPTY = b"<c/>"
 TEXT, TEXT_END = b'<c t="inlineStr"><is><t>', b"</t></is></c>"
 SPACED = b'<c t="inlineStr"><is><t xml:space="preserve">'
@@ -52,18 +52,19 @@ TRUTHS = {value: b'<c t="b"><v>%d</v></c>' % value for value in (True, False)}
 
 CONTROLS = bytes(range(32))
 SUSPECT = (b" \n", b"\n ", b"_x", b"\xef\xbf")
-"""In texts joined by line ends: spaces at an edge, what may be Excel's escape of a character, U+FFFE and U+FFFF."""
+"""Bytes to look for in texts joined by line feeds: spaces at an edge, a possible escape sequence of Excel, and U+FFFE
+and U+FFFF."""
 LOOKS_ESCAPED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 
 LINE_END = b"&#10;"
 LINE_POINTS, MOST_POINTS, LINE_LETTERS = 15, 409, 55
 
 Long = Callable[[str], str]
-"""Keeps a text that no cell holds, and returns what stands in the cell instead."""
+"""Stores a text that is too long for a cell, and returns a placeholder for the cell."""
 
 
 class Cells(NamedTuple):
-    """The cells of a column: each is `before`, its own bytes and `after`."""
+    """The cells of a column: each is `before`, its own bytes, and `after`."""
 
     before: bytes
     each: Sequence[bytes]
@@ -79,7 +80,9 @@ def whole(each: Sequence[bytes]) -> Cells:
 
 
 def lines(columns: Sequence[Cells], first: int) -> bytes:
-    """Rows of these columns, each a line, from the data row `first` (from 0, over all sheets)."""
+    """Return the rows of these columns, one per line. `first` is the number of the first data row, from 0, over all
+    sheets.
+    """
     rows, step = len(columns[0].each), len(columns) * 4 + 3
     numbers = [b"%d" % number for number in grid.numbers(first, rows)]
     pieces = [b""] * (rows * step)
@@ -94,13 +97,13 @@ def lines(columns: Sequence[Cells], first: int) -> bytes:
         between = after
     pieces[step - 1 :: step] = [between + b"</row>\n"] * rows
     made = b"".join(pieces)
-    return made if LINE_END not in made else b"".join(map(_heightened, made.splitlines(keepends=True)))
+    return made if LINE_END not in made else b"".join(map(_with_height, made.splitlines(keepends=True)))
 
 
-def _heightened(line: bytes) -> bytes:
-    """A row with its height, where a text of several lines needs one: programs do not look at the texts by themselves.
+def _with_height(line: bytes) -> bytes:
+    """Return the row with a height if it has text of several lines, because programs do not adjust row heights.
 
-    A line of text that is wider than its column takes further lines; columns are about LINE_LETTERS wide.
+    A line of text that is wider than its column is wrapped; columns are about LINE_LETTERS wide.
     """
     if LINE_END not in line:
         return line
@@ -111,12 +114,12 @@ def _heightened(line: bytes) -> bytes:
 
 
 def escaped(text: bytes) -> bytes:
-    """Text for XML. Quotes as well: readers that search for attributes must not find one in a text."""
+    """Escape text for XML, including quotes, so that a search for an attribute never matches inside a text."""
     return text.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;").replace(b'"', b"&quot;")
 
 
 def texts(values: Sequence[bytes], long: Long) -> Cells:
-    """Text in UTF-8: line ends become LF, what XML cannot hold becomes U+FFFD, all else is kept."""
+    """Return cells for texts in UTF-8. Line ends become LF, and characters that XML forbids become U+FFFD."""
     joined = b"\n".join(values)
     if not _harmless(joined, len(values)) or max(map(len, values)) > CELL_UNITS:
         return whole([text(value, long) for value in values])
@@ -127,7 +130,7 @@ def texts(values: Sequence[bytes], long: Long) -> Cells:
 
 
 def _harmless(joined: bytes, count: int) -> bool:
-    """Is there nothing in these texts but what XML and Excel take as it is?"""
+    """Return whether XML and Excel accept these texts unchanged, apart from escaping."""
     controls = len(joined) - len(joined.translate(None, CONTROLS))
     at_edges = joined[:1] == b" " or joined[-1:] == b" "
     return controls == count - 1 and not at_edges and not any(mark in joined for mark in SUSPECT)
@@ -158,7 +161,7 @@ def integers(values: Sequence[bytes]) -> Cells:
 
 
 def floats(values: Sequence[float]) -> Cells:
-    """Numbers with the shortest digits that give back the same double; NaN and infinity are text."""
+    """Return numbers with the fewest digits that give the same double. NaN and infinity are text."""
     if all(map(isfinite, values)):
         return Cells(NUMBER, [repr(value).encode() for value in values], NUMBER_END)
     return whole([_float(value) for value in values])
@@ -170,13 +173,13 @@ def _float(value: float) -> bytes:
 
 
 def times(values: Sequence[time]) -> Cells:
-    """Times of day, as spreadsheets count them: fractions of a day, to the microsecond."""
+    """Return times of day as spreadsheets store them: as fractions of a day, to the microsecond."""
     seconds = [((value.hour * 60 + value.minute) * 60 + value.second) + value.microsecond / 1e6 for value in values]
     return Cells(_head(TIME), [repr(second / DAY_SECONDS).encode() for second in seconds], NUMBER_END)
 
 
 def durations(values: Sequence[timedelta]) -> Cells:
-    """Durations as days; a negative one, which Excel cannot show, is ISO 8601 text."""
+    """Return durations in days. Negative durations, which Excel cannot show, are ISO 8601 text."""
     return whole([_duration(value) for value in values])
 
 
@@ -187,9 +190,9 @@ def _duration(value: timedelta) -> bytes:
 
 
 class Digits(NamedTuple):
-    """Decimals as they are written, and how many places each has: one number where all have the same.
+    """Decimals as text, and their decimal places: a single number if all have the same.
 
-    None: no double holds it exactly.
+    The places are None for a decimal that must be text (see `_is_number`).
     """
 
     each: Sequence[bytes]
@@ -197,7 +200,7 @@ class Digits(NamedTuple):
 
 
 def digits(values: Sequence[bytes]) -> Digits:
-    """Of decimals in any notation."""
+    """Return the digits of decimals in any notation."""
     joined = b"\n".join(values)
     if max(map(len, values)) > EXACT_DIGITS or joined.translate(None, b"0123456789.-\n"):
         each, places = zip(*map(_digits, values), strict=True)
@@ -220,10 +223,10 @@ def _digits(value: bytes) -> tuple[bytes, int | None]:
 
 
 def _is_number(number: Decimal) -> bool:
-    """Is a decimal a number in its cell, or text?
+    """Return whether a decimal is a number in its cell, and not text.
 
-    A double must hold it exactly, or at least the digits before its point and three behind it: a long fraction, such as
-    an average has, must not become a text that sums pass over. All of its digits are in the file.
+    A double must hold it exactly, or at least the digits before the decimal point and three after it. A long fraction,
+    such as an average, must not become text, because sums ignore text. The file has all of its digits.
     """
     digits = number.normalize().as_tuple().digits
     if len(digits) <= EXACT_DIGITS:
@@ -232,7 +235,7 @@ def _is_number(number: Decimal) -> bool:
 
 
 def decimals(values: Sequence[bytes], long: Long) -> Cells:
-    """Numbers with as many places as the decimals have."""
+    """Return numbers with the decimal places of the values."""
     each, places = digits(values)
     if isinstance(places, int):
         return Cells(_head(decimal_style(places)), each, NUMBER_END)
@@ -246,13 +249,13 @@ def decimals(values: Sequence[bytes], long: Long) -> Cells:
 
 
 def amounts(values: Sequence[bytes], codes: Sequence[bytes], styles: Styles, long: Long) -> Cells:
-    """Numbers with their currency, in whose number format it stands, with the currency's usual places.
+    """Return amounts as numbers whose number format shows the currency, with the currency's usual decimal places.
 
-    An amount that is no number in its cell (see `_is_number`) is text, with the currency behind it.
+    An amount that cannot be a number (see `_is_number`) is text followed by the currency.
     """
     each, places = digits(values)
     rows = [places] * len(each) if isinstance(places, int) else places
-    pairs = [(_shown(value, place, code), code) for value, place, code in zip(each, rows, codes, strict=True)]
+    pairs = [(_shown_places(value, place, code), code) for value, place, code in zip(each, rows, codes, strict=True)]
     heads = {pair: _money_head(styles.money(*pair)) for pair in dict.fromkeys(pairs)}
     if all(heads.values()):
         return whole([heads[pair] + value + NUMBER_END for pair, value in zip(pairs, each, strict=True)])
@@ -264,10 +267,10 @@ def amounts(values: Sequence[bytes], codes: Sequence[bytes], styles: Styles, lon
     )
 
 
-def _shown(value: bytes, places: int | None, code: bytes) -> int | None:
-    """The places that an amount is shown with: those of its currency, or more where it has more that are not zero.
+def _shown_places(value: bytes, places: int | None, code: bytes) -> int | None:
+    """Return the decimal places to show for an amount: those of its currency, or all if more of them are not zero.
 
-    A number format has PLACES at most; the cell holds the others as well, as those of a coin in 18 places.
+    A number format shows at most PLACES. The cell also holds any further ones, such as those of a coin with 18 places.
     """
     if places is None:
         return None
@@ -285,7 +288,7 @@ def _head(style: int) -> bytes:
 
 
 def dates(values: Sequence[date]) -> Cells:
-    """Days, as spreadsheets count them."""
+    """Return dates as day numbers of spreadsheets."""
     if min(values) >= FIRST_DAY:
         return Cells(DAY_HEAD, [b"%d" % day(value) for value in values], NUMBER_END)
     return whole([_date(value) for value in values])
@@ -302,7 +305,7 @@ def day(value: date) -> int:
 
 
 def moments(values: Sequence[datetime], zone: ZoneInfo) -> Cells:
-    """Date-times in `zone`, to the millisecond."""
+    """Return date-times in `zone`, to the millisecond."""
     return whole([moment(local(value, zone)) for value in values])
 
 
@@ -314,10 +317,10 @@ def moment(value: datetime) -> bytes:
 
 
 def serial(days: int, ms: int) -> bytes:
-    """Return the number of a moment, `ms` milliseconds after the day of that number began.
+    """Return the serial number of a moment, `ms` milliseconds after the start of day number `days`.
 
-    It is the smallest double that is not before the moment: LibreOffice cuts what is left of a second off, so that a
-    double below it would show the second before.
+    It is the smallest double that is not before the moment: LibreOffice truncates to seconds, so a double just below
+    would show the previous second.
     """
     whole = days * DAY_MS + ms
     number = whole / DAY_MS

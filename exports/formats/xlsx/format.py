@@ -1,4 +1,4 @@
-"""XLSX: an Excel workbook with real numbers and dates, written in parts."""
+"""The XLSX format: an Excel workbook with typed numbers and dates, written in parts."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from exports.errors import FormatFailed, TooWide
 from exports.formats import register
 from exports.formats.archive import Zip
 from exports.formats.base import Format, OpenPart, RenderContext, Written
-from exports.formats.xlsx.copy_lane import Copied, suits
+from exports.formats.xlsx.copy_lane import CopyLane, suits
 from exports.formats.xlsx.grid import SHEET_COLUMNS
-from exports.formats.xlsx.lanes import Desk, Lines
+from exports.formats.xlsx.lanes import LaneContext, Lines
 from exports.formats.xlsx.layout import layout
 from exports.formats.xlsx.part_file import ROWS, Body, Run, runs, unpacked
-from exports.formats.xlsx.python_lane import Valued
+from exports.formats.xlsx.python_lane import PythonLane
 from exports.formats.xlsx.styles import Styles
-from exports.formats.xlsx.workbook import Book
+from exports.formats.xlsx.workbook import Workbook
 
 
 @register
 class Xlsx(Format):
-    """A workbook, with a new sheet after every 1,048,576 rows; parts are written on their own and joined as they are.
+    """A workbook, with a new sheet after every 1,048,576 rows. Parts are written independently and joined as they are.
 
-    Numbers and dates are real ones wherever a cell holds them exactly: a number of more than 15 digits, and a date
-    before 1900, is text. Date-times stand in the context's zone, without an offset, to the millisecond. Characters
-    that XML cannot hold become U+FFFD, line ends become LF. Formulas and links in text stay text. Money is a number
-    whose format names the currency. A text above 32,767 characters stands in a text file beside the workbook, and the
-    cell says so. The same rows make the same bytes, whoever reads them from the database.
+    Numbers and dates are typed wherever a cell holds them exactly: a number of more than 15 digits and a date before
+    1900 are text. Date-times are in the context's zone, without an offset, to the millisecond. Characters that XML
+    forbids become U+FFFD, line ends become LF. Formulas and links in text stay text. Money is a number whose format
+    shows the currency. A text of more than 32,767 characters goes into a text file next to the workbook, and its cell
+    refers to it. The same rows give the same bytes, in both lanes.
     """
 
     key = "xlsx"
@@ -50,16 +50,16 @@ class Xlsx(Format):
         return layout(context.columns, sample)
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
-        body, styles = Body(out, _beside(context), context.before), _styles(context)
-        for lines, count in _lines(rows, Desk(context.zone, styles, body.keep, context.before), context.columns):
+        body, styles = Body(out, _long_texts_name(context), context.before), _styles(context)
+        for lines, count in _lines(rows, LaneContext(context.zone, styles, body.keep, context.before), context.columns):
             body.add(lines, count)
         body.flush()
-        return Written(body.rows, meta={"money": sorted(styles.used), "odd": styles.odd})
+        return Written(body.rows, meta={"money": sorted(styles.used), "odd": styles.unlisted})
 
     def assemble(self, parts: Iterable[OpenPart], out: BinaryIO, context: RenderContext) -> Written:
         styles, texts, rows = _styles(context), _LongTexts(context), 0
         with Zip(out, context.requested_at.astimezone(context.zone)) as archive:
-            book = Book(archive, context)
+            book = Workbook(archive, context)
             for part in parts:
                 rows += part.rows
                 others = styles.renumbering(part.meta.get("odd", ()))
@@ -74,7 +74,7 @@ class Xlsx(Format):
 
 
 class _LongTexts:
-    """The file of the texts that no cell holds; it is there when there are such texts."""
+    """The side file of the texts that are too long for a cell. It is only created if there are any."""
 
     def __init__(self, context: RenderContext) -> None:
         self._context = context
@@ -89,23 +89,23 @@ class _LongTexts:
         if self._context.beside is None:
             raise FormatFailed(
                 gettext(
-                    "A text is too long for Excel, whose cells hold 32,767 characters, and there is no room for it "
-                    "beside the workbook. Nothing was cut: choose CSV or JSON Lines, which take any length."
+                    "A text is too long for Excel, whose cells hold at most 32,767 characters. Choose CSV or JSON "
+                    "Lines, which accept texts of any length."
                 )
             )
-        return self._context.beside(_beside(self._context))
+        return self._context.beside(_long_texts_name(self._context))
 
 
-def _lines(rows: Iterable[Row], desk: Desk, columns: Sequence[Column]) -> Iterator[Lines]:
+def _lines(rows: Iterable[Row], context: LaneContext, columns: Sequence[Column]) -> Iterator[Lines]:
     copying = rows.copying() if isinstance(rows, Source) else None
     if copying is not None and suits(copying, columns):
-        return Copied(desk).lines(copying, columns)
-    return Valued(desk).lines(rows, columns)
+        return CopyLane(context).lines(copying, columns)
+    return PythonLane(context).lines(rows, columns)
 
 
 def _styles(context: RenderContext) -> Styles:
     return Styles(context.layout.get("currencies", ()))
 
 
-def _beside(context: RenderContext) -> str:
+def _long_texts_name(context: RenderContext) -> str:
     return f"{context.name}-long-texts.txt"

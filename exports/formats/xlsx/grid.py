@@ -1,4 +1,4 @@
-"""Where a row lies in a workbook: sheets of a fixed length, each with the headings in its first row."""
+"""Positions of rows in a workbook: sheets have a fixed length, and each has the headings in its first row."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 
 SHEET_ROWS = 1_048_576
-"""The rows of a sheet, that of the headings among them."""
+"""Rows of a sheet, including the heading row."""
 SHEET_COLUMNS = 16_384
 PLACE = re.compile(rb' r="([A-Z]*)\d+"')
-"""The attribute that says where a row or a cell lies. Text has no quotes (they are escaped), so it never looks so."""
+"""The position attribute of a row or a cell. It never matches inside text, where quotes are escaped."""
 
 
 def letters(column: int) -> str:
-    """Return what spreadsheets call a column, from 1: A to Z, AA and so on."""
+    """Return the letters of a column, from 1: A to Z, AA and so on."""
     name = ""
     while column:
         column, letter = divmod(column - 1, 26)
@@ -22,12 +22,12 @@ def letters(column: int) -> str:
 
 
 def room(row: int) -> int:
-    """Return how many rows fit into the sheet of the data row `row` (from 0, over all sheets), it included."""
+    """Return how many rows fit into the sheet of the data row `row` (from 0, over all sheets), including that row."""
     return SHEET_ROWS - 1 - row % (SHEET_ROWS - 1)
 
 
 def numbers(first: int, count: int) -> Iterator[int]:
-    """Yield the row numbers in their sheets of `count` data rows from `first` (from 0, over all sheets)."""
+    """Yield the row numbers, within their sheets, of `count` data rows from `first` (from 0, over all sheets)."""
     while count > 0:
         here, start = min(count, room(first)), first % (SHEET_ROWS - 1) + 2
         yield from range(start, start + here)

@@ -1,6 +1,6 @@
-"""What both lanes from rows to cells need: of values that Python has, and of text that PostgreSQL copies out.
+"""Shared code of the two lanes that make cells: the Python lane from values, the COPY lane from PostgreSQL's text.
 
-The second is for speed alone. Both end in the same cells, byte for byte, because the same functions make them.
+The COPY lane exists only for speed. Both lanes give the same cells, byte for byte, because they use the same functions.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from exports.formats.xlsx.styles import Styles
 T = TypeVar("T")
 Bulk = Callable[[Sequence[Any]], Cells]
 Take = Callable[[Iterator[Sequence[Any]]], Cells]
-"""Takes the values of a column's slots, and makes its cells."""
+"""Takes the values of a column's slots and makes its cells."""
 Lines = tuple[bytes, int]
-"""Rows, each a line, and how many."""
+"""Rows, one per line, and their number."""
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What making cells needs beside the values."""
+class LaneContext:
+    """Data that a lane needs besides the values."""
 
     zone: ZoneInfo
     styles: Styles
     long: Long
     first: int = 0
-    """The first row that it makes cells of, from 0, over all sheets of the workbook."""
+    """Number of the first row, from 0, over all sheets of the workbook."""
 
 
 def spread(values: Sequence[Any], none: Any, bulk: Bulk) -> Cells:
-    """The cells of values, of which some are `none`."""
+    """Return the cells of values, some of which equal `none` and become empty cells."""
     present = [value for value in values if value != none]
     each = iter(bulk(present).whole() if present else ())
     return whole([EMPTY if value == none else next(each) for value in values])
 
 
-def mixed(values: Sequence[T], usual: Callable[[T], bool], bulk: Bulk, odd: Callable[[T], bytes]) -> Cells:
-    """The cells of values, of which those that are not usual are made one by one."""
+def mixed(values: Sequence[T], usual: Callable[[T], bool], bulk: Bulk, fallback: Callable[[T], bytes]) -> Cells:
+    """Return the cells of values. `fallback` makes, one by one, the cells of those that are not `usual`."""
     present = [value for value in values if usual(value)]
     if len(present) == len(values):
         return bulk(present)
     each = iter(bulk(present).whole() if present else ())
-    return whole([next(each) if usual(value) else odd(value) for value in values])
+    return whole([next(each) if usual(value) else fallback(value) for value in values])

@@ -1,4 +1,4 @@
-"""What all parts of a workbook agree on, from a sample of the rows: how wide columns are, and odd currencies."""
+"""The layout shared by all parts of a workbook, from a sample of the rows: column widths and non-ISO currencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exports.formats.values import as_plain
 from exports.formats.xlsx.styles import unknown
 
 FIXED = {ColumnType.DATE: 11, ColumnType.DATETIME: 19, ColumnType.BOOLEAN: 7, ColumnType.TIME: 9}
-"""Widths of values that are all equally long."""
+"""Widths of types whose values all have the same length."""
 ROOM = {
     ColumnType.INTEGER: 12,
     ColumnType.DECIMAL: 14,
@@ -20,9 +20,9 @@ ROOM = {
     ColumnType.MONEY: 18,
     ColumnType.DURATION: 11,
 }
-"""Widths that numbers get at least: the sample may hold small ones alone."""
+"""Minimum widths of numbers, because the sample may only have small ones."""
 LEAST, LABEL, MOST = 6, 40, 60
-"""Widths in digits: of any column, that a heading may ask for, and that values may ask for."""
+"""Widths in digits: the minimum of any column, the maximum for headings, and the maximum for values."""
 AROUND = 2
 
 
@@ -38,13 +38,13 @@ def layout(columns: Sequence[Column], sample: Sequence[Row]) -> dict[str, Any]:
 
 
 def _width(column: Column, values: Iterable[tuple[Any, ...]]) -> int:
-    label = min(_letters(str(column.label)) + AROUND, LABEL)  # the filter's button stands beside it
+    label = min(_letters(str(column.label)) + AROUND, LABEL)  # leaves room for the filter button
     widest = FIXED.get(column.type) or max((_letters(words) for words in _words(column, values)), default=0)
     return max(LEAST, ROOM.get(column.type, 0), label, min(widest, MOST)) + AROUND
 
 
 def _words(column: Column, values: Iterable[tuple[Any, ...]]) -> Iterable[str]:
-    """The values, about as they look in a cell."""
+    """Yield the values approximately as they look in a cell."""
     words = column.words if column.type is ColumnType.CHOICE else {}
     for value, *code in values:
         match None if value is None else as_plain(value):
@@ -59,5 +59,5 @@ def _words(column: Column, values: Iterable[tuple[Any, ...]]) -> Iterable[str]:
 
 
 def _letters(text: str) -> int:
-    """How many digits wide the longest line is: letters of East Asia take two."""
+    """Return the width of the longest line in digits. East Asian wide characters count as two."""
     return max(sum(1 + (east_asian_width(letter) in "WF") for letter in line) for line in text[:200].split("\n"))

@@ -1,4 +1,4 @@
-"""The XML around the rows (ECMA-376): what stands before and behind them in a sheet, and the other files."""
+"""The XML around the rows (ECMA-376): the head and tail of a sheet, and the other files of the workbook."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TYPES, PACKAGES = (f"application/vnd.openxmlformats-{kind}" for kind in ("office
 
 
 def sheet_head(labels: Sequence[str], widths: Sequence[int], rows: int, *, right_to_left: bool) -> bytes:
-    """All before the first row of values: the columns' widths, and the headings, which stay where they are.
+    """Return the XML before the first data row: column widths, and the headings in a frozen row.
 
-    `rows` are those of the sheet, with the headings.
+    `rows` is the number of rows of the sheet, including the heading row.
     """
     side = ' rightToLeft="1"' if right_to_left else ""
     columns = "".join(
@@ -45,7 +45,7 @@ def _space(text: str) -> str:
 
 
 def sheet_tail(columns: int, rows: int) -> bytes:
-    """All behind the rows: the filter on the headings, and how the sheet is printed."""
+    """Return the XML after the rows: the filter on the headings and the print settings."""
     covered = area(columns, rows).replace("$", "")
     return (
         f'</sheetData><autoFilter ref="{covered}"/>'
@@ -55,12 +55,12 @@ def sheet_tail(columns: int, rows: int) -> bytes:
 
 
 def area(columns: int, rows: int) -> str:
-    """From the first cell to the last."""
+    """Return the range from the first cell to the last."""
     return f"$A$1:${letters(columns)}${rows}"
 
 
 def workbook(names: Sequence[str], areas: Sequence[str]) -> str:
-    """The sheets with their names, the areas that their filters cover, and the headings that each page repeats."""
+    """Return the XML with the sheets' names, the areas of their filters, and the headings that each page repeats."""
     sheets = "".join(
         f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"/>' for number, name in enumerate(names, 1)
     )
@@ -75,7 +75,7 @@ def workbook(names: Sequence[str], areas: Sequence[str]) -> str:
 
 
 def _defined(what: str, place: int, sheet: str, covered: str, hidden: str = "") -> str:
-    """A name that Excel knows, for cells of the sheet at that place."""
+    """Return one of Excel's built-in defined names, for cells of the sheet at index `place`."""
     reference = f"'{escape(sheet, quote=False)}'!{covered}"
     return f'<definedName name="_xlnm.{what}" localSheetId="{place}"{hidden}>{reference}</definedName>'
 
@@ -102,7 +102,7 @@ def content_types(sheets: int) -> str:
 
 
 def properties(title: str, owner: str, created: datetime) -> str:
-    """Title, author and when it was asked for."""
+    """Return the XML with title, author and date of the request."""
     moment = f"{created.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return (
         f'{DECLARED}<cp:coreProperties xmlns:cp="{SCHEMAS}/package/2006/metadata/core-properties" '

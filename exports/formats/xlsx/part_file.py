@@ -1,4 +1,4 @@
-"""The file of a part: runs of rows, packed, and the texts that no cell holds, in the order in which they came."""
+"""The file of a part: compressed runs of rows, and texts too long for a cell, in the order of the rows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROWS, LONG = b"R", b"L"
 MARK = re.compile(rb"\0(\d+)\0")
 HEAD = struct.Struct("<cQLLQQ")
 FULL = 1 << 20
-"""Bytes of rows that make a run: enough to pack well, few enough to pack again where a sheet ends within it."""
+"""Bytes of rows per run: enough to compress well, few enough to compress again if a sheet ends within the run."""
 
 
 class Run(NamedTuple):
-    """What comes next in the file: that many rows, or texts. Its bytes follow.
+    """The header of a run: `rows` rows, or that many texts. The bytes of `segment` follow it in the file.
 
-    `first` is the row that its first line is numbered as, from 0, over all sheets of the workbook.
+    `first` is the number given to its first row, from 0, over all sheets of the workbook.
     """
 
     kind: bytes
@@ -34,9 +34,9 @@ class Run(NamedTuple):
 
 
 class Body:
-    """Writes the file of a part. `beside` is the name of the file that its long texts will stand in.
+    """Writes the file of a part. A run ends where a sheet does.
 
-    `first` is the part's first row, from 0, over all sheets. A run ends where a sheet does.
+    `beside` is the name of the side file for long texts. `first` is the part's first row, from 0, over all sheets.
     """
 
     def __init__(self, out: BinaryIO, beside: str, first: int = 0) -> None:
@@ -51,14 +51,14 @@ class Body:
         self._texts: list[bytes] = []
 
     def keep(self, text: str) -> str:
-        """Keep a text that no cell holds. Returns a mark for the cell, which the line takes with it to `add`."""
+        """Store a text that is too long for a cell. Return a mark for the cell, which `add` replaces."""
         self._kept.append(text)
         return f"\0{len(self._kept) - 1}\0"
 
     def add(self, lines: bytes, rows: int) -> None:
-        """Rows, each a line. What the marks in them stand for is numbered in the order of the rows."""
+        """Add rows, one per line. Marks are replaced, and their texts are numbered in the order of the rows."""
         if self._kept:
-            lines = MARK.sub(self._noted, lines)
+            lines = MARK.sub(self._replacement, lines)
             self._kept.clear()
         while rows > (room := grid.room(self._first + self.rows)):
             here = lines.splitlines(keepends=True)
@@ -75,8 +75,8 @@ class Body:
         self._held += rows
         self.rows += rows
 
-    def _noted(self, mark: re.Match[bytes]) -> bytes:
-        """What the cell says instead of the text, which is named by its row of the export and its place in that row."""
+    def _replacement(self, mark: re.Match[bytes]) -> bytes:
+        """Return the words that replace a mark. They name the text by its row and its place in that row."""
         text = self._kept[int(mark[1])]
         row = self._first + self.rows + mark.string.count(b"\n", 0, mark.start()) + 1
         self._named = row, self._named[1] + 1 if self._named[0] == row else 1
@@ -93,19 +93,19 @@ class Body:
 
     def _put(self, kind: bytes, first: int, count: int, pieces: list[bytes]) -> None:
         if pieces:
-            packed, told = segment(b"".join(pieces))
+            packed, facts = segment(b"".join(pieces))
             pieces.clear()
-            self._out.write(HEAD.pack(kind, first, count, *told))
+            self._out.write(HEAD.pack(kind, first, count, *facts))
             self._out.write(packed)
 
 
 def runs(file: BinaryIO) -> Iterator[Run]:
-    """What is in the file of a part, from where it stands. Take the bytes of each run before the next one."""
+    """Yield the runs of a part's file, from its current position. Read each run's bytes before taking the next run."""
     while head := file.read(HEAD.size):
         kind, first, rows, crc, size, packed = HEAD.unpack(head)
         yield Run(kind, first, rows, Segment(crc, size, packed))
 
 
 def unpacked(file: BinaryIO, run: Run) -> Iterator[bytes]:
-    """The bytes of a run, in blocks."""
+    """Yield the uncompressed bytes of a run, in blocks."""
     return inflated(blocks(file, run.segment.packed))

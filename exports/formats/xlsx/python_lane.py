@@ -1,4 +1,4 @@
-"""The lane of Python's values: a column of one type is converted in bulk, all else one by one."""
+"""The Python lane: converts a column of one type in bulk, and other columns value by value."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from exports.datasets import Column, ColumnType, Row
 from exports.formats.values import PYTHON, as_plain, batches, encode
 from exports.formats.xlsx import cells
 from exports.formats.xlsx.cells import EMPTY, TRUTHS, Cells, whole
-from exports.formats.xlsx.lanes import Bulk, Desk, Lines, Take, mixed, spread
+from exports.formats.xlsx.lanes import Bulk, LaneContext, Lines, Take, mixed, spread
 
 Amount = tuple[Any, Any]
 """A value and its currency."""
 
 
-class Valued:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+class PythonLane:
+    """Makes cells from Python values."""
+
+    def __init__(self, context: LaneContext) -> None:
+        self._context = context
         self._bulk: Mapping[type, Bulk] = {
-            str: lambda values: cells.texts([encode(value) for value in values], desk.long),
+            str: lambda values: cells.texts([encode(value) for value in values], context.long),
             int: lambda values: cells.integers([b"%d" % value for value in values]),
-            Decimal: lambda values: cells.decimals([str(value).encode() for value in values], desk.long),
+            Decimal: lambda values: cells.decimals([str(value).encode() for value in values], context.long),
             float: cells.floats,
             bool: lambda values: whole([TRUTHS[value] for value in values]),
             date: cells.dates,
-            datetime: lambda values: cells.moments(values, desk.zone),
+            datetime: lambda values: cells.moments(values, context.zone),
             time: cells.times,
             timedelta: cells.durations,
         }
 
     def lines(self, rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[Lines]:
         takes = [self._take(column) for column in columns]
-        first = self._desk.first
+        first = self._context.first
         for batch in batches(rows):
             slots = iter(zip(*batch, strict=True))
             yield cells.lines([take(slots) for take in takes], first), len(batch)
@@ -60,14 +62,14 @@ class Valued:
     def _any(self, value: Any, expected: type = str) -> bytes:
         if value is None:
             return EMPTY
-        truth = expected is bool and type(value) is int and value in (0, 1)  # what SQLite gives for an expression
+        truth = expected is bool and type(value) is int and value in (0, 1)  # SQLite returns these for expressions
         plain = bool(value) if truth else as_plain(value)
         return self._bulk[type(plain)]([plain]).whole()[0]
 
     def _choices(self, values: Sequence[Any], ready: Mapping[Any, bytes]) -> Cells:
         try:
             return whole([ready[value] for value in values])
-        except (KeyError, TypeError):  # one is no choice, or not even hashable
+        except (KeyError, TypeError):  # a value that is not a choice, or not hashable
             return whole([self._choice(value, ready) for value in values])
 
     def _choice(self, value: Any, ready: Mapping[Any, bytes]) -> bytes:
@@ -81,7 +83,7 @@ class Valued:
 
     def _money(self, amounts: Sequence[Amount]) -> Cells:
         values = [str(value).encode() for value, _ in amounts]
-        return cells.amounts(values, [encode(code) for _, code in amounts], self._desk.styles, self._desk.long)
+        return cells.amounts(values, [encode(code) for _, code in amounts], self._context.styles, self._context.long)
 
     def _amount(self, amount: Amount) -> bytes:
         value, code = amount

@@ -1,4 +1,4 @@
-"""Styles of cells. Their numbers are known beforehand, so that parts which know nothing of each other agree on them."""
+"""Styles of cells. Their numbers are fixed in advance, so that independently written parts agree on them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from html import escape
 
 HEADING, DAY, MOMENT, TIME, DURATION, INTEGER, WRAPPED = range(1, 8)
 DECIMAL = 7
-"""The style of a number with one place is the next one, and so on, up to PLACES."""
+"""The style of a number with n decimal places is DECIMAL + n, up to PLACES."""
 PLACES = 15
 MONEY = DECIMAL + PLACES + 1
-"""From here on the styles of a currency, for no places to PLACES; then those of the next one."""
+"""First style of the currencies. Each currency has PLACES + 1 styles, for 0 to PLACES decimal places."""
 CUSTOM = 164
-"""The first number of a workbook's own number formats."""
+"""The first ID of custom number formats."""
 CODE = re.compile(r"[A-Za-z0-9]{1,12}")
-"""A currency that a number format can name without quotes."""
+"""A currency that a number format can contain without quotes."""
 LONGEST = 30
-"""Letters of a currency that a number format takes."""
+"""Maximum length of a currency in a number format."""
 
 ISO_4217 = (
     "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD "
@@ -29,7 +29,7 @@ ISO_4217 = (
     "XAF XAG XAU XCD XCG XDR XOF XPD XPF XPT XSU XUA YER ZAR ZMW ZWG ZWL "
 )
 CURRENCIES = ISO_4217.split()
-"""All currencies, with those that ended lately. The order is part of what a written part says: add to the end."""
+"""All currencies, including recently withdrawn ones. Stored parts depend on the order: only append."""
 KNOWN = frozenset(code.encode() for code in CURRENCIES)
 MINOR_UNITS = {
     code.encode(): places
@@ -40,7 +40,7 @@ MINOR_UNITS = {
     }.items()
     for code in codes.split()
 }
-"""Places of the currencies that have others than two. Source: ISO 4217, list one."""
+"""Decimal places of currencies, if not two. Source: ISO 4217, list one."""
 
 
 def decimal_style(places: int) -> int:
@@ -50,22 +50,24 @@ def decimal_style(places: int) -> int:
 class Styles:
     """The styles of one workbook, or of one part of it.
 
-    `odd` are currencies that ISO 4217 does not have, in the order in which they came: a part's own order, so that the
-    workbook may have to number their styles anew (see `renumbering`).
+    `unlisted` are currencies that are not in ISO 4217, in order of appearance. Each part has its own order, so the
+    workbook may have to renumber their styles (see `renumbering`).
     """
 
-    def __init__(self, odd: Iterable[str] = ()) -> None:
+    def __init__(self, unlisted: Iterable[str] = ()) -> None:
         self.used: set[int] = set()
-        """Styles of money that cells have."""
-        self._codes = [*CURRENCIES, *odd]
+        """Money styles that cells use."""
+        self._codes = [*CURRENCIES, *unlisted]
         self._places = {code.encode(): place for place, code in enumerate(self._codes)}
 
     @property
-    def odd(self) -> list[str]:
+    def unlisted(self) -> list[str]:
         return self._codes[len(CURRENCIES) :]
 
     def money(self, places: int | None, code: bytes) -> int | None:
-        """Return the style of an amount, used from now on. None for an amount or a currency that no format can show."""
+        """Return the style of an amount and mark it as used. Return None if no number format can show the amount or its
+        currency.
+        """
         if places is None or places > PLACES:
             return None
         place = self._places.get(code)
@@ -79,10 +81,10 @@ class Styles:
         self.used.add(style)
         return style
 
-    def renumbering(self, odd: Sequence[str]) -> dict[int, int]:
-        """Add a part's odd currencies. Return its styles whose numbers are others in this workbook."""
+    def renumbering(self, unlisted: Sequence[str]) -> dict[int, int]:
+        """Add a part's unlisted currencies. Return the new numbers of its styles that differ in this workbook."""
         found = {}
-        for place, code in enumerate(odd, len(CURRENCIES)):
+        for place, code in enumerate(unlisted, len(CURRENCIES)):
             here = self._places.setdefault(code.encode(), len(self._codes))
             if here == len(self._codes):
                 self._codes.append(code)
@@ -93,7 +95,7 @@ class Styles:
         return found
 
     def xml(self) -> str:
-        """The workbook's styles, as far as cells have them."""
+        """Return the XML of the workbook's styles, with only the money styles in use."""
         formats = {
             DAY: "yyyy-mm-dd",
             MOMENT: "yyyy-mm-dd hh:mm:ss",
@@ -121,7 +123,7 @@ class Styles:
 
 
 def unknown(codes: Iterable[str]) -> list[str]:
-    """Those that ISO 4217 does not have and that a number format can show, in their order."""
+    """Return the codes that are not in ISO 4217 but that a number format can show, in order of appearance."""
     return [code for code in dict.fromkeys(codes) if code not in CURRENCIES and _showable(code)]
 
 

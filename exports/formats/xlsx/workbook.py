@@ -1,4 +1,4 @@
-"""The files of a workbook, and its sheets: as many as the rows need, each with the headings."""
+"""The files of a workbook, and its sheets: as many as the rows need, each with a heading row."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from exports.formats.xlsx.part_file import Run, unpacked
 from exports.formats.xlsx.styles import Styles
 
 STYLE = re.compile(rb' s="(\d+)"')
-"""The style of a cell; in a text, quotes are escaped."""
+"""The style attribute of a cell. It never matches inside text, where quotes are escaped."""
 NAME_UNITS = 24
-"""What a sheet's name takes of the title, in UTF-16 code units: Excel's limit of 31 and room for a number."""
+"""Maximum length of the title in a sheet's name, in UTF-16 code units: Excel's limit of 31, less room for a number."""
 
 
-class Book:
-    """A workbook that is written to `archive`, sheet after sheet."""
+class Workbook:
+    """A workbook, written to `archive` sheet by sheet."""
 
     def __init__(self, archive: Zip, context: RenderContext) -> None:
         self._archive, self._context = archive, context
@@ -36,17 +36,17 @@ class Book:
         self._opened = ExitStack()
         self._entry: Entry | None = None
         self._rows: list[int] = []
-        """How many each sheet has, with the headings."""
+        """Rows of each sheet, including the heading row."""
         self._taken = 0
-        """How many all have, without."""
+        """Rows of all sheets, excluding heading rows."""
         self._put("_rels/.rels", markup.PACKAGE)
         self._put("docProps/core.xml", markup.properties(context.title, context.owner, context.requested_at))
         self._put("docProps/app.xml", markup.APP)
 
     def add(self, file: BinaryIO, run: Run, styles: Mapping[int, int]) -> None:
-        """Take a run's rows: as they are where they lie as they were numbered, else packed again.
+        """Add a run's rows: as they are if their numbers are right, else renumbered and compressed again.
 
-        `styles` are the numbers of styles that are others in this workbook.
+        `styles` maps the run's style numbers to those of this workbook, if they differ.
         """
         if run.first == self._taken and not styles:
             self._sheet().append(file, run.segment)
@@ -78,7 +78,7 @@ class Book:
         self._put("[Content_Types].xml", markup.content_types(len(names)))
 
     def _sheet(self) -> Entry:
-        """The sheet that has room for a row more."""
+        """Return the current sheet, or a new one if it is full."""
         if self._entry and self._rows[-1] < grid.SHEET_ROWS:
             return self._entry
         self._end_sheet()
@@ -103,7 +103,7 @@ def _restyled(line: bytes, styles: Mapping[int, int]) -> bytes:
 
 
 def sheet_name(title: str) -> str:
-    """What Excel takes as the name of a sheet."""
+    """Return a sheet name that Excel accepts."""
     plain = re.sub(r"[\[\]:*?/\\']", " ", for_xml(title)).encode("utf-16-le")
     name = plain[: NAME_UNITS * 2].decode("utf-16-le", "ignore").strip() or "Rows"
-    return f"{name} 1" if name.casefold() == "history" else name  # which Excel keeps for itself
+    return f"{name} 1" if name.casefold() == "history" else name  # reserved by Excel

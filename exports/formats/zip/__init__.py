@@ -1,4 +1,4 @@
-"""ZIP: a bundle of files in other formats, as one archive or as volumes of a size that the person chose."""
+"""ZIP bundle: files in other formats, as one archive or as volumes of a size that the user chooses."""
 
 from exports.formats.zip.format import Bundle, limit_of
 

@@ -1,10 +1,10 @@
-"""The files of a bundle: a dataset in a format is one, or several when it is larger than a volume.
+"""The files of a bundle: one for each dataset and format, or several if it is larger than a volume.
 
-A file is cut between two parts alone, and each piece is a whole file with a head and a tail of its own, which says
-which one of how many it is. How much room a piece takes must be known before it is put anywhere. So with volumes,
-framed formats are packed to scratch first, part after part, and joined without being packed again; without volumes they
-go straight into the archive. Files that a format makes are made once to learn where to cut, and again with what they
-say of their number.
+A file is only split between two parts. Each piece is a complete file with its own head and tail, which state its number
+and the number of pieces. The size of a file must be known before it is put into a volume. So with volumes, the parts of
+framed formats are first compressed to scratch and then joined as they are; without volumes they go straight into the
+archive. Formats that are not framed assemble their files twice: once to find where to split, and again with the final
+numbers.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from exports.models import Part
 T = TypeVar("T")
 
 ENTRY = 256
-"""Bytes that an archive spends on an entry beside its content and twice its name, at most."""
+"""Maximum overhead of an entry in an archive, in bytes, besides its content and twice its name."""
 SLACK = 1_024
-"""Bytes by which a file that is made again, with another number in it, may be larger."""
+"""Bytes by which a file may grow when it is assembled again with another number in it."""
 
 
-class Piece(ABC):
-    """One file of a bundle, complete in itself. It may be put once, before the next one is asked for."""
+class BundleFile(ABC):
+    """One complete file of a bundle. It can be put once, before the next one is taken from the iterator."""
 
     def __init__(
         self, assembly: Assembly, number: int, parts: Sequence[Part], held: ExitStack, share: Share | None = None
@@ -43,38 +43,38 @@ class Piece(ABC):
         self.content = number
         self.kind: Format = writer(assembly.export.contents[number].format)
         self.rows = sum(part.rows_done for part in parts)
-        self.beside = SideFiles(assembly.folder, held)
-        context = context_of(assembly.export, number, rows=self.rows, share=share, beside=self.beside)
+        self.side_files = SideFiles(assembly.folder, held)
+        context = context_of(assembly.export, number, rows=self.rows, share=share, beside=self.side_files)
         self.context = replace(context, name=context.name + _suffix(share))
         self.name = f"{self.context.name}.{self.kind.extension_of(context.options)}"
 
     @property
     @abstractmethod
     def packed(self) -> int:
-        """Bytes of its content in an archive, at most."""
+        """Maximum size of its content in an archive, in bytes."""
 
     @abstractmethod
     def write(self, archive: Zip, path: str) -> Written:
-        """Add it as an entry."""
+        """Add the file as an entry."""
 
     @property
     def room(self) -> int:
-        """Bytes that it takes in an archive with all that is beside it, at most."""
-        return self.packed + self.beside.size() + (1 + len(self.beside.files)) * (ENTRY + 4 * len(self.name))
+        """Maximum size in an archive, in bytes, including its side files."""
+        return self.packed + self.side_files.size() + (1 + len(self.side_files.files)) * (ENTRY + 4 * len(self.name))
 
     def put(self, archive: Zip, folder: str) -> Written:
-        """Add it and what is beside it. Raises Mismatch when the rows joined are not the rows written."""
+        """Add the file and its side files. Raises Mismatch if it does not have as many rows as its parts."""
         written = self.write(archive, folder + self.name)
         if written.rows != self.rows:
             raise Mismatch
-        self.beside.put(self.assembly, archive, folder)
+        self.side_files.put(self.assembly, archive, folder)
         return written
 
 
-def pieces(assembly: Assembly, number: int, capacity: int | None) -> Generator[Piece, None, None]:
-    """The files of the export's content of that number, each to fit into `capacity` bytes of an archive.
+def bundle_files(assembly: Assembly, number: int, capacity: int | None) -> Generator[BundleFile, None, None]:
+    """Yield the files of the export's content with this number, each small enough for `capacity` bytes of an archive.
 
-    None: a single one, of any size. One that is larger all the same is made of a single part.
+    If `capacity` is None, there is a single file of any size. A file larger than `capacity` consists of a single part.
     """
     kind, parts = writer(assembly.export.contents[number].format), assembly.parts(number)
     if not is_framed(kind):
@@ -91,7 +91,7 @@ def _suffix(share: Share | None) -> str:
 
 
 def _shares(groups: Sequence[Sequence[Part]]) -> Iterator[Share | None]:
-    """What each file is of all; None for a single one."""
+    """Yield the share of each file; None for a single file."""
     if len(groups) == 1:
         yield None
         return
@@ -102,7 +102,7 @@ def _shares(groups: Sequence[Sequence[Part]]) -> Iterator[Share | None]:
 
 
 def _widest(parts: Sequence[Part]) -> Share:
-    """A share that takes as much room in a file and its name as any of these parts' can."""
+    """Return the share that takes the most space in a file and its name, for any split of these parts."""
     rows = sum(part.rows_done for part in parts)
     return Share(len(parts), len(parts), rows, rows, [part.meta for part in parts])
 
@@ -110,12 +110,12 @@ def _widest(parts: Sequence[Part]) -> Share:
 # --- framed formats -------------------------------------------------------------------------------------------------
 
 
-class Streamed(Piece):
-    """Parts that go one after the other straight into the archive."""
+class Streamed(BundleFile):
+    """A file of a framed format whose parts go straight into the archive."""
 
     @property
     def packed(self) -> int:
-        return 0  # nobody counts: there is one volume alone
+        return 0  # not used: there is only one volume
 
     def write(self, archive: Zip, path: str) -> Written:
         with archive.entry(path) as entry:
@@ -123,15 +123,15 @@ class Streamed(Piece):
 
 
 class Packed(NamedTuple):
-    """A part's body, packed: where it lies in the file that holds them all."""
+    """A part's compressed body, at offset `at` of the file that holds all bodies."""
 
     part: Part
     at: int
     segment: Segment
 
 
-class Segmented(Piece):
-    """Parts that are packed already and are joined as they are."""
+class Segmented(BundleFile):
+    """A file of a framed format whose compressed parts are joined as they are."""
 
     bodies: Sequence[Packed]
     file: BinaryIO
@@ -164,7 +164,7 @@ class Segmented(Piece):
         return Written(rows)
 
 
-def _segmented(assembly: Assembly, number: int, parts: Sequence[Part], capacity: int) -> Iterator[Piece]:
+def _segmented(assembly: Assembly, number: int, parts: Sequence[Part], capacity: int) -> Iterator[BundleFile]:
     with (assembly.folder / f"packed-{number}").open("w+b") as file, ExitStack() as held:
         held.callback(os.unlink, file.name)
         whole = Segmented(assembly, number, parts, held).packed_from(file, list(_pack(assembly, parts, file)))
@@ -189,26 +189,26 @@ def _pack(assembly: Assembly, parts: Sequence[Part], out: BinaryIO) -> Iterator[
 
 
 def _room(bodies: Sequence[Packed]) -> int:
-    """Bytes of joined segments, with what may stand between two of them."""
+    """Return the size of joined segments in bytes, including separators."""
     return sum(body.segment.packed + 32 for body in bodies)
 
 
 def _frame(kind: Framed, context: RenderContext) -> int:
-    """Bytes of head and tail, at most: what cannot be packed grows by a few bytes."""
+    """Return the maximum size of head and tail in bytes. Incompressible data grows by a few bytes."""
     return len(kind.head(context)) + len(kind.tail(context)) + 64
 
 
-# --- formats that make a file of their own --------------------------------------------------------------------------
+# --- formats that assemble a whole file -----------------------------------------------------------------------------
 
 
-class Composed(Piece):
-    """A file that its format has made on scratch."""
+class Composed(BundleFile):
+    """A file that its format has assembled on scratch."""
 
     file: BinaryIO
     written: Written
 
     @contextmanager
-    def made(self) -> Iterator[Composed]:
+    def assembled(self) -> Iterator[Composed]:
         path = self.assembly.folder / f"file-{self.content}"
         with path.open("w+b") as self.file:
             try:
@@ -227,13 +227,13 @@ class Composed(Piece):
         return self.written
 
 
-def _composed(assembly: Assembly, number: int, parts: Sequence[Part], capacity: int | None) -> Iterator[Piece]:
-    """What a file of some parts comes to is known only when it is made; the sizes of the parts are the guess."""
+def _composed(assembly: Assembly, number: int, parts: Sequence[Part], capacity: int | None) -> Iterator[BundleFile]:
+    """Yield the files. A file's size is only known once it is assembled, so the first split uses the parts' sizes."""
     groups: Sequence[Sequence[Part]] = [parts]
     if capacity is not None:
         groups = _groups(parts, [part.size or 0 for part in parts], capacity)
     if len(groups) == 1:
-        with _made(assembly, number, parts) as whole:
+        with _opened(assembly, number, parts) as whole:
             if capacity is None or whole.room <= capacity or len(parts) == 1:
                 yield whole
                 return
@@ -241,20 +241,20 @@ def _composed(assembly: Assembly, number: int, parts: Sequence[Part], capacity: 
     assert capacity is not None
     groups = list(_fitting(assembly, number, groups, capacity - SLACK))
     for group, share in zip(groups, _shares(groups), strict=True):
-        with _made(assembly, number, group, share) as piece:
-            yield piece
+        with _opened(assembly, number, group, share) as file:
+            yield file
 
 
 def _fitting(
     assembly: Assembly, number: int, groups: Sequence[Sequence[Part]], capacity: int
 ) -> Iterator[Sequence[Part]]:
-    """The groups, halved until the file of each fits or has a single part."""
+    """Yield the groups, halved until the file of each group fits or consists of a single part."""
     todo, widest = list(groups), _widest([part for group in groups for part in group])
     while todo:
         group = todo.pop(0)
         if len(group) > 1:
-            with _made(assembly, number, group, widest) as piece:
-                fits = piece.room <= capacity
+            with _opened(assembly, number, group, widest) as file:
+                fits = file.room <= capacity
             if not fits:
                 todo[:0] = _halves(group)
                 continue
@@ -262,9 +262,9 @@ def _fitting(
 
 
 @contextmanager
-def _made(assembly: Assembly, number: int, parts: Sequence[Part], share: Share | None = None) -> Iterator[Composed]:
-    with ExitStack() as held, Composed(assembly, number, parts, held, share).made() as piece:
-        yield piece
+def _opened(assembly: Assembly, number: int, parts: Sequence[Part], share: Share | None = None) -> Iterator[Composed]:
+    with ExitStack() as held, Composed(assembly, number, parts, held, share).assembled() as file:
+        yield file
 
 
 def _halves(parts: Sequence[Part]) -> list[Sequence[Part]]:
@@ -273,7 +273,7 @@ def _halves(parts: Sequence[Part]) -> list[Sequence[Part]]:
 
 
 def _groups(items: Sequence[T], sizes: Sequence[int], capacity: int) -> list[list[T]]:
-    """Neighbours together as long as they fit."""
+    """Group adjacent items whose sizes add up to at most `capacity`. A larger item forms a group of its own."""
     groups: list[list[T]] = [[]]
     free = capacity
     for item, size in zip(items, sizes, strict=True):

@@ -1,4 +1,4 @@
-"""ZIP: the bundle, which holds files of other formats; what it is made of is for exports.formats.zip to know."""
+"""The ZIP bundle as a format that users can choose. The other modules of this package build it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exports.formats.base import Kind, Option
 
 MB, GB = 10**6, 10**9
 SIZES: dict[str, int | None] = {"one": None, "50mb": 50 * MB, "500mb": 500 * MB, "2gb": 2 * GB, "4gb": 4 * GB}
-"""The most bytes of a volume, by what was chosen. 4 GB is what a memory stick with FAT32 takes."""
+"""Maximum size of a volume in bytes, by option value. 4 GB is the limit of a memory stick with FAT32."""
 
 
 @register
@@ -40,5 +40,5 @@ class Bundle(Kind):
 
 
 def limit_of(options: Mapping[str, str]) -> int | None:
-    """The most bytes of a volume; None for one file, whatever its size."""
+    """Return the maximum size of a volume in bytes, or None for one file of any size."""
     return SIZES[options.get("volume", "one")]

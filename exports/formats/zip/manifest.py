@@ -1,4 +1,4 @@
-"""The manifest: what a bundle holds, for programs. Its shape has a version; docs/decisions/0011 says what is in it."""
+"""The manifest: a bundle's contents in JSON, for programs. docs/decisions/0011 describes its versioned schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT, VERSION = "carryall-bundle", 1
 
 @dataclass(frozen=True)
 class Listing:
-    """A file in a bundle. `format` is empty for one beside another, which has no rows of its own."""
+    """A file in a bundle. `format` is empty for a side file, which has no rows of its own."""
 
     content: int
     path: str
@@ -32,12 +32,12 @@ class Listing:
     volume: int
     share: Share | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
-    """What its format says of it."""
+    """The result of `Format.about`."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A volume. Its size and checksum are None for the one that says so, which cannot know its own."""
+    """A volume. Size and checksum are None for the volume that holds this manifest, which cannot contain its own."""
 
     number: int
     name: str
@@ -48,7 +48,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Everything that is said of a bundle."""
+    """The facts about a bundle that its manifest and pages show."""
 
     export: Export
     created: datetime
@@ -61,14 +61,14 @@ class Bundle:
         return [file for file in self.files if contents[file.content].dataset == dataset]
 
     def rows(self, dataset: str) -> int:
-        """Rows of the dataset: those of its first format, for each format has all of them."""
+        """Return the number of rows of the dataset. Every format has all rows, so only the first one counts."""
         files = self.of(dataset)
         first = files[0].content if files else None
         return sum(file.rows or 0 for file in files if file.content == first)
 
 
 def manifest(bundle: Bundle) -> dict[str, Any]:
-    """JSON, in the order in which people read it. Moments are ISO 8601 in UTC, sizes are bytes."""
+    """Return the manifest as JSON data, in reading order. Moments are ISO 8601 in UTC, sizes are in bytes."""
     export = bundle.export
     return {
         "format": FORMAT,
@@ -90,7 +90,7 @@ def manifest(bundle: Bundle) -> dict[str, Any]:
         "volume_limit": bundle.limit,
         "volumes": [
             {"number": each.number, "name": each.name, "size": each.size, "sha256": each.sha256}
-            | ({"note": "Larger than the limit: one part of a file alone is."} if each.oversize else {})
+            | ({"note": "Larger than the limit because it holds a part that cannot be split."} if each.oversize else {})
             for each in bundle.volumes
         ],
         "datasets": list(_datasets(bundle)),
@@ -114,13 +114,13 @@ def _datasets(bundle: Bundle) -> Iterable[dict[str, Any]]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": column.name, "label": str(column.label), "type": column.type.value}
+    facts: dict[str, Any] = {"name": column.name, "label": str(column.label), "type": column.type.value}
     if column.type is ColumnType.MONEY:
         fixed = isinstance(column.currency, str)
-        told |= {"currency": column.currency} if fixed else {"currency_column": column.slots[1].name}
+        facts |= {"currency": column.currency} if fixed else {"currency_column": column.slots[1].name}
     if column.type is ColumnType.CHOICE:
-        told["choices"] = [{"value": value, "label": label} for value, label in column.words.items()]
-    return told
+        facts["choices"] = [{"value": value, "label": label} for value, label in column.words.items()]
+    return facts
 
 
 def _file(file: Listing) -> dict[str, Any]:

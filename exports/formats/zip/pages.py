@@ -1,4 +1,4 @@
-"""What a bundle says to people: a page with the first rows, a text to read first, and the checksums."""
+"""The files that a bundle adds to the data: a page with the first rows, a README, the manifest and the checksums."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ from exports.formats.zip.manifest import Bound, Bundle, Listing, manifest
 logger = logging.getLogger(__name__)
 
 ROWS, LETTERS = 20, 200
-"""Rows of a dataset that the page shows, and characters of a cell."""
-OTHERS = "readme"
-"""The folder of what the volumes after the first say of themselves."""
+"""Maximum rows per dataset and characters per cell on the page."""
+README_FOLDER = "readme"
+"""Folder of the READMEs of all volumes except the first."""
 OPENING: Mapping[str, str | Promise] = {
     "csv": _("opens in Excel, LibreOffice and Numbers, and goes into any database."),
     "xlsx": _("opens in Excel, LibreOffice, Numbers and Google Sheets."),
     "pdf": _("opens in any browser and is ready to print."),
     "json": _("is for programs: one array of objects."),
-    "jsonl": _("is for programs: one JSON object a line."),
+    "jsonl": _("is for programs: one JSON object per line."),
     "parquet": _("is for programs: pandas, DuckDB, Spark, R."),
 }
-"""How each format is opened. One that is not here says its own hint."""
-UNGUARDED = _("is for programs: its texts are as they are. A spreadsheet may run what looks like a formula.")
-"""Instead of it, for a format whose files were asked for unguarded."""
+"""How to open the files of each format. Other formats show their hint."""
+UNGUARDED = _("is for programs: formulas are not escaped. A spreadsheet may run text that looks like a formula.")
+"""Shown instead for CSV files in which formulas are not guarded."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows of a dataset in words; `cut` when a cell was longer. `failed`: they could not be read.
+    """The first rows of a dataset as text. `cut`: a cell was truncated. `failed`: the rows could not be read.
 
-    Headings and cells are pairs: the text, and whether it is a number or an amount.
+    Headings and cells are pairs of the text and whether the column is numeric.
     """
 
     headings: Sequence[tuple[str, bool]]
@@ -61,12 +61,12 @@ class Preview:
 
 @dataclass(frozen=True)
 class Extras:
-    """The files that a bundle holds beside the data."""
+    """The files that a bundle holds besides the data."""
 
     previews: Mapping[str, Preview]
 
     def of_first(self, bundle: Bundle) -> dict[str, str]:
-        """Those of the first volume, by name: they tell of all volumes."""
+        """Return the texts for the first volume by file name. They describe all volumes."""
         return {
             "README.txt": _readme(bundle, bundle.volumes[0]),
             "index.html": render_to_string("exports/bundle/index.html", _page(bundle, self.previews)),
@@ -75,19 +75,19 @@ class Extras:
         }
 
     def of_other(self, bundle: Bundle, volume: Bound) -> dict[str, str]:
-        """Those of another volume, in a folder of their own: no name is in two volumes, so that all can be unpacked
-        into one folder, where one README stands.
+        """Return the text for another volume by file name. It has its own folder, so that no name is in two volumes and
+        all can be unpacked into one folder, with a single README at the top.
         """
-        return {f"{OTHERS}/volume-{volume.number}-of-{len(bundle.volumes)}.txt": _readme(bundle, volume)}
+        return {f"{README_FOLDER}/volume-{volume.number}-of-{len(bundle.volumes)}.txt": _readme(bundle, volume)}
 
 
 # --- the first rows -------------------------------------------------------------------------------------------------
 
 
 def previews(assembly: Assembly) -> dict[str, Preview]:
-    """The first rows of each dataset, read again from the database: a file may be of any format.
+    """Return the first rows of each dataset, read from the database again, because the files may be of any format.
 
-    What fails here fails alone, because the files are there already; but not when the database is away.
+    Errors only affect the preview, because the files exist already. Only DatabaseAway is raised.
     """
     found = {}
     contents = assembly.export.contents
@@ -109,9 +109,7 @@ def _preview(assembly: Assembly, number: int) -> Preview:
     except DatabaseAway:
         raise
     except ExportError as error:
-        logger.warning(
-            "%s: the first rows of %s cannot be shown: %r", assembly.export, content.dataset, error.__cause__
-        )
+        logger.warning("%s: cannot show the first rows of %s: %r", assembly.export, content.dataset, error.__cause__)
         return Preview(headings, failed=True)
     cut = any(len(text) > LETTERS for texts in words for text in texts)
     short = [list(map(_short, texts)) for texts in words]
@@ -153,7 +151,7 @@ def _readme(bundle: Bundle, volume: Bound) -> str:
 
 
 def _opening(kind: Kind, options: Mapping[str, str]) -> str | Promise:
-    """How its files are opened."""
+    """Return how to open files of this kind."""
     if kind.key == "csv" and options.get("for") == "programs":
         return UNGUARDED
     return OPENING.get(kind.key, kind.hint)
@@ -216,5 +214,5 @@ def _count(number: int) -> str:
 
 
 def _line(text: object) -> str:
-    """A label as one line of text."""
+    """Return `text` on a single line, with runs of whitespace collapsed."""
     return " ".join(for_xml(str(text)).split())

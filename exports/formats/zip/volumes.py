@@ -1,4 +1,4 @@
-"""The volumes of a bundle while they are filled: ZIP files on scratch, each of which a last file may still go into."""
+"""The volumes of a bundle while they are filled: ZIP files on scratch, to which more files can be added at the end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import BinaryIO, Self, cast
 
 from exports.formats import Written
-from exports.formats.archive import Listed, Zip
-from exports.formats.zip.entries import ENTRY, Piece
+from exports.formats.archive import EntryInfo, Zip
+from exports.formats.zip.entries import ENTRY, BundleFile
 
 
-class Box:
-    """One volume. However many there are, only the one that is written to is open.
+class Volume:
+    """One volume. Its file is open only while it is written to, which limits the number of open files.
 
-    `oversize`: it holds a piece that fits into none, because it is made of a single part.
+    `oversize` is set if it holds a file larger than a volume, because the file consists of a single part.
     """
 
     def __init__(self, path: Path, moment: datetime, room: int | None) -> None:
@@ -25,28 +25,28 @@ class Box:
         self._archive = Zip(cast("BinaryIO", self._file), moment, hashing=True, timestamps=True)
 
     @property
-    def listed(self) -> list[Listed]:
-        return self._archive.listed
+    def entries(self) -> list[EntryInfo]:
+        return self._archive.entries
 
-    def takes(self, room: int) -> bool:
-        """Is there so much room left?"""
+    def has_room(self, room: int) -> bool:
+        """Return whether a file that needs `room` bytes still fits."""
         if self._room is None:
             return True
-        directory = sum(ENTRY + len(entry.name.encode()) for entry in self.listed)
+        directory = sum(ENTRY + len(entry.name.encode()) for entry in self.entries)
         return self._file.tell() + directory + room <= self._room
 
-    def put(self, piece: Piece, folder: str) -> tuple[Written, list[Listed]]:
-        """Add a piece; what it has become, and the entries that it is: its own, and those beside it."""
-        before = len(self.listed)
-        written = piece.put(self._archive, folder)
-        return written, self.listed[before:]
+    def put(self, file: BundleFile, folder: str) -> tuple[Written, list[EntryInfo]]:
+        """Add a file. Return the result of writing it, and its entries: its own, then those of its side files."""
+        before = len(self.entries)
+        written = file.put(self._archive, folder)
+        return written, self.entries[before:]
 
-    def rest(self) -> None:
-        """Nothing is written to it for a while."""
+    def close(self) -> None:
+        """Close the file for now. The next write reopens it."""
         self._file.close()
 
     def finish(self, extras: Mapping[str, str]) -> None:
-        """Add these texts as files, and complete it."""
+        """Add these texts as files, and complete the volume."""
         with self._archive as archive:
             for name, text in extras.items():
                 with archive.entry(name) as entry:
@@ -54,47 +54,48 @@ class Box:
         self._file.close()
 
 
-class Shelf:
-    """The volumes in order; a context manager, that closes them. `limit` is what one may have in bytes (None: any).
+class Volumes:
+    """The volumes of a bundle, in order. A context manager: leaving it closes their files.
 
-    `first` and `other` are the bytes kept free in the first volume and in each other one for what is added at the end.
+    `limit` is the maximum size of a volume in bytes, or None. `first` and `other` are the bytes to keep free for the
+    files that are added at the end, in the first volume and in each other volume.
     """
 
     def __init__(self, folder: Path, moment: datetime, limit: int | None, first: int, other: int) -> None:
         self._folder, self._moment = folder, moment
         self._room = None if limit is None else limit - other
-        self.boxes: list[Box] = []
+        self.all: list[Volume] = []
         self._add(None if limit is None else limit - first)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for box in self.boxes:
-            box.rest()
+        for volume in self.all:
+            volume.close()
 
     @property
     def capacity(self) -> int | None:
-        """What a piece may take of a volume that is empty."""
+        """Bytes available to a file in an empty volume; None for no limit."""
         return self._room
 
-    def box_for(self, piece: Piece) -> Box:
-        """The volume that this piece goes into: the last one if it still fits, else a new one."""
-        oversize = self._room is not None and piece.room > self._room
-        box = self.boxes[-1]
-        if not box.takes(piece.room) and (box.listed or not oversize):
-            box.rest()
-            box = self._add(self._room)
-        box.oversize |= oversize
-        return box
+    def volume_for(self, file: BundleFile) -> Volume:
+        """Return the volume for this file: the last one if the file still fits, else a new one."""
+        oversize = self._room is not None and file.room > self._room
+        volume = self.all[-1]
+        if not volume.has_room(file.room) and (volume.entries or not oversize):
+            volume.close()
+            volume = self._add(self._room)
+        volume.oversize |= oversize
+        return volume
 
-    def _add(self, room: int | None) -> Box:
-        self.boxes.append(Box(self._folder / f"volume-{len(self.boxes) + 1}.zip", self._moment, room))
-        return self.boxes[-1]
+    def _add(self, room: int | None) -> Volume:
+        self.all.append(Volume(self._folder / f"volume-{len(self.all) + 1}.zip", self._moment, room))
+        return self.all[-1]
 
 
 class _Reopened:
-    """A file that is opened when something is written to it, at the place where it was closed."""
+    """A file that opens on access, at the position where it was last closed."""
 
     def __init__(self, path: Path) -> None:
         path.touch()

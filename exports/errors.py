@@ -1,6 +1,6 @@
-"""What can go wrong with an export: one tree. Each error says what broke and what to do, in words for its owner.
+"""Errors of an export, as one tree. Each message tells the owner what went wrong and what to do.
 
-`retryable` decides whether a worker tries again; nothing else in the code does. Errors survive pickling.
+`retryable` alone decides whether a worker tries again. Errors survive pickling.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Text = str | Promise
 
 
 class ExportError(Exception):
-    """An export cannot be accepted, or cannot go on. `message` is for its owner; `code` is for programs."""
+    """Base class: an export cannot be accepted or continued. `message` is for its owner, `code` for programs."""
 
     code = "error"
     retryable = False
     first_wait: float | None = None
-    """Seconds until the second attempt, twice as many until the third; None for as many as other work waits."""
+    """Seconds before the second attempt, doubled before each later one; None for the default."""
     retry_after: int | None = None
-    """Seconds after which the same request may be answered otherwise; None when waiting does not help."""
+    """Seconds after which the same request may succeed; None if waiting does not help."""
     default: Text = _("The export failed.")
 
     def __init__(self, message: Text | None = None) -> None:
@@ -40,7 +40,7 @@ class ExportError(Exception):
 
     @property
     def detail(self) -> str:
-        """The cause, for operators; empty when there is none."""
+        """The cause, for operators; empty if there is none."""
         cause = self.__cause__
         return Truncator(f"{type(cause).__name__}: {cause}").chars(2_000) if cause else ""
 
@@ -49,7 +49,7 @@ class ExportError(Exception):
 
 
 class BadRequest(ExportError):
-    """The request itself is wrong; nothing was recorded. `field` names the form's field."""
+    """The request itself is wrong, and nothing was recorded. `field` is the name of the form field."""
 
     code = "bad_request"
     field: str | None = None
@@ -79,7 +79,7 @@ class NoField(BadRequest):
 
 
 class NothingInside(BadRequest):
-    """A bundle without files, or files inside of what is none."""
+    """A bundle without formats, or formats inside an export that is not a bundle."""
 
     code = "nothing_inside"
     field = "inside"
@@ -92,41 +92,41 @@ class BadPeriod(BadRequest):
 
 
 class TooWide(BadRequest):
-    """More columns than the format's page has room for."""
+    """More columns than fit on the format's page."""
 
     code = "too_wide"
     field = "fields"
 
 
 class BadOption(BadRequest):
-    """A format's option that does not exist, or a value that it does not have."""
+    """An unknown option of a format, or an invalid value for one."""
 
     code = "bad_option"
     field = "options"
 
 
 class TooMany(ExportError):
-    """The owner has too many exports open, or asked too often. Nothing was recorded; later it will be."""
+    """The owner has too many open exports, or sent too many requests. Nothing was recorded; try again later."""
 
     code = "too_many"
     retry_after = 60
 
     @classmethod
     def until(cls, message: str, rest: timedelta) -> TooMany:
-        """The error with the time after which the request is accepted."""
+        """Return the error with the time after which the request is accepted."""
         error = cls(message)
         error.retry_after = max(1, ceil(rest.total_seconds()))
         return error
 
 
 class NotRecorded(ExportError):
-    """The database would not take the request, or died before it said that it had: the same request again is safe."""
+    """The database refused the request, or failed before confirming it. Repeating the same request is safe."""
 
     code = "not_recorded"
     retry_after = 60
     default = _(
         "The export could not be recorded just now. Please try again in a minute: "
-        "a request that did arrive is recognised and not doubled."
+        "if your request did arrive, it is not recorded twice."
     )
 
 
@@ -134,7 +134,7 @@ class WrongState(ExportError):
     """The export is not in a state that allows this."""
 
     code = "wrong_state"
-    default = _("The export has moved on in the meantime; look at its page.")
+    default = _("The export has changed in the meantime. See its page.")
 
 
 class NoPermission(ExportError):
@@ -143,7 +143,7 @@ class NoPermission(ExportError):
 
 
 class DatasetFailed(ExportError):
-    """The dataset's own code raised."""
+    """The dataset's own code raised an exception."""
 
     code = "dataset_failed"
     default = _(
@@ -153,13 +153,13 @@ class DatasetFailed(ExportError):
 
     @classmethod
     def at(cls, key: object, column: Text) -> DatasetFailed:
-        """The error of one cell: a function of Python raised on the row with this primary key."""
-        words = _("The column “%(column)s” could not be computed for the row %(key)s. Leave it out, or tell us.")
+        """Return the error of one cell: a Python function failed on the row with this primary key."""
+        words = _("The column “%(column)s” could not be computed for the row %(key)s. Leave it out, or contact us.")
         return cls(words % {"column": column, "key": key})
 
     @classmethod
     def misfit(cls, column: Text, key: object, value: str, declared: str, mend: str) -> DatasetFailed:
-        """The error of a value that is not of its column's type. `mend` is a sentence on how to fix it."""
+        """Return the error of a value that is not of its column's type. `mend` is a sentence on how to fix it."""
         if key is None:
             words = _("The column “%(column)s” is declared as %(declared)s, but holds %(value)s. %(mend)s")
         else:
@@ -170,7 +170,7 @@ class DatasetFailed(ExportError):
 
 
 class UnfitDataset(DatasetFailed):
-    """A dataset is written in a way that would make its export wrong. The cause names each reason, for operators."""
+    """The definition of a dataset would make its export wrong. The cause lists the reasons, for operators."""
 
     code = "unfit_dataset"
 
@@ -182,7 +182,7 @@ class UnfitDataset(DatasetFailed):
 
 
 class FormatFailed(ExportError):
-    """The format's own code raised."""
+    """The format's own code raised an exception."""
 
     code = "format_failed"
     default = _("The file could not be written: our code for this format failed. Another format may work.")
@@ -194,17 +194,17 @@ class TooSlow(ExportError):
 
 
 class Mismatch(ExportError):
-    """What was written is not what was read."""
+    """The stored file differs from the file that was written."""
 
     code = "mismatch"
     retryable = True
-    default = _("The finished file did not match what was written to it, so it was thrown away.")
+    default = _("The stored file differed from the finished one, so it was discarded. Please try again later.")
 
 
 class DiskFull(ExportError):
     code = "disk_full"
     retryable = True
-    default = _("There was no room left to store the file. We have been told; please try again later.")
+    default = _("There was no room left to store the file. We have been notified; please try again later.")
 
 
 class StorageFailed(ExportError):
@@ -214,11 +214,11 @@ class StorageFailed(ExportError):
 
 
 class SpoiltPart(ExportError):
-    """The file of a finished part is gone, or another than was written. `part` is its primary key."""
+    """The file of a finished part is missing or changed. `part` is the part's primary key."""
 
     code = "spoilt_part"
     retryable = True
-    default = _("A part of the file was damaged while it was stored, more than once. Please try again later.")
+    default = _("A part of the file was damaged in storage more than once. Please try again later.")
     part = 0
 
     @classmethod
@@ -231,14 +231,16 @@ class SpoiltPart(ExportError):
 class NoMemory(ExportError):
     code = "no_memory"
     retryable = True
-    default = _("There was not enough memory for the file. We have been told; try again later, or a shorter period.")
+    default = _(
+        "There was not enough memory for the file. We have been notified; try again later, or choose a shorter period."
+    )
 
 
 class DatabaseAway(ExportError):
     code = "database_away"
     retryable = True
-    first_wait = 5  # it answers again, or this could not be written down
-    default = _("The database was away for too long. Please try again later.")
+    first_wait = 5  # short: the database was back when this was recorded
+    default = _("The database was unavailable for too long. Please try again later.")
 
 
 class WorkerDied(ExportError):
@@ -254,7 +256,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportError:
-    """The error of this tree that stands for `error`; `otherwise` names the culprit when nothing better is known."""
+    """Return the ExportError for `error`: `otherwise`, if there is no more specific class."""
     match error:
         case ExportError():
             return error
@@ -264,24 +266,24 @@ def from_exception(error: Exception, otherwise: type[ExportError]) -> ExportErro
             return DiskFull()
         case MemoryError():
             return NoMemory()
-        case OSError() if otherwise is not DatasetFailed:  # a dataset may well read from somewhere else
+        case OSError() if otherwise is not DatasetFailed:  # a dataset may read other files
             return StorageFailed()
         case _:
             return otherwise()
 
 
 def of_cell(error: Exception, key: object, column: Text) -> ExportError:
-    """The error for one that a dataset's own code raised on the value of one cell."""
+    """Return the ExportError for an exception that a dataset's own code raised on the value of one cell."""
     known = from_exception(error, DatasetFailed)
-    its_fault = type(known) is DatasetFailed  # and not that of the database, or of the memory
-    return DatasetFailed.at(key, column) if its_fault else known
+    is_dataset_fault = type(known) is DatasetFailed  # not of the database or of memory
+    return DatasetFailed.at(key, column) if is_dataset_fault else known
 
 
 def _is_of_connection(error: Exception) -> bool:
-    """Tell the errors of a lost connection from others of the same classes.
+    """Return whether the error is that of a lost connection, and not another of the same class.
 
-    SQLite raises OperationalError for SQL that can never work, too. psycopg raises InternalError without an SQLSTATE
-    when a connection that broke answers twice, or not at all.
+    SQLite also raises OperationalError for invalid SQL. psycopg raises InternalError without an SQLSTATE if a broken
+    connection returns two results, or none.
     """
     if isinstance(error, InternalError):
         return getattr(error.__cause__, "sqlstate", "") is None
@@ -290,7 +292,7 @@ def _is_of_connection(error: Exception) -> bool:
 
 @contextmanager
 def blaming(otherwise: type[ExportError]) -> Iterator[None]:
-    """Inside, an error that nobody foresaw is `otherwise`."""
+    """Raise exceptions inside the block as ExportError: `otherwise`, if there is no more specific class."""
     try:
         yield
     except (LeaseLost, SoftTimeLimitExceeded, ExportError):

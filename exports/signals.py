@@ -1,4 +1,4 @@
-"""What follows from Django's own events: a deleted export takes its files with it."""
+"""Signal receivers: the deletion of a row also deletes its file."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from exports.storage import artifacts
 @receiver(post_delete, sender=Volume)
 @receiver(post_delete, sender=UsageReport)
 def remove_file(instance: Export | Part | Volume | UsageReport, **_: Any) -> None:
-    """Once the deletion has committed; a file that cannot be removed then is an orphan for the purge."""
+    """Delete the file after the commit. If that fails, the file is an orphan, which the purge removes."""
     if instance.artifact:
         artifact = instance.artifact
         transaction.on_commit(lambda: artifacts.delete([artifact]), robust=True)

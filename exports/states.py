@@ -1,6 +1,6 @@
-"""The states of an export and of its parts, and the one table of moves between them.
+"""The states of an export and of its parts, and the table of allowed moves between them.
 
-The diagram in docs/states.md is made from this table, and a test compares the two.
+The diagram in docs/states.md is generated from this table, and a test compares the two.
 """
 
 from django.db import models
@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class State(models.TextChoices):
-    """Where an export is."""
+    """State of an export."""
 
     QUEUED = "queued", _("Queued")
     RENDERING = "rendering", _("Rendering")
@@ -20,7 +20,7 @@ class State(models.TextChoices):
 
 
 class PartState(models.TextChoices):
-    """Where a part of an export is."""
+    """State of a part of an export."""
 
     WAITING = "waiting", _("Waiting")
     DONE = "done", _("Done")
@@ -38,15 +38,15 @@ MOVES: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset({State.QUEUED}),
     State.EXPIRED: frozenset(),
 }
-"""From each state, the states it may move to. FAILED and CANCELLED go back to QUEUED when their owner tries again,
-ASSEMBLING to RENDERING when a finished part's file turns out to be spoilt."""
+"""The allowed moves from each state. FAILED and CANCELLED go back to QUEUED when the owner retries the export,
+ASSEMBLING to RENDERING when the file of a finished part turns out to be damaged."""
 
 OPEN = frozenset({State.QUEUED, State.RENDERING, State.ASSEMBLING})
-"""Somebody is still waiting for it."""
+"""States of an unfinished export."""
 RETRYABLE = frozenset(source for source, targets in MOVES.items() if source not in OPEN and State.QUEUED in targets)
-"""Its owner may try it again."""
+"""States in which the owner may retry the export."""
 
 
 def sources(target: State) -> list[State]:
-    """The states from which an export may move to `target`: the WHERE of the UPDATE that moves it."""
+    """Return the states from which an export may move to `target`, for the WHERE clause of the UPDATE."""
     return [source for source, targets in MOVES.items() if target in targets]

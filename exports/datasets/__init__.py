@@ -1,4 +1,4 @@
-"""Datasets: what can be exported. `<any app>/datasets.py` is autodiscovered; docs/extending.md has one in ten lines."""
+"""Registry of datasets. The `datasets` module of every app is autodiscovered; docs/extending.md has an example."""
 
 from durable.registry import Registry
 from exports.datasets.base import Dataset

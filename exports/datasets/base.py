@@ -1,4 +1,4 @@
-"""The contract of a dataset: named columns over one queryset for one user, read in key ranges."""
+"""Base class of datasets: named columns over a queryset of one user's rows, read in key ranges."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from exports.models.period import Period
 
 NUMBERS = {int, Decimal, float, timedelta}
 ORDERED = (IntegerField, DecimalField, FloatField, DurationField)
-"""Types of values, and of a database's fields, whose least and greatest value `extremes` gives."""
+"""Types of values, and of model fields, whose minimum and maximum `extremes` returns."""
 
 
 class Dataset(ABC):
-    """One thing that a user can export. Subclasses name `key`, `label`, `columns`, `date_field` and `queryset`.
+    """A kind of data that a user can export. Subclasses define `key`, `label`, `columns`, `date_field` and `queryset`.
 
-    `date_field` is what periods filter on: a date-time field, or a date field, or a path or annotation of one. Days are
-    days in the person's zone. None is for rows without dates: they are exported as a whole. Rows without a date are in
-    no period but "everything". Rows that come to be after the click are not in the export: `created_before` says which
-    those are.
+    Periods filter on `date_field`: a date-time or date field, or a path to one, or an annotation. Days are days in the
+    user's time zone. If `date_field` is None, the rows have no dates and are exported as a whole. Rows whose date is
+    NULL belong to no period except "everything". Rows created after the request are left out; `created_before` defines
+    which ones those are.
     """
 
     key: ClassVar[str]
@@ -61,20 +61,20 @@ class Dataset(ABC):
         needed = ("key", "label", "columns", "date_field")
         if missing := [name for name in needed if not hasattr(self, name)]:
             raise ImproperlyConfigured(
-                f"The dataset {type(self).__name__} lacks {', '.join(missing)}. Without dates, date_field is None."
+                f"The dataset {type(self).__name__} lacks {', '.join(missing)}. Without dates, set date_field = None."
             )
 
     @abstractmethod
     def queryset(self, user: AbstractBaseUser) -> QuerySet[Any]:
-        """The rows that `user` may see, and no others."""
+        """Return the rows that `user` may see, and no others."""
 
     def created_before(self, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
-        """Those of `rows` that were there at `moment`, the click.
+        """Return those of `rows` that existed at `moment`, the time of the request.
 
-        By default `date_field` is taken for the moment of creation, and rows of later moments are left out. A row that
-        has no date stays, and so do all rows where the field holds days or where there is none: a day says nothing
-        about the moment. Override it where dates mean something else, as those of bookings, which lie ahead. Rows that
-        it lets through are in the export when the planning, seconds after the click, finds them.
+        By default, `date_field` is taken as the time of creation, and later rows are left out. Rows without a date are
+        kept, and so are all rows if the field holds days or is None, because a day does not give the time. Override it
+        if the dates mean something else, such as the dates of bookings, which lie in the future. A returned row is
+        exported if the planning, seconds after the request, finds it.
         """
         if self.date_field is None or not self._has_moments(rows):
             return rows
@@ -84,20 +84,20 @@ class Dataset(ABC):
         return rows.filter(before | Q(**{f"{self.date_field}__isnull": True}))
 
     def permitted(self, user: AbstractBaseUser) -> bool:
-        """May `user` export this at all? Asked at the click, by the worker, and again at the download."""
+        """Return whether `user` may export this dataset. Checked at the request, by the worker and at the download."""
         return True
 
     def choose(self, names: Sequence[str]) -> list[Column]:
-        """The columns of `names`, in that order; all of them for an empty choice. Raises UnknownField.
+        """Return the columns of `names`, in that order, or all columns if `names` is empty. Raises UnknownField.
 
-        Each is taken once, a small request must not make a file of a thousand columns; and no two have one name in the
-        file, in capitals or not: many readers of Parquet and SQL do not tell those apart.
+        A name may occur only once, so that a small request cannot make a file of a thousand columns. No two columns may
+        have the same name in the file, ignoring case: many readers of Parquet and SQL are case-insensitive.
         """
         columns = self._named(names) if names else list(self.columns)
-        if two := declared.clash(columns):
+        if pair := declared.clash(columns):
             raise UnknownField(
-                _("The fields %(one)s and %(other)s would have one name in the file. Leave one of them out.")
-                % {"one": two[0].name, "other": two[1].name}
+                _("The fields %(one)s and %(other)s would have the same name in the file. Leave one of them out.")
+                % {"one": pair[0].name, "other": pair[1].name}
             )
         return columns
 
@@ -111,7 +111,7 @@ class Dataset(ABC):
             )
         if len(names) > len(set(names)):
             twice = next(name for place, name in enumerate(names) if name in names[:place])
-            raise UnknownField(_("The request names the field %s more than once. Leave the others out.") % twice)
+            raise UnknownField(_("The request names the field %s more than once. Name it only once.") % twice)
         return [by_name[name] for name in names]
 
     def faults(self, user: AbstractBaseUser, columns: Sequence[Column]) -> list[str]:
@@ -124,7 +124,7 @@ class Dataset(ABC):
         )
 
     def doubts(self, user: AbstractBaseUser) -> list[str]:
-        """Return one sentence for each column of another type than its values."""
+        """Return one sentence for each column whose type differs from that of its values."""
         return declared.doubts(self.queryset(user), self.columns)
 
     def _faults_of_dates(self, rows: QuerySet[Any]) -> list[str]:
@@ -133,17 +133,17 @@ class Dataset(ABC):
         if found := rules.faults(rows, [Column("date_field", "", source=self.date_field)]):
             return found
         kind = self._kind_of_dates(rows)
-        if isinstance(kind, DateField):  # a DateTimeField is one, too
+        if isinstance(kind, DateField):  # includes DateTimeField
             return []
-        return [f"date_field is {self.date_field!r}, a {type(kind).__name__}: name a field of dates, or None."]
+        return [f"date_field is {self.date_field!r}, a {type(kind).__name__}: use a date or date-time field, or None."]
 
     def require_fit(self, user: AbstractBaseUser, columns: Sequence[Column]) -> None:
-        """Raise UnfitDataset, with the reasons, when the export of `columns` would be wrong or would fail."""
+        """Raise UnfitDataset, with the reasons, if an export of `columns` would fail or contain wrong data."""
         if found := self.faults(user, columns):
             raise UnfitDataset.because(self.key, found)
 
     def selected(self, user: AbstractBaseUser, period: Period) -> QuerySet[Any]:
-        """The user's rows of the period, in the order of their keys. Raises BadPeriod where they have no dates."""
+        """Return the user's rows of the period, ordered by key. Raises BadPeriod if the dataset has no dates."""
         rows = self.queryset(user)
         if period.asked_at is not None:
             rows = self.created_before(rows, period.asked_at)
@@ -159,62 +159,62 @@ class Dataset(ABC):
         return rows.filter(**{f"{self.date_field}__{at}": bound for at, bound in bounds.items() if bound is not None})
 
     def refuse_periods(self) -> None:
-        """Raise BadPeriod where rows have no dates. Asked at the click for any period but "everything"."""
+        """Raise BadPeriod if the dataset has no dates. Called at the request for any period except "everything"."""
         if self.date_field is None:
             raise BadPeriod(_("“%s” has no dates to choose a period by. Choose everything.") % self.label)
 
     def _has_moments(self, rows: QuerySet[Any]) -> bool:
-        """Does `date_field` hold date-times? Else it holds days."""
+        """Return whether `date_field` holds date-times. If not, it holds days."""
         return isinstance(self._kind_of_dates(rows), DateTimeField)
 
     def _kind_of_dates(self, rows: QuerySet[Any]) -> Field[Any, Any]:
-        """The field that says what `date_field` holds, be it of the model, of another one, or an annotation."""
+        """Return the output field of `date_field`: a field of this or a related model, or that of an annotation."""
         field: Field[Any, Any] = rows.query.clone().resolve_ref(str(self.date_field)).output_field
         return field
 
     def _always_dated(self, rows: QuerySet[Any]) -> bool:
-        """Is `date_field` a field of the model itself that is never NULL?"""
+        """Return whether `date_field` is a field of the model itself that is never NULL."""
         try:
             return not rows.model._meta.get_field(str(self.date_field)).null
         except FieldDoesNotExist:
             return False
 
     def estimate(self, user: AbstractBaseUser, period: Period) -> Rows:
-        """How many rows the period has, for the form, which asks at each change: some hundredths of a second at most.
+        """Return the number of rows in the period, in some hundredths of a second. The form calls it at each change.
 
-        Override it where the table knows better, for example from a counter.
+        Override it if a better number is available, for example from a counter.
         """
         return estimate(self.selected(user, period))
 
     def key_ranges(self, user: AbstractBaseUser, period: Period, rows_per_part: int | None) -> list[KeyRange]:
         """Cut the period's rows into ranges of `rows_per_part` keys (None: one range), without OFFSET.
 
-        Where they do not all fit in one range, a pass over the keys numbers them as they come and gives back the first
-        and last of each range, and the last range is counted. Empty when there are no rows.
+        If they do not fit in one range, one pass over the keys numbers them and returns the first and last key of each
+        range, and the last range is counted. The list is empty if there are no rows.
         """
         return cut(self.selected(user, period), rows_per_part)
 
     def source(
         self, user: AbstractBaseUser, period: Period, columns: Sequence[Column], keys: KeyRange | None
     ) -> Source:
-        """The values of `columns`, row after row, for one range of keys. None means no rows at all."""
+        """Return the values of `columns`, row by row, for one range of keys. `keys` of None means no rows."""
         return Source(self.selected(user, period), columns, keys)
 
     def sample(
         self, user: AbstractBaseUser, period: Period, columns: Sequence[Column], ranges: Sequence[KeyRange]
     ) -> list[Row]:
-        """Return up to SAMPLE rows, from SAMPLED_RANGES places that lie evenly among the period's rows.
+        """Return up to SAMPLE rows, from SAMPLED_RANGES places spread evenly over the period's rows.
 
-        The same for the same rows, however `ranges` cut them. It reads each key at most once.
+        The sample does not depend on how `ranges` cut the rows. Each key is read at most once.
         """
         chosen = sampled(self.selected(user, period), ranges)
         return [row for keys in chosen for row in self.source(user, period, columns, keys).head(keys.rows)]
 
     def extremes(self, user: AbstractBaseUser, period: Period, columns: Sequence[Column]) -> list[Row]:
-        """Return two rows with the least and the greatest values of the columns of numbers and durations.
+        """Return two rows with the minimum and maximum values of the number and duration columns.
 
-        All other values are None, and so are those of a column that the database does not hold as numbers.
-        It takes one pass over the period's rows.
+        All other values are None, and so are those of a column that the database does not store as numbers.
+        Takes one pass over the period's rows.
         """
         slots = flat(columns)
         names = {name_of(place): slot.expression for place, slot in enumerate(slots) if python_of(slot) in NUMBERS}

@@ -1,7 +1,7 @@
-"""Values as the one Python type that their column declares: converted where nothing is lost, else refused.
+"""Conversion of values to the Python type that their column declares. Lossy conversions are refused.
 
-Both what reads the rows (`exports.datasets.source`) and what writes them (`exports.formats.values`) use it, so that a
-cell's type never depends on its value.
+It is used both for reading rows (`exports.datasets.source`) and for writing them (`exports.formats.values`), so that
+the type of a cell never depends on its value.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ PYTHON: dict[ColumnType, type] = {
     ColumnType.TIME: time,
     ColumnType.DURATION: timedelta,
 }
-"""The type of a slot's values, which may also be None. That of a CHOICE is the type of its choices' stored values."""
+"""The type of a slot's values, which may also be None. A CHOICE has the type of its choices' stored values."""
 KINDS = {python: kind for kind, python in PYTHON.items() if kind not in (ColumnType.CHOICE, ColumnType.NULL)}
 """The column type that holds exactly the values of a Python type."""
 TZINFO = operator.attrgetter("tzinfo")
 SHOWN = 40
-"""Letters of a value that an error shows."""
+"""Maximum length of a value in an error message."""
 
 
 def python_of(slot: Column) -> type:
-    """The Python type of the slot's values."""
+    """Return the Python type of the slot's values."""
     if slot.type is ColumnType.CHOICE:
         stored = set(map(type, slot.words))
         return stored.pop() if len(stored) == 1 and stored <= set(KINDS) else str
@@ -53,7 +53,7 @@ def python_of(slot: Column) -> type:
 
 
 class Typed:
-    """Turns the values of a slot into its type, many at a time. `python` is that type."""
+    """Converts the values of a slot to its type, many at a time. `python` is that type."""
 
     def __init__(self, slot: Column) -> None:
         self.python = python_of(slot)
@@ -63,13 +63,13 @@ class Typed:
         self._zoned = {datetime: True, time: False}.get(self.python)
 
     def __call__(self, values: Sequence[Any], keys: Sequence[Any] | None = None) -> Sequence[Any]:
-        """`values`, each of the slot's type or None. `keys` are the rows' keys, for the error. Raises DatasetFailed."""
+        """Return `values`, each of the slot's type or None. `keys` of the rows are for errors. Raises DatasetFailed."""
         if set(map(type, values)) <= self._usual and self._fits(values):
             return values
         return list(self._converted(values, keys))
 
     def _fits(self, values: Sequence[Any]) -> bool:
-        """Have date-times a zone, and times none?"""
+        """Return whether date-times have a time zone, and times have none."""
         if self._zoned is None:
             return True
         zones = set(map(TZINFO, filter(None, values)))
@@ -86,19 +86,19 @@ class Typed:
                 raise self._fault(error, key, value) from error
 
     def _fault(self, error: Exception, key: Any, value: Any) -> ExportError:
-        if not isinstance(error, Unfit):  # the value's own code
+        if not isinstance(error, Unfit):  # raised by the value's own code
             return of_cell(error, key, self._slot.label)
-        mend = error.mend or _usual_mend(value)
-        return DatasetFailed.misfit(self._slot.label, key, _what(value), self._slot.type.name, mend)
+        hint = error.mend or _default_hint(value)
+        return DatasetFailed.misfit(self._slot.label, key, _shown(value), self._slot.type.name, hint)
 
 
 # --- one value ------------------------------------------------------------------------------------------------------
 
 
-def _as_whole(value: Any) -> int:
+def _as_int(value: Any) -> int:
     match value:
         case Enum():
-            return _as_whole(value.value)
+            return _as_int(value.value)
         case float() if value.is_integer():
             return int(value)
         case Decimal() if value.is_finite() and value == value.to_integral_value():
@@ -118,9 +118,9 @@ def _as_decimal(value: Any) -> Decimal:
         case Decimal():
             return Decimal(value)
         case float():
-            return Decimal(repr(float(value)))  # the shortest digits: 0.1 is 0.1
+            return Decimal(repr(float(value)))  # shortest digits: 0.1 stays 0.1
         case _:
-            return Decimal(_as_whole(value))
+            return Decimal(_as_int(value))
 
 
 def _as_float(value: Any) -> float:
@@ -134,7 +134,7 @@ def _as_float(value: Any) -> float:
             if isinf(number) and value.is_finite():
                 raise Unfit(_("Declare the column as DECIMAL."))
             return number
-    whole = _as_whole(value)
+    whole = _as_int(value)
     try:
         number = float(whole)
     except OverflowError:
@@ -144,15 +144,15 @@ def _as_float(value: Any) -> float:
     return number
 
 
-def _as_truth(value: Any) -> bool:
+def _as_bool(value: Any) -> bool:
     if isinstance(value, Enum):
-        return _as_truth(value.value)
-    if isinstance(value, int) and value in (0, 1):  # what SQLite gives for an expression
+        return _as_bool(value.value)
+    if isinstance(value, int) and value in (0, 1):  # SQLite returns these for an expression
         return bool(value)
     raise Unfit
 
 
-def _as_day(value: Any) -> date:
+def _as_date(value: Any) -> date:
     if isinstance(value, datetime):
         raise Unfit(_("Declare the column as DATETIME, or return the date of the value."))
     if isinstance(value, date):
@@ -160,7 +160,7 @@ def _as_day(value: Any) -> date:
     raise Unfit
 
 
-def _as_moment(value: Any) -> datetime:
+def _as_datetime(value: Any) -> datetime:
     if not isinstance(value, datetime):
         raise Unfit
     if value.tzinfo is None:
@@ -184,28 +184,28 @@ def _as_duration(value: Any) -> timedelta:
 
 CONVERTERS: dict[type, Callable[[Any], Any]] = {
     str: as_text,
-    int: _as_whole,
+    int: _as_int,
     Decimal: _as_decimal,
     float: _as_float,
-    bool: _as_truth,
-    date: _as_day,
-    datetime: _as_moment,
+    bool: _as_bool,
+    date: _as_date,
+    datetime: _as_datetime,
     time: _as_time,
     timedelta: _as_duration,
 }
 
 
-# --- words for an error ---------------------------------------------------------------------------------------------
+# --- error messages -------------------------------------------------------------------------------------------------
 
 
-def _what(value: Any) -> str:
-    """The value in an error: its text where it is a plain value, and its type."""
+def _shown(value: Any) -> str:
+    """Return the value for an error message: its text if it is a plain value, and its type."""
     kind = type(value).__name__
     if type(value) in KINDS:
         return f"{Truncator(str(value)).chars(SHOWN)} ({kind})"
     return kind
 
 
-def _usual_mend(value: Any) -> str:
+def _default_hint(value: Any) -> str:
     known = next((kind for python, kind in KINDS.items() if type(value) is python), ColumnType.TEXT)
     return _("Declare the column as %(type)s, or return a value of the declared type.") % {"type": known.name}

@@ -1,4 +1,4 @@
-"""Columns: what a dataset's values are called, what they are, and where they come from."""
+"""Columns: the names, types and sources of a dataset's values."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from exports.datasets.texts import as_text
 
 Text = str | Promise
 Choosable = type[Choices] | Mapping[Any, Any] | Iterable[tuple[Any, Any]] | Callable[[], Any]
-"""What Django takes for the `choices` of a field: pairs, in groups or not, a mapping, an enumeration, a function."""
+"""The `choices` that Django accepts for a field: pairs, grouped or not, a mapping, an enumeration, a callable."""
 
 
 class ColumnType(Enum):
-    """How a column's values are written. Every value may also be None."""
+    """The type of a column's values. Every value may also be None."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -44,13 +44,13 @@ class ColumnType(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: key, heading, type, and where its value comes from.
+    """One column: its key, heading, type and source.
 
-    `source` is a field, a path across relations or an expression (default: the field of the column's name). `function`
-    takes the row's model instance instead and returns the value: the slow lane, for what SQL cannot say.
-    A MONEY column names its `currency`, an ISO 4217 code or an F() or expression; its rows hold amount and currency.
-    A CHOICE column's rows hold the stored value, `choices` the words for it, as a model field's; None has no words.
-    `total` asks for the sum in summaries.
+    `source` is a field, a path across relations or an expression (default: the field with the column's name).
+    `function` takes the row's model instance instead and returns the value. It is slower, for what SQL cannot express.
+    A MONEY column sets `currency`: an ISO 4217 code, an F() or another expression. Its rows hold amount and currency.
+    The rows of a CHOICE column hold the stored value. `choices` holds the labels, as for a model field; None has none.
+    `total` adds the column's sum to summaries.
     """
 
     name: str
@@ -63,12 +63,12 @@ class Column:
     total: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.choices, Iterator):  # it can be read once, and each file needs it
+        if isinstance(self.choices, Iterator):  # it can be read only once, but each file needs it
             object.__setattr__(self, "choices", tuple(self.choices))
 
     @property
     def expression(self) -> Combinable:
-        """What the database gives for it; nothing at all for NULL and for a function."""
+        """The expression to select; a NULL value for NULL columns and functions."""
         if self.type is ColumnType.NULL or self.function is not None:
             return Value(None, output_field=CharField())
         source = self.source or self.name
@@ -76,7 +76,7 @@ class Column:
 
     @property
     def slots(self) -> tuple[Column, ...]:
-        """The plain columns that a row has a value for: two for MONEY, else itself."""
+        """The plain columns, one for each value of a row: two for MONEY, otherwise the column itself."""
         if self.type is not ColumnType.MONEY:
             return (self,)
         code = Value(self.currency) if isinstance(self.currency, str) else self.currency
@@ -88,15 +88,14 @@ class Column:
 
     @property
     def words(self) -> Mapping[Any, str]:
-        """For each stored value of a CHOICE its words, in the language that is active now.
+        """The label of each stored value of a CHOICE, in the active language.
 
-        The stored values are of one type: text, where they would be of several. None, Django's `__empty__`, is left
-        out: nothing is chosen, and nothing is written in any format. Raises TypeError or ValueError for what is not
-        pairs.
+        All stored values have the same type: text, if their own types differ. None, Django's `__empty__`, is left out,
+        because formats write no label for an empty value. Raises TypeError or ValueError if `choices` are not pairs.
         """
         pairs = list(normalize_choices(self.choices) or ())
-        if any(isinstance(pair, str) for pair in pairs):  # one of two letters would be taken for a pair
-            raise TypeError("choices are pairs of a value and its words.")
+        if any(isinstance(pair, str) for pair in pairs):  # one of two letters would pass as a pair
+            raise TypeError("choices must be pairs of a value and its label.")
         every: Iterable[tuple[Any, Any]] = flatten_choices(pairs)
         words = {_stored(value): str(label) for value, label in every if value is not None}
         if len(set(map(type, words))) > 1:
@@ -109,17 +108,17 @@ def _stored(value: Any) -> Any:
 
 
 def name_of(place: int) -> str:
-    """The name that the value of a slot has in queries: not that of a model's field."""
+    """Return the name of a slot's value in queries, which differs from every model field."""
     return f"carryall_slot{place}"
 
 
 def values_of(rows: QuerySet[Any], slots: Sequence[Column]) -> QuerySet[Any, tuple[Any, ...]]:
-    """A query for the value of each slot, and the primary key behind them."""
+    """Return a query for the value of each slot, followed by the primary key."""
     named = {name_of(place): slot.expression for place, slot in enumerate(slots)}
     values: QuerySet[Any, tuple[Any, ...]] = rows.annotate(**named).values_list(*named, "pk")
     return values
 
 
 def flat(columns: Iterable[Column]) -> list[Column]:
-    """A column for each value of a row."""
+    """Return one column for each value of a row."""
     return [slot for column in columns for slot in column.slots]

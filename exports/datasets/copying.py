@@ -1,4 +1,4 @@
-"""COPY: rows that PostgreSQL reads and formats itself, through Django's own connection."""
+"""COPY: rows that PostgreSQL itself reads and formats, through Django's own connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from exports.datasets.key_ranges import KeyRange
 from exports.errors import DatasetFailed, blaming
 
 PIECE = 200_000
-"""Rows of one COPY, about. Between two of them the connection is free, and the rows so far are counted."""
+"""Approximate rows of one COPY. Between two of them the connection is free, and the rows so far are reported."""
 
 BOOL, BYTEA, INT8, INT2, INT4, TEXT, VARCHAR, DATE, TIMESTAMPTZ, NUMERIC, UUID = (
     16, 17, 20, 21, 23, 25, 1043, 1082, 1184, 1700, 2950,
@@ -42,33 +42,32 @@ SAME: dict[type, Mapping[int, str]] = {
         BYTEA: "encode({}, 'hex')",
     },
 }
-"""By the Python type that a slot declares: the server's types that it may have, and SQL whose text is the same as that
-of the Python value.
+"""Python type of a slot to the server types that it may have, each with SQL whose text equals that of the Python value.
 
-Not here: floats, which Python writes with other zeros and exponents; intervals, times, JSON and arrays, which Python
-writes differently; char(n), which loses its spaces; types of extensions; and what may not fit, such as a numeric for a
-whole number.
+Left out: floats, which Python writes with other zeros and exponents; intervals, times, JSON and arrays, which Python
+writes differently; char(n), which loses its spaces; extension types; and values that may not fit, such as a numeric in
+an integer column.
 """
 SETTINGS = {"DateStyle": "ISO", "server_encoding": "UTF8", "client_encoding": "UTF8"}
-"""What a session must have, from the beginning of the value, for its text to be what this module expects."""
+"""Session parameters that the expected text output requires, each with the prefix of its value."""
 
 HEADED, HEADER, TRAILER = b"P", 19, b"\xff\xff"
-"""How the first block of COPY BINARY begins, the length of what stands in it before the row, and the last block."""
+"""Start of the first block of COPY BINARY, length of the header in it, and the last block."""
 FRAME = 6
-"""What stands before the text of a row: the number of fields and a length, in bytes."""
+"""Bytes before the text of a row: the number of fields and the length of the text."""
 
 PLANNING = "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
-"""A zone's changes look dear to the planner, which counts them all; it would compile them, or sort on the disk."""
+"""The planner adds up the cost of all changes of a time zone, and would compile them with JIT, or sort on disk."""
 
 
 class Copying:
-    """The rows of one part, as COPY gives them; `of` makes one. Every error comes out as an ExportError.
+    """COPY of the rows of one part; create it with `of`. Every error is raised as an ExportError.
 
-    `names` are SQL for the values of `slots`, any of which may be NULL, and `types` are their types; that of a CHOICE
-    is the type of what is stored.
-    While a COPY runs the connection is busy, and a query on it from the same thread would wait for ever: leave the loop
-    over the blocks first. A loop that is left early cancels the COPY, and the connection stays usable; but a loop that
-    an exception has left lives as long as the exception does, so `close` what you no longer read.
+    `names` are SQL for the values of `slots`, any of which may be NULL. `types` are their column types; a CHOICE has
+    the type of its stored values.
+    While a COPY runs, the connection is busy, and a query on it from the same thread would block forever: leave the
+    loop over the blocks first. Leaving the loop early cancels the COPY, and the connection stays usable. But after an
+    exception the generator lives as long as the exception does, so call `close` when you stop reading.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Copying:
         self.types = [KINDS[python_of(slot)] for slot in slots]
         self.names = [each.format(f"r.c{place}") for place, each in enumerate(sql)]
         self.done = 0
-        """Rows that have come out."""
+        """Rows of the completed pieces."""
         self._rows = rows
         self._keys = keys
         self._count = count
@@ -93,9 +92,9 @@ class Copying:
     def of(
         cls, rows: QuerySet[Any], slots: Sequence[Column], keys: KeyRange, count: Callable[[int], None]
     ) -> Copying | None:
-        """COPY for the values of `slots` in one range of keys of `rows`; None when Python would write one differently.
+        """Return a COPY of `slots` for one key range of `rows`, or None if Python would write a value differently.
 
-        `count` is called with the number of rows of each piece, when it has come out and the connection is free.
+        `count` is called with the number of rows of each piece, once it is complete and the connection is free.
         """
         try:
             sql = _same_sql(rows, slots)
@@ -104,13 +103,13 @@ class Copying:
         return cls(rows, slots, sql, keys, count) if sql else None
 
     def run(self, select: str, options: str = "") -> Iterator[list[memoryview]]:
-        """COPY (SELECT <select> FROM <rows> AS r) TO STDOUT <options>: lists of blocks, one a row, in order of keys."""
+        """Run COPY (SELECT <select> FROM <rows> AS r) TO STDOUT <options>. Yield lists of blocks, one per row."""
         running = self._run(select, options)
-        self._running = ref(running)  # weak, or it would not end with the loop that holds it
+        self._running = ref(running)  # weak, so that it ends with the loop that holds it
         return running
 
     def close(self) -> None:
-        """Cancel a COPY that nobody has read to its end."""
+        """Cancel a COPY that was not read to its end."""
         running = self._running() if self._running else None
         if running is not None:
             running.close()
@@ -126,7 +125,7 @@ class Copying:
                 self._require_keys_once()
 
     def _require_keys_once(self) -> None:
-        """Raise DatasetFailed when a key comes more than once. Rows that are new since planning are well."""
+        """Raise DatasetFailed if a key occurs more than once. Rows added since planning are accepted."""
         inner = _compiled(self._rows.filter(pk__gte=self._keys.first, pk__lte=self._keys.last), self.slots)[0]
         names = ", ".join([*(f"c{place}" for place in range(len(self.slots))), "k"])
         with connections[self._rows.db].cursor() as cursor:
@@ -134,10 +133,10 @@ class Copying:
                 f"SELECT k FROM ({inner}) AS r({names}) GROUP BY k HAVING count(*) > 1 ORDER BY k LIMIT 1"  # noqa: S608
             )
             if found := cursor.fetchone():
-                raise ValueError(f"The primary key {found[0]!r} comes more than once.")
+                raise ValueError(f"The primary key {found[0]!r} occurs more than once.")
 
     def texts(self, select: str) -> Iterator[list[memoryview]]:
-        """Lists of one block a row: the bytes of the text that `select` is, which is never NULL, and nothing else."""
+        """Yield lists of blocks, one per row: only the bytes of the text of `select`, which must not be NULL."""
         for blocks in self.run(select, "(FORMAT binary)"):
             if blocks[0][:1] == HEADED:
                 blocks[0] = blocks[0][HEADER:]
@@ -146,7 +145,7 @@ class Copying:
             yield [block[FRAME:] for block in blocks]
 
     def _pieces(self) -> Iterator[QuerySet[Any]]:
-        """The rows by ranges of keys, of about PIECE rows each where keys are numbers without large gaps."""
+        """Yield the rows in key ranges, of about PIECE rows each if the keys are numbers without large gaps."""
         keys, rows = self._keys, self._rows
         if isinstance(keys.first, int) and isinstance(keys.last, int):
             step = (keys.last - keys.first) // max(1, round(keys.rows / PIECE)) + 1
@@ -156,7 +155,7 @@ class Copying:
             yield rows.filter(pk__gte=keys.first, pk__lte=keys.last)
 
     def _copy(self, rows: QuerySet[Any], select: str, options: str) -> Generator[list[memoryview], None, int]:
-        """The blocks of one COPY; returns their number."""
+        """Yield the blocks of one COPY. Return the number of rows."""
         connection = connections[rows.db]
         inner = _compiled(rows, self.slots)[0]
         aliases = ", ".join([*(f"c{place}" for place in range(len(self.slots))), "k"])
@@ -164,13 +163,13 @@ class Copying:
         with transaction.atomic(using=rows.db), connection.cursor() as cursor:
             cursor.execute(PLANNING)
             with connection.wrap_database_errors, cursor.copy(statement) as copy:
-                return (yield from _arrived(copy))
+                return (yield from _blocks(copy))
 
 
-def _arrived(copy: Copy) -> Generator[list[memoryview], None, int]:
-    """The blocks of a COPY, in lists of those that libpq holds, some 50 KB, when one has come; returns how many.
+def _blocks(copy: Copy) -> Generator[list[memoryview], None, int]:
+    """Yield the blocks of a COPY, in lists of what libpq has buffered, some 50 KB. Return the number of rows.
 
-    psycopg's own loop would wait for each block anew, which takes longer than all the rest of a row's way in Python.
+    psycopg's own loop waits for each block separately, which takes longer than all other Python work for a row.
     """
     pgconn = copy.connection.pgconn
     while first := copy.read():
@@ -187,7 +186,7 @@ def _arrived(copy: Copy) -> Generator[list[memoryview], None, int]:
 
 
 def _end(pgconn: PGconn) -> int:
-    """Take the result of a COPY that has sent its last block: the number of rows."""
+    """Read the result of a COPY that has sent its last block. Return the number of rows."""
     result = pgconn.get_result()
     while pgconn.get_result():
         pass
@@ -198,15 +197,15 @@ def _end(pgconn: PGconn) -> int:
 
 
 def quoted(text: str) -> str:
-    """`text` as a literal of SQL."""
+    """Return `text` as an SQL literal."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _compiled(rows: QuerySet[Any], slots: Sequence[Column]) -> tuple[str, SQLCompiler]:
-    """The SQL of the slots' values and the key, and what compiled it. Raises EmptyResultSet.
+    """Return the SQL of the slots' values and the key, and its compiler. Raises EmptyResultSet.
 
-    An order keeps PostgreSQL from merging it into the query around it, which would compute an expression wherever that
-    names it; fields alone are the faster for it.
+    An ORDER BY keeps PostgreSQL from merging it into the outer query, which would compute an expression wherever its
+    name is used. Plain fields are faster when merged.
     """
     merged = all(isinstance(slot.expression, F) for slot in slots)
     chosen = values_of(rows.order_by(*([] if merged else ["pk"])), slots)
@@ -216,7 +215,7 @@ def _compiled(rows: QuerySet[Any], slots: Sequence[Column]) -> tuple[str, SQLCom
 
 
 def _same_sql(rows: QuerySet[Any], slots: Sequence[Column]) -> list[str] | None:
-    """For each slot SQL of its values; None when one of them is not as Python writes it."""
+    """Return SQL for the values of each slot, or None if the text of one differs from what Python writes."""
     connection = connections[rows.db]
     connection.ensure_connection()
     session = connection.connection.info.parameter_status
@@ -235,12 +234,12 @@ def _same_sql(rows: QuerySet[Any], slots: Sequence[Column]) -> list[str] | None:
 
 
 def _words_found(slot: Column) -> bool:
-    """Whether formats can find a choice's words by the stored value's text: 1.5 has others, such as 1.50."""
+    """Return whether a choice's label can be found by the stored value's text. 1.5 has several, such as 1.50."""
     return slot.type is not ColumnType.CHOICE or not slot.words or python_of(slot) in (str, int, bool)
 
 
 def _usual(converters: Sequence[Callable[..., Any]], expression: Any, oid: int) -> bool:
-    """Are these converters Django's own for a number, which leave one of this type as it is?"""
+    """Return whether these are Django's own converters for numbers, which leave a value of this type unchanged."""
     own = type(expression).convert_value is BaseExpression.convert_value
     if not own or converters != [expression.convert_value]:
         return False

@@ -1,4 +1,4 @@
-"""What columns declare, against what the models say of the same values, before anything is exported."""
+"""Checks of the declared column types against the model fields of their values, before anything is exported."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ VALUES: Sequence[tuple[type[Field[Any, Any]], Any]] = (
     (models.TimeField, time()),
     (models.DurationField, timedelta()),
 )
-"""A value of each kind of field, the easiest to convert; the first line that fits. Any other field holds text."""
+"""An easily converted value of each type of field; the first match applies. All other fields hold text."""
 FLOAT_DIGITS = 15
-"""Decimal digits that a float always keeps."""
-TEXT_DOUBT = "they are written as text, which programs do not sort or add up"
+"""Decimal digits that a float always preserves."""
+TEXT_DOUBT = "they are written as text, which programs cannot sort or add up as numbers or dates"
 DOUBTS: Mapping[tuple[type, type], str] = {
-    (int, bool): "any but 0 and 1 fails",
-    (Decimal, int): "any with a fraction fails",
-    (float, int): "any with a fraction fails",
+    (int, bool): "values other than 0 and 1 fail",
+    (Decimal, int): "values with a fraction fail",
+    (float, int): "values with a fraction fail",
     (float, Decimal): "they are written with the shortest digits that give back the same float",
-    (Decimal, float): f"those of more than {FLOAT_DIGITS} digits are rounded",
+    (Decimal, float): f"values with more than {FLOAT_DIGITS} digits are rounded",
 }
-"""What happens to values of the first type in a column of the second one."""
+"""What happens to values of the first type in a column of the second type."""
 
 
 def faults(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
-    """Return a sentence for each column that can hold no value of its field, with how to fix it. Runs no query."""
+    """Return one sentence, with a fix, for each column that cannot hold the values of its field. Runs no query."""
     return list(_faults_of_choices(columns)) or [
-        f"The column {slot.name!r} is {slot.type.name}, but its values are of a {_name(field)}: "
+        f"The column {slot.name!r} is {slot.type.name}, but its values come from a {_name(field)}: "
         f"declare it as {KINDS[type(value)].name}, or convert it in its source."
         for slot, field, value in _compared(rows, columns)
         if not _converts(slot, value)
@@ -50,9 +50,9 @@ def faults(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
 
 
 def doubts(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
-    """Return a sentence for each column whose values change on their way, or may fail later. Runs no query."""
+    """Return one sentence for each column whose values are changed when written, or may fail later. Runs no query."""
     return [
-        f"The column {slot.name!r} is {slot.type.name}, but its values are of a {_name(field)}{reason}"
+        f"The column {slot.name!r} is {slot.type.name}, but its values come from a {_name(field)}{reason}"
         for slot, field, value in _compared(rows, columns)
         if _converts(slot, value)
         and (reason := _doubt_of_choices(slot, field) or _doubt(python_of(slot), field, value))
@@ -60,7 +60,7 @@ def doubts(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
 
 
 def clash(columns: Sequence[Column]) -> tuple[Column, Column] | None:
-    """Return two columns that would have one name in a file; a MONEY column has its own and that of its currency."""
+    """Return two columns that would have the same name in a file, or None. A MONEY column also names its currency."""
     names: dict[str, Column] = {}
     for column in columns:
         for slot in column.slots:
@@ -75,11 +75,11 @@ def _faults_of_choices(columns: Sequence[Column]) -> Iterator[str]:
         try:
             _ = column.words
         except (TypeError, ValueError, Unfit):
-            yield f"The choices of {column.name!r} are no pairs of a value and its words: give them as a model field's."
+            yield f"The choices of {column.name!r} are not pairs of a value and a label: give them as in a model field."
 
 
 def _compared(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[tuple[Column, Field[Any, Any], Any]]:
-    """Each slot that the database gives, its field, and a value of that field."""
+    """Yield each slot that is read from the database, its field, and an example value of that field."""
     slots = [slot for slot in flat(columns) if slot.function is None and slot.type is not ColumnType.NULL]
     expressions = values_of(rows, slots).query.annotations
     for place, slot in enumerate(slots):
@@ -89,10 +89,10 @@ def _compared(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[tuple[
 
 
 def _field_of(expression: Any) -> Field[Any, Any] | None:
-    """The field that says what an expression gives; None for one whose values may be of any type, such as JSON."""
+    """Return the output field of an expression; None if its values may have any type, such as JSON."""
     try:
         field: Any = expression.output_field
-    except FieldError:  # of mixed types, and none is named
+    except FieldError:  # mixed types without an output_field
         return None
     if isinstance(field, models.GeneratedField):
         field = field.output_field
@@ -111,14 +111,16 @@ def _converts(slot: Column, value: Any) -> bool:
 
 def _doubt_of_choices(slot: Column, field: Field[Any, Any]) -> str:
     if slot.type is ColumnType.CHOICE and field.choices and not slot.words:
-        return f" with choices, and it has none. Give it choices=<model>._meta.get_field({field.name!r}).choices."
+        return (
+            f" with choices, and the column has none. Give it choices=<model>._meta.get_field({field.name!r}).choices."
+        )
     return ""
 
 
 def _doubt(slot: type, field: Field[Any, Any], value: Any) -> str:
-    """Why values of a field may not come out of a slot of this type as they are; empty when they do."""
+    """Return why a slot of this type may change the values of a field; empty if it does not."""
     given = type(value)
-    if field.primary_key and slot is str:  # a key is a name: nobody adds keys up
+    if field.primary_key and slot is str:  # a key is a name, not a quantity
         return ""
     if given is slot or (slot is int and getattr(field, "decimal_places", None) == 0):
         return ""

@@ -1,4 +1,4 @@
-"""How many rows a request will have, told within some hundredths of a second however many they are."""
+"""Estimates of the number of rows of a request, within some hundredths of a second for any number."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from django.db import connections
 from django.db.models import IntegerField, QuerySet
 
 COUNTED = 50_000
-"""Rows that are counted; more are estimated."""
+"""Up to this many rows are counted; more are estimated."""
 POINTS = 1_500
-"""Keys that a sample looks up."""
-TELLING = 60
-"""Keys that must be found, or the sample says too little: with 60 it is right within a quarter, 19 times of 20."""
+"""Number of keys that a sample looks up."""
+MIN_FOUND = 60
+"""Keys that a sample must find to be used: with 60, the estimate is within 25% of the truth in 19 cases of 20."""
 
 
 class Certainty(Enum):
-    """How a number of rows is meant."""
+    """How exact a number of rows is."""
 
     EXACT = "exact"
     ABOUT = "about"
     MORE = "more"
-    """There are at least so many."""
+    """At least this many rows."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A number of rows, and how it is meant."""
+    """A number of rows, and how exact it is."""
 
     number: int
     certainty: Certainty = Certainty.EXACT
@@ -41,9 +41,9 @@ class Rows:
 
 
 def estimate(rows: QuerySet[Any]) -> Rows:
-    """How many `rows` there are: exactly, up to COUNTED; above that by looking up keys all over the table.
+    """Return the number of `rows`: exact up to COUNTED, above that estimated by looking up keys across the table.
 
-    Where the sample finds too few, PostgreSQL's planner is asked.
+    If the sample finds too few keys, the estimate of PostgreSQL's planner is used.
     """
     rows = rows.order_by()
     counted = rows[: COUNTED + 1].count()
@@ -54,7 +54,7 @@ def estimate(rows: QuerySet[Any]) -> Rows:
 
 
 def _by_sample(rows: QuerySet[Any]) -> int | None:
-    """One random key of each of POINTS equal stretches: gaps count as rows that are not there, clusters do no harm."""
+    """Look up one random key in each of POINTS equal intervals: gaps count as missing rows, clusters do no harm."""
     if not isinstance(rows.model._meta.pk, IntegerField):
         return None
     keys = rows.model._base_manager.using(rows.db).order_by("pk").values_list("pk", flat=True)
@@ -63,16 +63,16 @@ def _by_sample(rows: QuerySet[Any]) -> int | None:
     chance = random.Random(span)  # noqa: S311 - the same table gives the same estimate
     points = {first + int(span * (place + chance.random()) / POINTS) for place in range(POINTS)}
     found = rows.filter(pk__in=points).count()
-    return round(found / len(points) * span) if found >= TELLING else None
+    return round(found / len(points) * span) if found >= MIN_FOUND else None
 
 
 def by_planner(rows: QuerySet[Any]) -> int | None:
-    """What PostgreSQL's planner believes; None on other databases."""
+    """Return the estimate of PostgreSQL's planner; None on other databases."""
     if connections[rows.db].vendor != "postgresql":
         return None
     with connections[rows.db].cursor() as cursor:
         sql, params = rows.values("pk").query.sql_with_params()
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
-        told = cursor.fetchone()[0]
-    plan = json.loads(told) if isinstance(told, str) else told
+        found = cursor.fetchone()[0]
+    plan = json.loads(found) if isinstance(found, str) else found
     return int(plan[0]["Plan"]["Plan Rows"])

@@ -1,4 +1,4 @@
-"""Cut rows into ranges of primary keys: one range for each part, and those that a sample is read from."""
+"""Ranges of primary keys: one for each part, and those that a sample is read from."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from django.db.models.sql import Query
 from exports.errors import DatasetFailed
 
 WHOLE = 1 << 62
-"""More rows than any range has."""
+"""A size larger than any range."""
 SAMPLE, SAMPLED_RANGES = 200, 10
-"""Rows that a format may look at before the first part is written, and the places that they are from."""
+"""Rows that a format may examine before the first part is written, and the number of places they come from."""
 
 
 @dataclass(frozen=True)
 class KeyRange:
-    """A part's rows: primary keys from `first` to `last`, both included, and how many they were at planning."""
+    """The rows of a part: primary keys from `first` to `last`, both inclusive, and their number at planning."""
 
     first: Any
     last: Any
@@ -30,11 +30,11 @@ class KeyRange:
 
 
 def cut(rows: QuerySet[Any], rows_per_part: int | None) -> list[KeyRange]:
-    """Cut `rows`, which are in the order of their keys; see `Dataset.key_ranges`."""
+    """Cut `rows`, which are ordered by key, into ranges; see `Dataset.key_ranges`."""
     size = rows_per_part or WHOLE
-    if not rows.model._meta.managed or type(rows.query) is not Query:  # SQL of its own may multiply rows
+    if not rows.model._meta.managed or type(rows.query) is not Query:  # custom SQL may multiply rows
         _require_unique_keys(rows)
-    if rows_per_part and isinstance(rows.model._meta.pk, IntegerField):  # PostgreSQL has no smallest UUID
+    if rows_per_part and isinstance(rows.model._meta.pk, IntegerField):  # PostgreSQL has no MIN() of UUIDs
         few = rows.order_by()[: size + 1].aggregate(first=Min("pk"), last=Max("pk"), rows=Count("pk"))
         if few["rows"] <= size:
             return [KeyRange(**few)] if few["rows"] else []
@@ -45,7 +45,7 @@ def cut(rows: QuerySet[Any], rows_per_part: int | None) -> list[KeyRange]:
 
 
 def _require_unique_keys(rows: QuerySet[Any]) -> None:
-    """Raise DatasetFailed when a key comes twice, as it may in a view that the database does not hold to its key."""
+    """Raise DatasetFailed if a key occurs twice, as it may in a view, whose key the database does not enforce."""
     found = rows.order_by().aggregate(rows=Count("pk"), keys=Count("pk", distinct=True))
     if found["rows"] != found["keys"]:
         raise DatasetFailed from ValueError(
@@ -56,9 +56,9 @@ def _require_unique_keys(rows: QuerySet[Any]) -> None:
 def sample_ranges(
     ranges: Sequence[KeyRange], keys_within: Callable[[KeyRange, int, int], list[Any]]
 ) -> Iterator[KeyRange]:
-    """Yield the ranges of a sample: SAMPLED_RANGES of the same size at even distances, or all rows when they are few.
+    """Yield the ranges of a sample: SAMPLED_RANGES of equal size at even distances, or all rows if there are few.
 
-    `keys_within` returns keys of a range, in order: how many to skip, and how many to take at most.
+    `keys_within(range, skip, count)` returns up to `count` keys of a range, in order, after the first `skip`.
     """
     starts = list(accumulate((keys.rows for keys in ranges), initial=0))
     total = starts.pop()
@@ -68,11 +68,11 @@ def sample_ranges(
     for number in range(places):
         place = total * number // places
         first, last = bisect_right(starts, place) - 1, bisect_left(starts, min(place + count, total)) - 1
-        if known_place >= starts[first]:  # go on from the last place instead of passing its keys again
+        if known_place >= starts[first]:  # continue from the last place instead of skipping its keys again
             found = keys_within(KeyRange(known, ranges[last].last, 0), place - known_place, count)
         else:
             found = keys_within(KeyRange(ranges[first].first, ranges[last].last, 0), place - starts[first], count)
-        if found:  # else rows were deleted since they were counted
+        if found:  # otherwise rows were deleted since they were counted
             known, known_place = found[0], place
             yield KeyRange(found[0], found[-1], len(found))
 
@@ -88,14 +88,14 @@ def _keys_within(rows: QuerySet[Any], keys: KeyRange, skip: int, count: int) -> 
 
 
 class _Place(Mod):
-    """A remainder of a window's value, which exists only after grouping; Django would group by it."""
+    """A remainder of a window function's value, which exists only after grouping; Django would group by it."""
 
     def get_group_by_cols(self) -> list[Any]:
         return []
 
 
 def _ranges(rows: QuerySet[Any], keys: list[Any], size: int) -> list[KeyRange]:
-    """The ranges whose first and last keys these are, one after the other; the last one may have no end yet."""
+    """Return the ranges with these first and last keys, which alternate. The last range may have no last key yet."""
     if size == 1:
         return [KeyRange(key, key, 1) for key in keys]
     ranges = [KeyRange(first, last, size) for first, last in zip(keys[::2], keys[1::2], strict=False)]

@@ -1,7 +1,7 @@
-"""What a dataset's rows and columns must be, so that every part of every format holds the right rows.
+"""Rules for the rows and columns of a dataset, so that every part of every format contains the right rows.
 
-Parts are ranges of the primary key that are read apart from each other. So each key must come once, and no value may
-depend on other rows. `faults` finds what breaks this, before anything is exported.
+Parts are ranges of the primary key that are read independently. So each key must occur once, and no value may depend on
+other rows. `faults` finds violations before anything is exported.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from django.db.models.sql.where import ExtraWhere
 from exports.datasets.columns import Column, flat, values_of
 
 OVER = re.compile(r"\bover\s*\(|\bover\s+\w+", re.IGNORECASE)
-"""A window function in SQL."""
+"""Matches a window function in SQL."""
 SUBQUERY = re.compile(r"[(\s]*(select|with)\b", re.IGNORECASE)
-"""How SQL begins that is a query of its own: it sees the same rows in every part."""
+"""Matches the start of SQL that is a subquery, which sees the same rows in every part."""
 
 
 def faults(rows: Any, columns: Sequence[Column], made_by: str = "queryset()") -> list[str]:
     """Return one sentence for each reason why `columns` of `rows` cannot be exported, with how to fix it.
 
-    `made_by` is the method that returned `rows`. Builds queries and runs none.
+    `made_by` is the method that returned `rows`. Runs no query.
     """
     if not isinstance(rows, QuerySet):
         return [f"{made_by} returns {type(rows).__name__}: return a QuerySet of a model."]
@@ -66,14 +66,14 @@ def without_distinct(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def by_key(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Return a query for the same rows, each once, in the order of their keys, whatever order they had."""
+    """Return a query for the same rows, each once, ordered by key whatever their order was."""
     ordered = without_distinct(rows).order_by("pk")
-    ordered.query.standard_ordering = True  # reverse() turns any order round that comes after it
+    ordered.query.standard_ordering = True  # reverse() also inverts later orders
     return ordered
 
 
 def key_field(model: type[Model]) -> Field[Any, Any]:
-    """Return the field that holds the model's primary key, behind any foreign key that is one."""
+    """Return the field that holds the model's primary key, following foreign keys."""
     field: Any = model._meta.pk
     while field.remote_field is not None:
         field = field.target_field
@@ -81,13 +81,13 @@ def key_field(model: type[Model]) -> Field[Any, Any]:
 
 
 def key_text(model: type[Model], key: Any) -> str:
-    """Return a primary key as text that `key_value` reads back."""
+    """Return a primary key as text, for `key_value` to parse."""
     field = key_field(model)
     return field.value_to_string(field.model(**{field.attname: key}))
 
 
 def key_value(model: type[Model], text: str) -> Any:
-    """Return the primary key that `key_text` wrote."""
+    """Return the primary key from the text that `key_text` returned."""
     return key_field(model).to_python(text)
 
 
@@ -117,7 +117,7 @@ def _faults_of_joins(rows: QuerySet[Any]) -> Iterator[str]:
             "filter with Exists(...) or pk__in=... instead of distinct()."
         )
     elif many and not query.distinct and query.group_by is None:
-        yield f"joins {many}, so a row may come more than once: add distinct(), or filter with Exists(...)."
+        yield f"joins {many}, so a row may occur more than once: add distinct(), or filter with Exists(...)."
 
 
 def _faults_of_annotations(rows: QuerySet[Any]) -> Iterator[str]:
@@ -125,9 +125,9 @@ def _faults_of_annotations(rows: QuerySet[Any]) -> Iterator[str]:
         if _sees_other_rows(expression):
             yield f"The annotation {name!r} is a Window(), which sees the rows of one part only: use a Subquery(...)."
         elif _makes_rows(expression):
-            yield f"The annotation {name!r} makes several rows of one: aggregate it in a Subquery(...)."
+            yield f"The annotation {name!r} returns several rows for one: aggregate it in a Subquery(...)."
         elif rows.query.group_by is not None and (many := _names(_many_used(rows, expression))):
-            yield f"The annotation {name!r} is one of {many}, of which a row may have many: aggregate it."
+            yield f"The annotation {name!r} reads {many}, of which a row may have many: aggregate it."
 
 
 def _faults_of_key(rows: QuerySet[Any]) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterat
         for slot in flat([column]):
             try:
                 known = rows.annotate(_carryall_value=slot.expression)
-                _ = known.query.annotations["_carryall_value"].output_field  # reading needs it
+                _ = known.query.annotations["_carryall_value"].output_field  # required for reading
             except (FieldError, FieldDoesNotExist, TypeError, ValueError, AttributeError) as error:
                 yield f"The column {column.name!r} cannot be read: {str(error).rstrip('.')}."
                 break
@@ -154,16 +154,16 @@ def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterat
                     "use a Subquery(...)."
                 )
             elif _makes_rows(expression):
-                yield f"The column {column.name!r} makes several rows of one: aggregate it in a Subquery(...)."
+                yield f"The column {column.name!r} returns several rows for one: aggregate it in a Subquery(...)."
             elif many := _names(_many_used(known, expression)):
                 yield (
-                    f"The column {column.name!r} is one of {many}, of which a row may have many: aggregate "
+                    f"The column {column.name!r} reads {many}, of which a row may have many: aggregate "
                     "it, or export the other model with a column of this one."
                 )
 
 
 def _faults_of_aggregates(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[str]:
-    """Sums over one to-many relation are wrong while the query is joined with another one."""
+    """Find aggregates over a to-many relation that are wrong because the query also joins another one."""
     known = values_of(rows, flat(columns))
     joined = {alias for alias, join in _joins(known) if _many(join)}
     for expression in known.query.annotations.values():
@@ -176,14 +176,14 @@ def _faults_of_aggregates(rows: QuerySet[Any], columns: Sequence[Column]) -> Ite
 
 
 def _aggregates(expression: Any) -> Iterator[Any]:
-    """The aggregates in an expression that count a row again for each row of another join."""
+    """Yield the aggregates in an expression that count a row again for each row of another join."""
     for part in _parts(expression):
         if isinstance(part, Aggregate) and not isinstance(part, Max | Min) and not getattr(part, "distinct", False):
             yield part
 
 
 def _many_joins(rows: QuerySet[Any]) -> Iterator[str]:
-    """The to-many relations that the rows are joined with."""
+    """Return the names of the to-many relations that the rows are joined with."""
     return (name for _, join in _joins(rows) if (name := _many(join)))
 
 
@@ -193,7 +193,7 @@ def _joins(rows: QuerySet[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _many_used(rows: QuerySet[Any], *expressions: Any) -> Iterator[tuple[str, str]]:
-    """The aliases and names of to-many relations behind resolved expressions, other than inside an aggregate."""
+    """Yield aliases and names of the to-many relations that resolved expressions use outside aggregates."""
     for expression in expressions:
         if isinstance(expression, Col):
             alias: str | None = expression.alias
@@ -211,27 +211,27 @@ def _names(used: Iterable[tuple[str, str]]) -> str:
 
 
 def _sees_other_rows(expression: Any) -> bool:
-    """Does a value depend on other rows of the query? Also one that is written in SQL."""
+    """Return whether a value depends on other rows of the query, also if it is raw SQL."""
     if getattr(expression, "contains_over_clause", False):
         return True
-    return any(_is_window(sql) for part in _parts(expression) for sql in _written(part))
+    return any(_is_window(sql) for part in _parts(expression) for sql in _raw_sql(part))
 
 
 def _makes_rows(expression: Any) -> bool:
-    """Does it return several rows for one, as PostgreSQL's unnest()?"""
+    """Return whether it returns several rows for one, as PostgreSQL's unnest() does."""
     return any(getattr(part, "set_returning", False) for part in _parts(expression))
 
 
 def _parts(expression: Any) -> Iterator[Any]:
-    """The expression and those inside of it, other than in a subquery."""
+    """Yield the expression and its subexpressions, except those of a subquery."""
     yield expression
     if not isinstance(expression, Subquery | Query) and hasattr(expression, "get_source_expressions"):
         for part in filter(None, expression.get_source_expressions()):
             yield from _parts(part)
 
 
-def _written(part: Any) -> Iterator[str]:
-    """The SQL in one expression that a person has written."""
+def _raw_sql(part: Any) -> Iterator[str]:
+    """Yield the hand-written SQL of one expression."""
     if isinstance(part, RawSQL):
         yield part.sql
     elif isinstance(part, ExtraWhere):
@@ -245,7 +245,7 @@ def _is_window(sql: str) -> bool:
 
 
 def _many(join: Any) -> str:
-    """The name of the relation of a join, if one row may have many on its other side; else nothing."""
+    """Return the name of a join's relation if it is to-many, otherwise an empty string."""
     if not isinstance(join, Join):
         return ""
     fields: Sequence[tuple[Any, Any]] = join.join_fields  # type: ignore[attr-defined]
@@ -261,7 +261,7 @@ def _many(join: Any) -> str:
 
 
 def _are_unique(fields: Sequence[Any]) -> bool:
-    """Has their model at most one row for each value of these fields?"""
+    """Return whether the model has at most one row for each value of these fields."""
     options, names = fields[0].model._meta, {field.name for field in fields}
     together = [*(constraint.fields for constraint in options.total_unique_constraints), *options.unique_together]
     return any(field.unique for field in fields) or any(names.issuperset(each) for each in together)

@@ -1,4 +1,4 @@
-"""The rows of one part on their way from the database to a format: read once, counted, and never all at once."""
+"""Source: streams the rows of one part from the database to a format, and counts them."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from exports.datasets.copying import Copying
 
 Row = tuple[Any, ...]
-"""One value a slot, of the type that its column declares (`coercion.PYTHON`), or None. Date-times are aware."""
+"""One value per slot, of the type that its column declares (`coercion.PYTHON`), or None. Date-times are aware."""
 
 CHUNK = 2_000
-"""Rows that one fetch from the database holds in memory."""
+"""Rows of one query, which are held in memory."""
 ORDERED_KEYS = (int, Decimal, date, timedelta, UUID)
-"""Types of keys that Python and the databases put in the same order. A datetime is a date, too."""
+"""Types of keys that Python and the databases sort in the same order. `date` includes datetime."""
 
 
 class Source:
-    """The values of `columns` for the rows of one range of keys (None: no rows at all), in the order of the keys.
+    """The values of `columns` for the rows of one range of keys (None: no rows), ordered by key.
 
-    `read` counts the rows that have come out; `each` is called with it after every batch. What raises in the dataset's
-    own code, or in the database, comes out as an ExportError.
+    `read` is the number of rows returned so far; `each` is called with it after every batch. Exceptions of the
+    dataset's own code and of the database are raised as ExportError.
     """
 
     def __init__(self, rows: QuerySet[Any], columns: Sequence[Column], keys: KeyRange | None) -> None:
         self.columns = columns
         self.read = 0
-        self.each: Callable[[int], None] = _nobody
+        self.each: Callable[[int], None] = _ignore_progress
         self._slots = flat(columns)
         self._typed = [Typed(slot) for slot in self._slots]
         self._keys = keys
@@ -54,11 +54,11 @@ class Source:
             yield from batch
 
     def batches(self) -> Iterator[list[Row]]:
-        """The rows, in lists of up to CHUNK.
+        """Yield the rows, in lists of up to CHUNK.
 
-        Each CHUNK is a query of its own, ended before its first row comes out. A cursor left open over
-        the whole range would hold SQLite's snapshot: once anybody else had written, this connection's own next
-        write (a part's progress) would fail with "database is locked", at once and whatever the timeout.
+        Each CHUNK is a separate query that ends before its first row is yielded. A cursor left open over the whole
+        range would hold SQLite's snapshot: after a write by another connection, this connection's own next write (a
+        part's progress) would fail with "database is locked", at once and whatever the timeout.
         """
         pages = self._pages()
         while True:
@@ -70,19 +70,19 @@ class Source:
             yield page
 
     def head(self, count: int) -> list[Row]:
-        """The first rows, up to `count` (1 to CHUNK); nobody is told, and they come again."""
+        """Return the first rows, up to `count` (1 to CHUNK). They are not counted, and `batches` yields them again."""
         with blaming(DatasetFailed):
             return next(self._pages(count), [])
 
     def fields(self) -> list[Field[Any, Any] | None]:
-        """For each slot the model's field that it shows as it is; None for a function and any other expression."""
+        """Return for each slot the model field that it shows unchanged; None for functions and other expressions."""
         compiler = values_of(self._rows, self._slots).query.get_compiler(using=self._rows.db)
         compiler.setup_query()
         shown = [expression.target if isinstance(expression, Col) else None for expression, _, _ in compiler.select]
         return [None if slot.function else field for slot, field in zip(self._slots, shown[:-1], strict=True)]
 
     def copying(self) -> Copying | None:
-        """PostgreSQL's own formatting of the same rows; None where Python must have a hand in them."""
+        """Return a COPY of the same rows, formatted by PostgreSQL; None if Python has to process them."""
         if self._keys is None or connections[self._rows.db].vendor != "postgresql":
             return None
         from exports.datasets.copying import Copying
@@ -92,7 +92,7 @@ class Source:
         return self._copying
 
     def close(self) -> None:
-        """Nobody reads on: the connection is free for other queries."""
+        """Stop reading, so that the connection is free for other queries."""
         if self._copying is not None:
             self._copying.close()
 
@@ -115,7 +115,7 @@ class Source:
             yield self._in_types([row[:-1] for row in page], [row[-1] for row in page])
 
     def _computed_pages(self, functions: Sequence[tuple[int, Column]], size: int) -> Iterator[list[Row]]:
-        """The slow lane: model instances, that functions of Python look at."""
+        """Yield pages of rows with Python functions. Slower, because it loads model instances."""
         names = list(map(name_of, range(len(self._slots))))
         plain = {name: slot.expression for name, slot in zip(names, self._slots, strict=True) if slot.function is None}
         for page in _by_key(self._ranged().annotate(**plain), lambda instance: instance.pk, size):
@@ -126,19 +126,19 @@ class Source:
             yield self._in_types([tuple(row) for row in rows], [instance.pk for instance in page])
 
     def _in_types(self, rows: list[Row], keys: Sequence[Any]) -> list[Row]:
-        """The rows with these keys, each value of its column's type. Raises DatasetFailed for one that is not."""
+        """Return the rows with each value of its column's type. `keys` are for errors. Raises DatasetFailed."""
         columns = list(zip(*rows, strict=True))
         typed = [convert(values, keys) for convert, values in zip(self._typed, columns, strict=True)]
-        if all(map(operator.is_, typed, columns)):  # the usual page
+        if all(map(operator.is_, typed, columns)):  # the usual case: nothing converted
             return rows
         return list(zip(*typed, strict=True))
 
 
 def _by_key(rows: QuerySet[Any], key_of: Callable[[Any], Any], size: int) -> Iterator[list[Any]]:
-    """Pages of `size` rows, each a query that begins behind the last key of the one before.
+    """Yield pages of `size` rows, each from a query that starts after the last key of the previous page.
 
-    Each query reads one row more than its page has, so that a key that comes again is seen where a page ends, too.
-    Raises DatasetFailed for one, and for rows in another order: rows would be lost or come twice.
+    Each query reads one row more than its page holds, so that a repeated key is also found at the end of a page.
+    Raises DatasetFailed for a repeated key, and for rows out of order: rows would be lost or duplicated.
     """
     page = list(rows[: size + 1])
     while page:
@@ -150,18 +150,18 @@ def _by_key(rows: QuerySet[Any], key_of: Callable[[Any], Any], size: int) -> Ite
 
 
 def _require_order(keys: Sequence[Any]) -> None:
-    """Raise DatasetFailed unless the keys increase. The order of texts is the database's, so those only differ."""
+    """Raise DatasetFailed unless the keys increase. Text keys only have to differ: the database defines their order."""
     compare = operator.lt if isinstance(keys[0], ORDERED_KEYS) else operator.ne
     if all(map(compare, keys, keys[1:])):
         return
     one, next_one = next(pair for pair in pairwise(keys) if not compare(*pair))
     if one == next_one:
-        raise DatasetFailed from ValueError(f"The primary key {one!r} comes more than once.")
+        raise DatasetFailed from ValueError(f"The primary key {one!r} occurs more than once.")
     raise DatasetFailed from ValueError(f"The primary key {next_one!r} comes after {one!r}: rows are not in order.")
 
 
 def _computed(column: Column, instance: Any) -> Any:
-    """The value of a function for one row. Raises DatasetFailed, which names the row and the column."""
+    """Return the value of a function for one row. Raises DatasetFailed, which names the row and the column."""
     assert column.function is not None
     try:
         return column.function(instance)
@@ -171,5 +171,5 @@ def _computed(column: Column, instance: Any) -> Any:
         raise of_cell(error, instance.pk, column.label) from error
 
 
-def _nobody(count: int) -> None:
+def _ignore_progress(count: int) -> None:
     """No-op progress callback."""

@@ -1,4 +1,4 @@
-"""The text of any value that has one."""
+"""Conversion of values to text, without loss."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+", re.IGNORECASE)
-"""How Python writes an object that has no text of its own."""
+"""Matches the text that Python makes of an object without a text of its own."""
 
 
 class Unfit(Exception):
-    """A value that cannot become the declared type without a loss. `mend` says how to fix the column."""
+    """A value that cannot be converted to the declared type without loss. `mend` says how to fix the column."""
 
     def __init__(self, mend: str = "") -> None:
         super().__init__(mend)
@@ -32,7 +32,7 @@ class Unfit(Exception):
 
 
 def as_text(value: Any) -> str:
-    """The text of a value, without a loss. Raises Unfit for what has no text of its own."""
+    """Return a value as text, without loss. Raises Unfit if it has no text of its own."""
     return next(change for kinds, change in TEXTS if isinstance(value, kinds))(value)
 
 
@@ -40,7 +40,7 @@ def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=as_text)
     except (TypeError, ValueError) as error:
-        raise Unfit(_("Return a text, or what JSON can hold.")) from error
+        raise Unfit(_("Return text, or a value that JSON can represent.")) from error
 
 
 def _text_of_object(value: Any) -> str:
@@ -58,7 +58,7 @@ def _text_of_object(value: Any) -> str:
 
 
 def float_text(value: float) -> str:
-    """The shortest digits that give back the same float; NaN, Infinity or -Infinity as Decimal writes them."""
+    """Return the shortest digits that give back the same float; NaN, Infinity or -Infinity as Decimal writes them."""
     return repr(float(value)) if isfinite(value) else str(Decimal(value))
 
 
@@ -75,4 +75,4 @@ TEXTS: Sequence[tuple[type | tuple[type, ...], Callable[[Any], str]]] = (
     ((dict, list, tuple), _json),
     (object, _text_of_object),
 )
-"""How the text of a value is made; the first line that fits."""
+"""Converters by type; the first match applies."""

@@ -1,4 +1,4 @@
-"""Exports, parts, downloads, and what runs by the clock. Facts that travel together are constrained together."""
+"""Models of exports, parts, downloads and scheduled work. Related fields are constrained together."""
 
 from exports.models.download import Download
 from exports.models.export import Content, Export, ExportQuerySet, Volume

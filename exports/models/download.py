@@ -1,4 +1,4 @@
-"""A download: who fetched which artifact when, and whether all of it went out."""
+"""Download: a record of the user, artifact, time and completion of a download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exports.models.export import Export
 
 
 class Download(models.Model):
-    """One time that an owner fetched an artifact; `finished_at` is set when the whole file went out."""
+    """One download of an artifact by its owner. `finished_at` is set once the whole file was sent."""
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="downloads", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")

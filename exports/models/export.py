@@ -1,4 +1,4 @@
-"""An export: one request of one owner, and the file that comes of it."""
+"""Export: one request of one owner, and the resulting file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from exports.models.period import Period, PeriodChoice
 from exports.states import OPEN, RETRYABLE, State, sources
 
 TELLING_ROWS = 1_000
-"""An export of fewer rows says more about starting than about rows; rates are taken from the others."""
+"""Minimum rows of an export that rates are measured on. In smaller ones, start-up takes most of the time."""
 
 
 MAY_BE_PLANNED = [State.CANCELLED, State.QUEUED]
-"""States of the exports that a message to plan them is on its way for: cancelling does not take it back."""
+"""States of exports for which a planning message may be under way: cancelling does not withdraw it."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """One file that an export holds: a dataset in a format. `fields` are columns' names, empty for all of them."""
+    """One file of an export: a dataset in a format. `fields` are column names; empty means all columns."""
 
     dataset: str
     format: str
@@ -37,36 +37,36 @@ class Content:
 
 
 class ExportQuerySet(WorkQuerySet["Export"]):
-    """The exports' questions, by name."""
+    """Named queries for exports."""
 
     def of(self, user_pk: int) -> Self:
         return self.filter(owner_id=user_pk)
 
     def in_flight(self) -> Self:
-        return self.filter(state__in=sorted(OPEN))  # as the index says it, or SQLite would not see that it fits
+        return self.filter(state__in=sorted(OPEN))  # as in the index, or SQLite does not use it
 
     def rendering(self) -> Self:
         return self.filter(state=State.RENDERING)
 
     def to_plan(self) -> Self:
-        """Queued and due, with no plan on its way: what the window of plans chooses from, first come first."""
+        """Queued and due, with no planning message under way, oldest first: the candidates of the planning window."""
         return self.filter(state=State.QUEUED).due().unpublished().order_by("next_attempt_at", "pk")
 
     def plan_sent(self) -> Self:
-        """The broker may still hold the message to plan them, also when they were cancelled meanwhile."""
+        """Exports whose planning message the broker may still hold, including cancelled ones."""
         not_followed = Q(claimed_at__isnull=True) | Q(claimed_at__lt=F("published_at"))
         sent = self.filter(state__in=MAY_BE_PLANNED, published_at__gt=self.publication_lost_before())
         return sent.filter(not_followed)
 
     def plan_held(self) -> Self:
-        """A worker is planning them."""
+        """Exports that a worker is planning."""
         return self.filter(state=State.QUEUED, lease_until__gt=Now())
 
     def small(self) -> Self:
         return self.filter(rows__lte=export_settings().small_rows)
 
     def big(self) -> Self:
-        """Those that are not small, or not known to be."""
+        """Exports that are not small, or of unknown size."""
         return self.exclude(rows__lte=export_settings().small_rows)
 
     def downloadable(self) -> Self:
@@ -76,7 +76,7 @@ class ExportQuerySet(WorkQuerySet["Export"]):
         return self.filter(state=State.READY, expires_at__lte=Now())
 
     def move(self, target: State, **fields: object) -> int:
-        """Move these exports to `target` where the table of moves allows it; returns how many moved."""
+        """Move these exports to `target` if MOVES allows it. Return the number moved."""
         return self.filter(state__in=sources(target)).update(state=target, **fields)
 
     def expire(self, **fields: object) -> list[str]:
@@ -99,7 +99,7 @@ class ExportQuerySet(WorkQuerySet["Export"]):
 
 
 class Export(Work):
-    """One request of one owner, for one dataset or a bundle of several, and the file that comes of it."""
+    """One request of one owner, for one dataset or a bundle of several, and the resulting file."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     owner = models.ForeignKey(
@@ -210,29 +210,29 @@ class Export(Work):
 
     @property
     def datasets(self) -> list[str]:
-        """The keys of the datasets: one, or a bundle's."""
+        """The keys of the datasets: one, or several in a bundle."""
         return self.dataset.split(",")
 
     @property
     def contents(self) -> list[Content]:
-        """The files to write: one, or for a bundle one for each dataset in each format."""
+        """The files to write: one, or in a bundle one for each dataset and format."""
         kinds = self.inside or [self.format]
         files = [(dataset, kind) for dataset in self.datasets for kind in kinds]
         return [Content(dataset, kind, self._fields_of(number)) for number, (dataset, kind) in enumerate(files)]
 
     def _fields_of(self, number: int) -> tuple[str, ...]:
-        """The columns that were chosen; else, once planned, those that there were then: all parts have the same."""
+        """Return the chosen columns, or else those found at planning, so that all parts have the same columns."""
         planned = self.layout[number].get("columns", ()) if self.layout else ()
         return tuple(self.fields or planned)
 
     @property
     def files(self) -> list[Export | Volume]:
-        """All that its owner fetches, in order: itself, and the further volumes of a bundle."""
+        """The files to download, in order: the export itself, and the further volumes of a bundle."""
         return [self, *(self.volumes.all() if self.inside else ())]
 
     @property
     def total_size(self) -> int | None:
-        """Bytes of all files together; prefetch `volumes` where there are many exports."""
+        """Bytes of all files together. Prefetch `volumes` for many exports."""
         return None if self.size is None else sum(file.size or 0 for file in self.files)
 
     @property
@@ -253,7 +253,7 @@ class Export(Work):
 
     @property
     def is_small(self) -> bool:
-        """So little work that it is done beside the big ones, by the worker of all that is short."""
+        """Small enough for the worker of short tasks, beside the big exports."""
         return self.rows is not None and self.rows <= export_settings().small_rows
 
     @property
@@ -262,9 +262,9 @@ class Export(Work):
 
 
 class Volume(models.Model):
-    """A finished file beside the export's own; `index` counts from 2. It lives and expires with its export.
+    """A finished file in addition to the export's own. `index` starts at 2. It expires with its export.
 
-    Its row stays when the file is gone, as the export's does, and says what there was.
+    Like the export's row, this row is kept as a record after the file is removed.
     """
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="volumes")

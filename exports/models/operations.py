@@ -1,4 +1,4 @@
-"""What runs by the clock: a schedule's slots, and the weekly usage report that one of them makes."""
+"""Scheduled work: the slots of schedules, and the weekly usage report that one of the schedules makes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from durable.models import Work, WorkQuerySet
 
 
 class Slot(Work):
-    """One run of a schedule: a row first, so that two Beats or a missed tick neither double nor skip it."""
+    """One run of a schedule. Its row comes first, so that two Beats or a missed tick neither repeat nor skip it."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")
@@ -56,7 +56,7 @@ class Slot(Work):
 
 
 class UsageReport(Work):
-    """One week's usage and billing: collected, rendered to a PDF, sent to staff; each step once, in this order."""
+    """Usage and billing of one week: collected, rendered to PDF, sent to staff. Each step runs once, in this order."""
 
     class Stage(models.TextChoices):
         COLLECT = "collect", _("To collect")

@@ -1,4 +1,4 @@
-"""A part: a range of keys of one export's dataset, rendered by one worker at a time."""
+"""Part: a range of keys of one export's dataset, rendered by one worker at a time."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from exports.states import PartState
 
 
 class PartQuerySet(WorkQuerySet["Part"]):
-    """The parts' questions, by name."""
+    """Named queries for parts."""
 
     def unfinished(self) -> Self:
         return self.exclude(state=PartState.DONE)
 
     def call_off(self) -> int:
-        """Close those that are not finished or failed, whoever is at them; returns how many."""
+        """Close parts that are neither finished nor failed, even if a worker holds them. Return their number."""
         waiting = self.filter(state=PartState.WAITING)
         return waiting.update(state=PartState.CANCELLED, next_attempt_at=None, lease_until=None)
 
@@ -33,12 +33,12 @@ class PartQuerySet(WorkQuerySet["Part"]):
         return self.reopen(attempts, **(fresh | fields))
 
     def in_flight(self) -> Self:
-        """Published lately, or published once and held by a worker: what the window counts."""
-        told = self.open().filter(published_at__isnull=False)
-        return told.filter(Q(lease_until__gt=Now()) | Q(published_at__gt=self.publication_lost_before()))
+        """Published recently, or published and held by a worker: the parts that the window counts."""
+        published = self.open().filter(published_at__isnull=False)
+        return published.filter(Q(lease_until__gt=Now()) | Q(published_at__gt=self.publication_lost_before()))
 
     def waiting(self) -> Self:
-        """Due, and in nobody's hands: what the window chooses from."""
+        """Due, and neither held nor published: the candidates of the window."""
         return self.due().unpublished()
 
 

@@ -1,4 +1,4 @@
-"""The period of an export: the choices of the form, and the two moments that one of them stands for."""
+"""The period of an export: the choices of the form, and the start and end that a choice stands for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 UTC = ZoneInfo("UTC")
 TICK = timedelta(microseconds=1)
-"""The smallest step of a date-time."""
+"""The resolution of a date-time."""
 
 
 class PeriodChoice(models.TextChoices):
-    """What the form offers."""
+    """Choices of the form."""
 
     YEAR_TO_DATE = "ytd", _("Year to date")
     LAST_MONTH = "last-month", _("Last month")
@@ -30,7 +30,7 @@ class PeriodChoice(models.TextChoices):
 class Period:
     """Rows from `start` (inclusive) to `end` (exclusive), both aware; None leaves that side open.
 
-    Only rows that were there at `asked_at` count, the moment of the click. Days are days of `zone`.
+    Only rows that existed at `asked_at`, the time of the request, are included. Days are days in `zone`.
     """
 
     start: datetime | None = None
@@ -45,7 +45,7 @@ class Period:
 
     @property
     def last_day(self) -> date | None:
-        """The last day with any moment in the period."""
+        """The last day that overlaps the period."""
         return (self.end - TICK).astimezone(self.zone).date() if self.end else None
 
     @property
@@ -53,7 +53,7 @@ class Period:
         return self.start is None and self.end is None
 
     def label(self) -> str:
-        """The period in words."""
+        """Return the period in words."""
         if self.last_day is None:
             return gettext("everything")
         last = _day(self.last_day)

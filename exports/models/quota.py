@@ -1,4 +1,4 @@
-"""What one owner has asked for lately."""
+"""QuotaUse: the recent requests of an owner."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class QuotaUse(models.Model):
-    """One request or retry, which counts against its owner's limit per hour. Older rows are deleted at the next one."""
+    """One request or retry, counted against its owner's hourly limit. Older rows are deleted at the next one."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     used_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -1,1 +1,1 @@
-"""Storage: where the files of exports are kept."""
+"""Storage of export files."""

@@ -1,7 +1,7 @@
-"""Private artifacts: written to scratch, checked after the move, pointed to by a row, removed when no row does.
+"""Private artifacts: written to scratch, verified in the storage, referenced by a row, removed without a reference.
 
-A file goes from a worker's scratch folder to the storage under a key that no other attempt uses; the row's pointer
-makes it real. So a worker that comes back from the dead writes a file that nobody reads, and the purge removes it.
+A file moves from a worker's scratch folder to the storage under a key that no other attempt uses. It counts only once a
+row refers to it. So a file of a worker that has lost its lease is never read, and the purge removes it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Stored:
-    """A file in the storage: its key, its bytes and their SHA-256 in hex."""
+    """A file in the storage: its key, its size in bytes and its SHA-256 in hex."""
 
     key: str
     size: int
@@ -43,7 +43,7 @@ def storage() -> Store:
 
 
 def scratch_dir() -> Path:
-    """The scratch folder, which is there then."""
+    """Return the scratch folder. Create it if necessary."""
     folder = export_settings().scratch_dir
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
@@ -51,7 +51,7 @@ def scratch_dir() -> Path:
 
 @contextmanager
 def scratch(suffix: str) -> Iterator[BinaryIO]:
-    """An open file in the scratch folder, for its owner's eyes only; gone at the end, whatever happens."""
+    """Open a new file in the scratch folder, readable only by its owner. It is always removed at the end."""
     with tempfile.NamedTemporaryFile(dir=scratch_dir(), suffix=suffix, delete=False) as file:
         try:
             yield cast("BinaryIO", file)
@@ -61,30 +61,30 @@ def scratch(suffix: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder in the scratch folder, for its owner's eyes only; gone at the end with all that is in it."""
+    """Create a folder in the scratch folder, readable only by its owner. It is removed with its contents at the end."""
     with tempfile.TemporaryDirectory(dir=scratch_dir(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 def clear_scratch(before: datetime) -> int:
-    """Remove what killed workers of this machine left in the scratch folder before that moment. Returns how many."""
+    """Remove scratch files that killed workers of this machine left before that moment. Return their number."""
     count = 0
     for path in export_settings().scratch_dir.glob("*"):
         try:
             if path.stat().st_mtime < before.timestamp():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 count += 1
-        except FileNotFoundError:  # its worker ended at this moment
+        except FileNotFoundError:  # its worker has just removed it
             continue
     return count
 
 
 def store(file: BinaryIO, key: str) -> Stored:
-    """Move a written scratch file into the storage and read it back. What cannot be kept is not left there.
+    """Move a written scratch file into the storage and read it back. If that fails, remove it from the storage.
 
-    Raises Mismatch when it is another file then, DiskFull and StorageFailed.
+    Raises Mismatch if the stored file differs, DiskFull and StorageFailed.
     """
-    with _refused():
+    with _as_export_error():
         file.flush()
         os.fsync(file.fileno())
         size, sha256 = digest(file)
@@ -100,14 +100,14 @@ def store(file: BinaryIO, key: str) -> Stored:
 
 
 def verify(stored: Stored) -> None:
-    """Raise Mismatch unless the storage gives back exactly these bytes."""
-    with _refused(), open_artifact(stored.key) as file:
+    """Raise Mismatch unless the storage returns exactly these bytes."""
+    with _as_export_error(), open_artifact(stored.key) as file:
         if digest(file) != (stored.size, stored.sha256):
             raise Mismatch
 
 
 def digest(file: BinaryIO) -> tuple[int, str]:
-    """Size in bytes and SHA-256 in hex of a file, from its start."""
+    """Return the size in bytes and the SHA-256 in hex of a whole file."""
     file.seek(0)
     sha256 = hashlib.sha256()
     while block := file.read(BLOCK):
@@ -116,30 +116,30 @@ def digest(file: BinaryIO) -> tuple[int, str]:
 
 
 def open_artifact(key: str) -> BinaryIO:
-    """The stored file, for reading. Raises StorageFailed, whose cause is a FileNotFoundError when there is none."""
-    with _refused():
+    """Open the stored file for reading. Raises StorageFailed, caused by a FileNotFoundError if it does not exist."""
+    with _as_export_error():
         return cast("BinaryIO", storage().open(key, "rb"))
 
 
 def is_lost(error: Exception) -> bool:
-    """Of what opening a file here raised: is it gone or another one, and not just out of reach for now?"""
+    """Return whether an error of opening a file here means that it is gone or changed, not just out of reach."""
     return isinstance(error, Mismatch) or isinstance(error.__cause__, FileNotFoundError)
 
 
 @contextmanager
 def checked(stored: Stored) -> Iterator[BinaryIO]:
-    """The stored file, for reading, at its start; what is read is what was compared. Raises Mismatch, StorageFailed.
+    """Open the stored file for reading after comparing it. Raises Mismatch and StorageFailed.
 
-    From another machine it is fetched once, to scratch: a second look might be at other bytes.
+    A remote file is fetched once, to scratch, so that the bytes read are the bytes that were compared.
     """
     with ExitStack() as held:
         file = held.enter_context(open_artifact(stored.key))
         if not storage().here:
             copy = held.enter_context(scratch(".fetched"))
-            with _refused():
+            with _as_export_error():
                 shutil.copyfileobj(file, copy, BLOCK)
             file = copy
-        with _refused():
+        with _as_export_error():
             found = digest(file)
         if found != (stored.size, stored.sha256):
             raise Mismatch
@@ -148,8 +148,8 @@ def checked(stored: Stored) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
-    """Inside, what a storage raises is an error of ours."""
+def _as_export_error() -> Iterator[None]:
+    """Raise the errors of a storage inside the block as ExportError."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -157,13 +157,13 @@ def _refused() -> Iterator[None]:
 
 
 def link(key: str, filename: str, content_type: str) -> str | None:
-    """An address where a browser may fetch this file for a short time. None: we have to give it out ourselves."""
-    with _refused():
+    """Return a URL where a browser may fetch this file for a short time; None if the site has to serve it."""
+    with _as_export_error():
         return storage().link(key, filename, content_type, export_settings().link_seconds)
 
 
 def delete(keys: Iterable[str]) -> None:
-    """Remove stored files. One that cannot be removed is logged and left to the purge of orphans."""
+    """Remove stored files. If one cannot be removed, log it and leave it to the purge of orphans."""
     files = storage()
     for key in filter(None, keys):
         try:
@@ -173,7 +173,7 @@ def delete(keys: Iterable[str]) -> None:
 
 
 def clear(folder: str, keep: Collection[str]) -> None:
-    """Remove all that lies in a folder but these keys. What cannot be looked at now is left to the purge of orphans."""
+    """Remove all files of a folder except these keys. If it cannot be listed, leave it to the purge of orphans."""
     try:
         found = [key for key, _ in stored_keys(folder)]
     except OSError as error:
@@ -183,22 +183,24 @@ def clear(folder: str, keep: Collection[str]) -> None:
 
 
 def stored_keys(folder: str = "") -> Iterator[tuple[str, datetime]]:
-    """Every key in the storage, or in one folder of it, with the moment it was last changed (aware)."""
+    """Yield every key in the storage, or in one folder of it, with the time of its last change (aware)."""
     return storage().listing(folder)
 
 
 def drop_unfinished(before: datetime) -> int:
-    """Give up uploads begun before that moment that never ended. Returns how many; they are nobody's file, so none
-    is worth a purge that fails."""
+    """Abort unfinished uploads that began before that moment. Return their number.
+
+    Errors are only logged: no row refers to these uploads, so they must not fail the purge.
+    """
     try:
         return storage().drop_unfinished(before)
     except OSError as error:
-        logger.warning("Unfinished uploads were not looked for: %s", error)
+        logger.warning("Unfinished uploads could not be removed: %s", error)
         return 0
 
 
 class _Movable(File[bytes]):
-    """A scratch file that a store on this machine moves, and that one elsewhere sends straight from the disk."""
+    """A scratch file that a local store moves, and that a remote store uploads straight from disk."""
 
     def temporary_file_path(self) -> str:
         return str(self.name)

@@ -1,4 +1,4 @@
-"""The contract of a store of artifacts, with an answer that any of Django's storages can give."""
+"""Base class of artifact stores, with defaults that suit any Django storage."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from django.utils import timezone
 
 
 class Store(Storage):
-    """A storage of private files. Put it before another one: `class Elsewhere(Store, SomeStorage)`.
+    """A storage of private files, as a mixin for another storage: `class Elsewhere(Store, SomeStorage)`.
 
-    `save` leaves a file whole under its key, or nothing there. Every failure is an OSError: a FileNotFoundError when
-    there is no such file and nothing else is wrong, and one with ENOSPC when there is no room.
+    `save` stores a complete file under its key, or nothing. Every failure is an OSError: a FileNotFoundError if the
+    file does not exist and nothing else is wrong, and one with ENOSPC if there is no space left.
     """
 
     here = True
-    """Files can be read at any place at once, at no cost: there is no need to fetch one before it is read twice."""
+    """Files are local and can be read at any offset at no cost, so reading one twice does not require fetching it."""
 
     def listing(self, folder: str = "") -> Iterator[tuple[str, datetime]]:
-        """Every key in a folder, and below it, with the moment it was last changed (aware)."""
+        """Yield every key in a folder and its subfolders, with the time of its last change (aware)."""
         try:
             folders, names = self.listdir(folder or ".")
         except FileNotFoundError:
@@ -34,17 +34,17 @@ class Store(Storage):
     def _changed(self, key: str) -> datetime:
         try:
             return self.get_modified_time(key)
-        except FileNotFoundError:  # removed between the listing and the look
+        except FileNotFoundError:  # removed since it was listed
             return timezone.now()
 
     def link(self, key: str, filename: str, content_type: str, seconds: int) -> str | None:
-        """An address that gives out this file, under this name, to whoever has it, for so long. None: it has none."""
+        """Return a URL that serves this file, under this name, to any client for `seconds`; None if there is none."""
         return None
 
     def is_public(self, key: str) -> bool:
-        """May anybody read this file who knows its key?"""
+        """Return whether the file can be read by its key alone."""
         return False
 
     def drop_unfinished(self, before: datetime) -> int:
-        """Give up uploads that were begun before that moment and never ended. Returns how many."""
+        """Abort unfinished uploads that began before that moment. Return their number."""
         return 0

@@ -1,7 +1,7 @@
-"""Artifacts in a bucket of S3, or of a server that speaks its protocol, through django-storages.
+"""Artifacts in a bucket of S3, or of a server with the same protocol, through django-storages.
 
-Objects are private: they have no ACL, which is a bucket's own default and the only thing that a bucket with ACLs
-switched off takes. An upload appears whole or not at all. What is chosen here, and why: docs/decisions/0013.
+Objects are private: they have no ACL, which is a bucket's own default and all that a bucket with ACLs disabled accepts.
+An upload appears complete or not at all. docs/decisions/0013 gives the reasons for the choices made here.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from exports.storage.bucket_file import Streamed
 
 MIB = 1 << 20
 PIECE = 16 * MIB
-"""A file above this goes up in pieces of it, straight from scratch: none of them is held in memory."""
+"""Larger files are uploaded in pieces of this size, straight from scratch and not through memory."""
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 10, 3
-"""A store that does not answer is given up after some 40 s; a lease is renewed by a thread of its own meanwhile."""
+"""A request to a store that does not answer fails after some 40 s. Another thread renews the lease meanwhile."""
 
 
 class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
-    """`public`: the address at which browsers reach the bucket, when it is another one than ours (`endpoint`)."""
+    """`public` is the URL at which browsers reach the bucket, if it differs from ours (`endpoint`)."""
 
     here = False
 
@@ -63,7 +63,7 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
 
     @property
     def connection(self) -> Any:
-        """One for all threads of this process: they may share a client, but two processes never a socket."""
+        """One for all threads of this process: threads may share a client, but processes must not share a socket."""
         if self._pid != os.getpid():
             self._pid, self._connections = os.getpid(), SimpleNamespace()
         return super().connection
@@ -73,7 +73,7 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
         return self.connection.meta.client
 
     def key_of(self, name: str) -> str:
-        """The object's key in the bucket."""
+        """Return the object's key in the bucket."""
         return str(self._normalize_name(name))
 
     def _save(self, name: str, content: File[bytes]) -> str:
@@ -89,7 +89,7 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         if mode != "rb":
-            raise ValueError("An artifact is saved whole, never opened for writing.")
+            raise ValueError("An artifact is saved whole and cannot be opened for writing.")
         try:
             file = Streamed(self.client, self.bucket_name, self.key_of(name))
         except FileNotFoundError:
@@ -98,12 +98,12 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
         return File(io.BufferedReader(file, MIB), name)
 
     def _find_bucket(self) -> None:
-        """Raise OSError unless the bucket is there: without it no object is, but none of them is lost."""
+        """Raise OSError unless the bucket exists: without it every object is missing, but none is lost."""
         try:
             with as_oserror():
                 self.client.head_bucket(Bucket=self.bucket_name)
         except FileNotFoundError as error:
-            raise OSError(errno.EIO, f"The bucket {self.bucket_name} is not there") from error
+            raise OSError(errno.EIO, f"The bucket {self.bucket_name} does not exist") from error
 
     def exists(self, name: str) -> bool:
         with as_oserror():
@@ -113,10 +113,10 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
         with as_oserror():
             self.client.delete_object(Bucket=self.bucket_name, Key=self.key_of(name))
 
-    # -- what exports ask for ------------------------------------------------------------------------------------------
+    # -- Store ---------------------------------------------------------------------------------------------------------
 
     def listing(self, folder: str = "") -> Iterator[tuple[str, datetime]]:
-        """Page by page of the bucket's own, a thousand keys a request."""
+        """Yield the keys page by page, a thousand keys per request."""
         root = f"{self.location}/" if self.location else ""
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket_name, Prefix=root + (f"{folder}/" if folder else "")
@@ -138,7 +138,7 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
 
     @cached_property
     def _signer(self) -> Any:
-        """It signs with our own key and asks nobody."""
+        """The client that signs links with our own key. It sends no requests."""
         if self.public == self.endpoint_url:
             return self.client
         session = self._create_session()
@@ -154,7 +154,7 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
         return True
 
     def drop_unfinished(self, before: datetime) -> int:
-        """What a killed worker had uploaded is in no listing, but it is paid for."""
+        """Abort unfinished uploads of killed workers, which no listing shows but which are billed."""
         count = 0
         with as_oserror():
             pages = self.client.get_paginator("list_multipart_uploads").paginate(
@@ -175,7 +175,7 @@ def _config(addressing: str) -> Config:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         signature_version="s3v4",
         s3={"addressing_style": addressing},
-        # Files are read back and compared anyway; not every server knows the checksums that newer clients send along.
+        # Files are read back and compared anyway, and not every server supports the checksums of newer clients.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )

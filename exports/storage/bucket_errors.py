@@ -1,4 +1,4 @@
-"""What the client of S3 raises, as the OSError that the rest of the app knows."""
+"""Conversion of the errors of the S3 client to OSError, which the rest of the app handles."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 ABSENT = {"404", "NoSuchKey", "NotFound"}
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"}
-"""Not Amazon's, whose buckets have no end: what servers of the same protocol say."""
+"""Codes of other servers of the same protocol. Amazon's buckets have no size limit."""
 
 
 @contextmanager
 def as_oserror() -> Iterator[None]:
-    """Inside, every failure is an OSError: FileNotFoundError for an object that is not there, ENOSPC for no room."""
+    """Raise errors inside the block as OSError: FileNotFoundError for a missing object, ENOSPC for a full store."""
     try:
         yield
     except ClientError as error:
         raise _oserror(error) from error
-    except Boto3Error as error:  # of a transfer; the client's own error is behind it
+    except Boto3Error as error:  # of a transfer; its context is the client's own error
         cause = error.__context__
         raise (_oserror(cause) if isinstance(cause, ClientError) else OSError(errno.EIO, str(error))) from error
     except BotoCoreError as error:
@@ -30,7 +30,7 @@ def as_oserror() -> Iterator[None]:
 
 def _oserror(error: ClientError) -> OSError:
     code = str(error.response.get("Error", {}).get("Code", ""))
-    words = f"{error.operation_name}: {error}"
+    message = f"{error.operation_name}: {error}"
     if code in ABSENT:
-        return FileNotFoundError(errno.ENOENT, words)
-    return OSError(errno.ENOSPC if code in FULL else errno.EIO, words)
+        return FileNotFoundError(errno.ENOENT, message)
+    return OSError(errno.ENOSPC if code in FULL else errno.EIO, message)

@@ -1,4 +1,4 @@
-"""An object of a bucket as a file that is fetched while it is read."""
+"""A file object that streams an object of a bucket."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TRIES = 3
 
 
 class Streamed(io.RawIOBase):
-    """Read it from any place on. A connection that breaks is opened again where it broke, a few times in a row.
+    """A seekable, read-only file. After a broken connection it reconnects at the same offset, up to TRIES per read.
 
-    Memory: what a single read asks for. Raises OSError; also when the object is another one than at the beginning.
+    Holds one read in memory. Raises OSError, also if the object has changed since it was opened.
     """
 
     def __init__(self, client: Any, bucket: str, key: str) -> None:
@@ -38,7 +38,7 @@ class Streamed(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         if at != self._at:
-            self._hang_up()
+            self._close_body()
             self._at = at
         return at
 
@@ -58,9 +58,9 @@ class Streamed(io.RawIOBase):
                     self._body = self._body or self._get()
                     if data := bytes(self._body.read(wanted)):
                         return data
-                raise OSError(errno.EIO, "The object ended before its end")
+                raise OSError(errno.EIO, "The object ended early")
             except OSError as error:
-                self._hang_up()
+                self._close_body()
                 if not left or isinstance(error, FileNotFoundError):
                     raise
         raise AssertionError("unreachable")
@@ -69,11 +69,11 @@ class Streamed(io.RawIOBase):
         rest = {"Range": f"bytes={self._at}-", "IfMatch": self._etag}
         return self._client.get_object(**self._where, **rest)["Body"]
 
-    def _hang_up(self) -> None:
+    def _close_body(self) -> None:
         if self._body is not None:
             self._body.close()
             self._body = None
 
     def close(self) -> None:
-        self._hang_up()
+        self._close_body()
         super().close()

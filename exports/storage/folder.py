@@ -1,7 +1,7 @@
-"""Artifacts in a folder. A file is brought beside its place, synced, and moved there in one step; the folder is synced.
+"""Artifacts in a folder. A file is written next to its target, synced and renamed; then the folder is synced.
 
-Django's own storage copies to the final name when scratch is on another disk, so that a full disk leaves half a file
-there, and syncs nothing: after a power cut a row could point to a file that is empty.
+Django's own storage copies to the final name if scratch is on another disk, so that a full disk leaves a partial file
+there, and does not sync: after a power failure a row could refer to an empty file.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from django.core.files.storage import FileSystemStorage
 from exports.storage.base import Store
 
 INCOMING = ".incoming-"
-"""How the name of a file begins that is not in its place yet; the purge removes what a killed worker left."""
+"""Prefix of files that are not in place yet. The purge removes those left by killed workers."""
 
 TRIES = 3
 
 
 class ArtifactFolder(Store, FileSystemStorage):
-    """Files for their owner's eyes only. A folder goes with the last file in it."""
+    """Files that only their owner can read. A folder is removed with its last file."""
 
     def _save(self, name: str, content: File[bytes]) -> str:
         target = Path(self.path(name))
         placed = incoming = target.with_name(INCOMING + os.urandom(8).hex())
         try:
-            self._bring(content, incoming)
+            self._write_incoming(content, incoming)
             placed = incoming.replace(target)
             sync(target.parent)
         except BaseException:
@@ -39,17 +39,17 @@ class ArtifactFolder(Store, FileSystemStorage):
             raise
         return name
 
-    def _bring(self, content: File[bytes], incoming: Path) -> None:
+    def _write_incoming(self, content: File[bytes], incoming: Path) -> None:
         for left in reversed(range(TRIES)):
-            self._make(incoming.parent)
+            self._make_folder(incoming.parent)
             try:
                 return self._move_or_copy(content, incoming)
-            except FileNotFoundError:  # the folder was empty just now, and somebody's deletion took it away
+            except FileNotFoundError:  # a concurrent deletion removed the empty folder
                 if not left:
                     raise
         return None
 
-    def _make(self, folder: Path) -> None:
+    def _make_folder(self, folder: Path) -> None:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         for path in reversed(missing):
             path.mkdir(mode=self.directory_permissions_mode or 0o700, exist_ok=True)
@@ -70,18 +70,18 @@ class ArtifactFolder(Store, FileSystemStorage):
         except FileNotFoundError:
             if Path(self.location).is_dir():
                 raise
-            raise OSError(errno.ENOTDIR, "The folder of all files is not there", self.location) from None
+            raise OSError(errno.ENOTDIR, "The storage folder does not exist", self.location) from None
 
     def delete(self, name: str) -> None:
         super().delete(name)
         folder = Path(self.path(name)).parent
         if folder != Path(self.location):
-            with suppress(OSError):  # others are still in it
+            with suppress(OSError):  # other files are still in it
                 folder.rmdir()
 
 
 def _moved(source: str, incoming: Path) -> bool:
-    """Did the file move? It cannot from one disk to another."""
+    """Rename the file. Return False if it is on another disk."""
     try:
         Path(source).rename(incoming)
     except OSError as error:
@@ -92,13 +92,13 @@ def _moved(source: str, incoming: Path) -> bool:
 
 
 def sync_file(file: IO[bytes]) -> None:
-    """What was written is on the disk when this returns."""
+    """Flush the contents of a file to disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync(folder: Path) -> None:
-    """The names in this folder are on the disk when this returns, where its file system can say so."""
+    """Flush the entries of a folder to disk, if its file system supports it."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Two users with rows for every registered dataset. A new dataset adds its line to ROWS."""
+"""Two users with rows for every registered dataset. Add a line to ROWS for each new dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Two = tuple[User, User]
 
 
 def shop(name: str, numbers: range) -> User:
-    """A customer with these orders in the first half of 2026, and the invoices for them."""
+    """Create a customer with these orders in the first half of 2026, and their invoices. Return the user."""
     account = Account(f"{name}@example.com", f"{name} Ltd", "GB", "Europe/London", "GBP", numbers)
     user = User.objects.create_user(account.email)
     Customer.objects.create(user=user, company=account.company, country="GB", time_zone=account.time_zone)

@@ -1,4 +1,4 @@
-"""What every registered dataset promises, whoever wrote it."""
+"""Contract tests that every registered dataset must pass."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TYPES: dict[ColumnType, Any] = {
 
 
 def _registered() -> list[str]:
-    """The keys of the apps' own datasets; a test module's passing ones have no contract to keep."""
+    """Return the keys of the apps' own datasets, without the temporary ones of test modules."""
     return [each.key for each in datasets if type(each).__module__.endswith(".datasets")]
 
 
@@ -48,7 +48,7 @@ def two(dataset: Dataset) -> Two:
 
 
 def rows_of(dataset: Dataset, user: User, period: Period = ALL, rows_per_part: int | None = None) -> list[Any]:
-    """Every row of the period, part after part."""
+    """Return every row of the period, part by part."""
     columns = dataset.choose([])
     ranges = dataset.key_ranges(user, period, rows_per_part)
     return [row for keys in ranges for row in dataset.source(user, period, columns, keys)]
@@ -58,7 +58,7 @@ def keys_of(dataset: Dataset, user: User) -> list[Any]:
     return list(dataset.selected(user, ALL).values_list("pk", flat=True))
 
 
-def test_nobody_sees_another_users_rows(dataset: Dataset, two: Two) -> None:
+def test_users_see_only_their_own_rows(dataset: Dataset, two: Two) -> None:
     one, other = (keys_of(dataset, user) for user in two)
     assert one
     assert other
@@ -67,20 +67,20 @@ def test_nobody_sees_another_users_rows(dataset: Dataset, two: Two) -> None:
     assert len(rows_of(dataset, two[1])) == len(other)
 
 
-def test_another_users_key_range_opens_only_ones_own_rows(dataset: Dataset, two: Two) -> None:
+def test_another_users_key_range_returns_only_own_rows(dataset: Dataset, two: Two) -> None:
     one, other = two
     [theirs] = dataset.key_ranges(other, ALL, None)
     mine = [key for key in keys_of(dataset, one) if theirs.first <= key <= theirs.last]
     assert len(list(dataset.source(one, ALL, dataset.choose([]), theirs))) == len(mine)
 
 
-def test_a_user_without_rows_has_none(dataset: Dataset, two: Two) -> None:
+def test_a_user_without_rows_exports_no_rows(dataset: Dataset, two: Two) -> None:
     stranger = User.objects.create_user("stranger@example.com")
     assert dataset.key_ranges(stranger, ALL, 10) == []
     assert not list(dataset.source(stranger, ALL, dataset.choose([]), None))
 
 
-def test_values_are_of_their_columns_types(dataset: Dataset, two: Two) -> None:
+def test_values_have_their_columns_types(dataset: Dataset, two: Two) -> None:
     slots = flat(dataset.choose([]))
     for row in rows_of(dataset, two[0]):
         assert len(row) == len(slots)
@@ -104,7 +104,7 @@ def _check(slot: Column, value: Any) -> None:
         assert value.utcoffset() == timedelta(0)
 
 
-def test_columns_come_in_the_order_they_are_asked_for(dataset: Dataset, two: Two) -> None:
+def test_columns_are_in_the_requested_order(dataset: Dataset, two: Two) -> None:
     backwards = [column.name for column in reversed(dataset.columns)]
     assert len(set(backwards)) == len(backwards)
     columns = dataset.choose(backwards)
@@ -122,7 +122,7 @@ def test_an_unknown_column_is_refused_by_name(dataset: Dataset) -> None:
     assert all(column.name in refused.value.message for column in dataset.columns)
 
 
-def test_parts_joined_are_the_whole(dataset: Dataset, two: Two) -> None:
+def test_joined_parts_equal_the_whole(dataset: Dataset, two: Two) -> None:
     everything = rows_of(dataset, two[0])
     total = len(everything)
     for size in (1, 2, 7, total - 1, total, total + 1):
@@ -132,9 +132,9 @@ def test_parts_joined_are_the_whole(dataset: Dataset, two: Two) -> None:
         assert rows_of(dataset, two[0], rows_per_part=size) == everything
 
 
-def test_a_period_begins_with_its_start_and_stops_before_its_end(dataset: Dataset, two: Two) -> None:
+def test_a_period_includes_its_start_and_excludes_its_end(dataset: Dataset, two: Two) -> None:
     if dataset.date_field is None:
-        pytest.skip("Rows without dates are in no period.")
+        pytest.skip("A dataset without dates has no periods.")
     assert isinstance(dataset.model(two[0])._meta.get_field(dataset.date_field), DateTimeField)
     moments = sorted(dataset.queryset(two[0]).values_list(dataset.date_field, flat=True))
     middle = moments[len(moments) // 2]
@@ -144,17 +144,17 @@ def test_a_period_begins_with_its_start_and_stops_before_its_end(dataset: Datase
     assert rows_of(dataset, two[0], Period(middle, middle)) == []
 
 
-def test_rows_from_after_the_click_stay_out(dataset: Dataset, two: Two) -> None:
+def test_rows_created_after_the_request_are_left_out(dataset: Dataset, two: Two) -> None:
     if dataset.date_field is None:
-        pytest.skip("Nothing says when rows without dates came.")
-    click = sorted(dataset.queryset(two[0]).values_list(dataset.date_field, flat=True))[-2]
-    period = Period(None, None, click)
-    before = dataset.created_before(dataset.queryset(two[0]), click).count()
-    assert before < len(rows_of(dataset, two[0])), "say in created_before() which rows are younger than the click"
+        pytest.skip("A dataset without dates has no times of creation.")
+    requested_at = sorted(dataset.queryset(two[0]).values_list(dataset.date_field, flat=True))[-2]
+    period = Period(None, None, requested_at)
+    before = dataset.created_before(dataset.queryset(two[0]), requested_at).count()
+    assert before < len(rows_of(dataset, two[0])), "leave out the rows created after the request in created_before()"
     assert len(rows_of(dataset, two[0], period)) == before
 
 
-def test_a_sample_is_of_the_rows(dataset: Dataset, two: Two) -> None:
+def test_a_sample_consists_of_the_rows(dataset: Dataset, two: Two) -> None:
     columns = dataset.choose([])
     for size in (None, 7):
         ranges = dataset.key_ranges(two[0], ALL, size)
@@ -167,20 +167,20 @@ def test_a_sample_is_of_the_rows(dataset: Dataset, two: Two) -> None:
 def test_neither_a_period_nor_a_page_scans_the_table(dataset: Dataset, two: Two) -> None:
     period = Period(datetime(2013, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
     first, *_ = keys_of(dataset, two[0])
-    for query in _questions(dataset, two[0], period, first):
+    for query in _queries(dataset, two[0], period, first):
         assert not list(_scans(query)), query.explain()
 
 
-def _questions(dataset: Dataset, user: User, period: Period, key: Any) -> Iterator[QuerySet[Any]]:
+def _queries(dataset: Dataset, user: User, period: Period, key: Any) -> Iterator[QuerySet[Any]]:
     chosen = dataset.selected(user, period)
     yield chosen
     yield chosen.filter(pk__gt=key, pk__lte=key)[:2_000]
 
 
 def _scans(query: QuerySet[Any]) -> Iterator[str]:
-    """The lines of the database's plan that read a whole table."""
+    """Yield the lines of the database's plan that read a whole table."""
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:  # a table this small is quicker read whole, index or not
+        with connection.cursor() as cursor:  # otherwise it scans so small a table despite the index
             cursor.execute("SET LOCAL enable_seqscan = off")
     table = query.model._meta.db_table
     for line in query.explain().splitlines():

@@ -1,4 +1,4 @@
-"""Which rows a period holds: fields of moments, of days, with gaps, and none at all; the same wherever it is asked."""
+"""Rows of a period, for date-time fields, date fields, NULL dates and no dates, in all interfaces."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MARCH = {"period": "custom", "date_from": date(2026, 3, 1), "date_to": date(2026
 
 @pytest.fixture(autouse=True)
 def _berlin(settings: Settings) -> None:
-    """The site is in UTC, its people in Berlin."""
+    """The site uses UTC, its users Berlin time."""
     settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
 
 
@@ -54,7 +54,7 @@ def specimen(name: str, **values: Any) -> None:
 
 
 def names(owner: User, **period: Any) -> list[str]:
-    """What the file of the specimens has; the estimate says the same number."""
+    """Return the names in the exported file. Check that the estimate has the same number of rows."""
     export = run(owner, "csv", dataset="specimens", **period)
     rows = list(csv.reader(content_of(export).decode().splitlines()))[1:]
     estimate = estimate_request(owner, ExportRequest(dataset=["specimens"], format="csv", **period))
@@ -77,7 +77,7 @@ def moments() -> None:
 
 
 @pytest.mark.usefixtures("moments")
-def test_rows_without_a_moment_are_in_everything_and_in_no_period(ada: User) -> None:
+def test_rows_without_a_date_are_only_in_everything(ada: User) -> None:
     with dated_by("moment"):
         everything = names(ada, period="all")
         assert set(everything) == set(Specimen.objects.values_list("name", flat=True)) - {"to come"}
@@ -88,11 +88,11 @@ def test_rows_without_a_moment_are_in_everything_and_in_no_period(ada: User) -> 
 
 
 @pytest.mark.usefixtures("moments")
-def test_moments_that_say_nothing_of_creation_are_in_everything(ada: User) -> None:
-    def all_of_them(self: Dataset, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
+def test_created_before_may_keep_all_rows(ada: User) -> None:
+    def all_rows(self: Dataset, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
         return rows
 
-    with dated_by("moment", created_before=all_of_them):
+    with dated_by("moment", created_before=all_rows):
         assert len(names(ada, period="all")) == Specimen.objects.count()
 
 
@@ -108,7 +108,7 @@ def days() -> None:
 
 
 @pytest.mark.usefixtures("days")
-def test_days_are_days(ada: User) -> None:
+def test_date_fields_are_compared_by_day(ada: User) -> None:
     with dated_by("day"):
         assert set(names(ada, period="all")) == set(Specimen.objects.values_list("name", flat=True))
         assert names(ada, **MARCH) == ["2026-03-01", "2026-03-31"]
@@ -131,8 +131,8 @@ def test_a_day_is_the_same_day_in_every_zone(ada: User, zone: str) -> None:
 
 
 @pytest.mark.usefixtures("moments")
-def test_an_expression_of_the_queryset_may_be_the_date(ada: User) -> None:
-    """A day computed by the database, and a path."""
+def test_an_annotation_may_be_the_date_field(ada: User) -> None:
+    """A day computed by the database, and an alias of a field."""
 
     def days_in_berlin(self: Dataset, user: User) -> QuerySet[Any]:
         return Specimen.objects.annotate(on=TruncDate("moment", tzinfo=BERLIN), at=F("moment"))
@@ -142,10 +142,10 @@ def test_an_expression_of_the_queryset_may_be_the_date(ada: User) -> None:
         assert len(names(ada, period="all")) == Specimen.objects.count()
     with dated_by("at", queryset=days_in_berlin):
         assert names(ada, **MARCH) == ["March begins", "last of March"]
-        assert len(names(ada, period="all")) == Specimen.objects.count() - 1, "one is to come"
+        assert len(names(ada, period="all")) == Specimen.objects.count() - 1, "one is in the future"
 
 
-# --- no dates at all ------------------------------------------------------------------------------------------------
+# --- datasets without dates -----------------------------------------------------------------------------------------
 
 REFUSAL = "“Specimens” has no dates to choose a period by. Choose everything."
 
@@ -166,7 +166,7 @@ def test_rows_without_dates_are_exported_as_a_whole(ada: User) -> None:
 
 @pytest.mark.usefixtures("undated")
 @pytest.mark.parametrize("period", [{"period": "ytd"}, {"period": "last-month"}, MARCH])
-def test_a_period_is_refused_where_there_are_no_dates(ada: User, period: dict[str, Any]) -> None:
+def test_a_period_is_refused_for_a_dataset_without_dates(ada: User, period: dict[str, Any]) -> None:
     with pytest.raises(BadPeriod) as refused:
         request_export(ada, ExportRequest(dataset="specimens", format="csv", **period))
     assert refused.value.message == REFUSAL
@@ -178,32 +178,32 @@ def test_a_period_is_refused_where_there_are_no_dates(ada: User, period: dict[st
 
 
 @pytest.mark.usefixtures("undated")
-def test_a_bundle_with_undated_rows_is_of_everything(ada: User) -> None:
-    asked = request_export(ada, ExportRequest(dataset=["orders", "specimens"], format="zip"))
-    assert asked.export.period_choice == "all"
+def test_a_bundle_with_an_undated_dataset_exports_everything(ada: User) -> None:
+    requested = request_export(ada, ExportRequest(dataset=["orders", "specimens"], format="zip"))
+    assert requested.export.period_choice == "all"
 
 
 @pytest.mark.usefixtures("undated")
-def test_page_api_and_command_say_it_in_the_same_words(ada: User, client: Client) -> None:
+def test_page_api_and_command_refuse_with_the_same_message(ada: User, client: Client) -> None:
     client.force_login(ada)
     sent = {"dataset": "specimens", "format": "csv", "period": "ytd"}
     page = client.post("/exports/", sent)
     assert page.status_code == 422
     assert REFUSAL in page.content.decode()
     assert REFUSAL in client.get("/exports/estimate/", sent).content.decode()
-    told = client.post("/api/exports/", sent, content_type="application/json")
-    assert (told.status_code, told.json()["error"]["message"]) == (422, REFUSAL)
+    answer = client.post("/api/exports/", sent, content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (422, REFUSAL)
     with pytest.raises(CommandError, match="no dates"):
         call_command("export", user=ada.username, dataset=["specimens"], format="csv", range="ytd")
     assert not Export.objects.exists()
 
 
 @pytest.mark.usefixtures("undated")
-def test_the_page_and_programs_need_not_name_a_period(ada: User, client: Client) -> None:
+def test_page_and_api_accept_a_request_without_a_period(ada: User, client: Client) -> None:
     client.force_login(ada)
     sent = {"dataset": "specimens", "format": "csv"}
     assert client.post("/exports/", sent).status_code == 303
-    told = client.post("/api/exports/", {**sent, "format": "json"}, content_type="application/json").json()
-    assert told["period"] == "all"
+    created = client.post("/api/exports/", {**sent, "format": "json"}, content_type="application/json").json()
+    assert created["period"] == "all"
     assert set(Export.objects.values_list("period_choice", flat=True)) == {"all"}
     assert "data-undated" in client.get("/exports/").content.decode()

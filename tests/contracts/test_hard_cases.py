@@ -1,4 +1,4 @@
-"""Hard cases, from the database to the file: they come out right in every format, or are refused in clear words."""
+"""Hard cases, from the database to the file: every format writes them correctly or refuses them clearly."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NAME = Column("name", "name")
 
 @pytest.fixture(autouse=True)
 def _berlin(settings: Settings) -> None:
-    """Everybody lives where an hour of spring is missing and one of autumn comes twice."""
+    """All users are in a zone that skips an hour in spring and repeats one in autumn."""
     settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
 
 
@@ -49,7 +49,7 @@ HARD = Column("text", "text", function=lambda specimen: HARD_TEXTS[specimen.name
 
 
 def stored(text: str) -> bool:
-    """A database holds no half of a surrogate pair, and PostgreSQL no NUL."""
+    """Return whether databases can store the text: no lone surrogates and, for PostgreSQL, no NUL."""
     return not any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in text)
 
 
@@ -60,7 +60,7 @@ def collect_texts() -> dict[str, str]:
 
 
 def as_written(text: str, name: str) -> str:
-    """What a reader of the file finds for `text`: the same, with the losses that the format's documentation names."""
+    """Return what a reader of the file finds for `text`: the text with the losses that the format documents."""
     text = "".join(REPLACED if "\ud800" <= letter <= "\udfff" else letter for letter in text)
     if name.endswith(".csv"):
         text = text.replace("\0", REPLACED)
@@ -85,7 +85,7 @@ def test_hard_texts(ada: User, key: str, columns: tuple[Column, ...]) -> None:
 
 
 @TABLES
-def test_texts_that_no_database_holds(ada: User, key: str) -> None:
+def test_texts_that_databases_cannot_store(ada: User, key: str) -> None:
     collect({name: {} for name in HARD_TEXTS})
     for name, rows in tables(exported(ada, key, (NAME, HARD))).items():
         found = {row["name"]: row["text"] or "" for row in rows}
@@ -94,19 +94,19 @@ def test_texts_that_no_database_holds(ada: User, key: str) -> None:
 
 
 @pytest.mark.parametrize("text", [STORED[1], HARD], ids=["by the database", "by Python"])
-def test_hard_texts_on_paper(ada: User, text: Column) -> None:
+def test_hard_texts_in_pdf(ada: User, text: Column) -> None:
     texts = collect_texts()
     (content,) = files_of(exported(ada, "pdf", (NAME, text))).values()
     found = kept("".join(word.text for page in pdf.pages(content) for word in page.words))
     for each in texts.values():
         if each.isascii():
             assert kept(each) in found
-        else:  # right-to-left letters, and marks, stand in a PDF in the order they are drawn in
+        else:  # a PDF has right-to-left letters, and marks, in drawing order
             assert simple(each) <= simple(found)
 
 
 def simple(text: str) -> set[str]:
-    """The letters of scripts in which a letter has one shape."""
+    """Return the letters of scripts in which each letter has a single shape."""
     return {letter for letter in kept(text) if letter.isascii() or letter in ONE_SHAPE}
 
 
@@ -115,8 +115,8 @@ ONE_SHAPE = {chr(code) for code in (*range(0x370, 0x530), *range(0x4E00, 0xA000)
 
 @EVERY
 @LANES
-def test_a_very_long_text_is_written_whole(ada: User, key: str, columns: tuple[Column, ...]) -> None:
-    """Where a format's cells are shorter, the text stands in a file beside it."""
+def test_a_very_long_text_is_written_completely(ada: User, key: str, columns: tuple[Column, ...]) -> None:
+    """If a format limits the length of cells, the text is in a separate file next to it."""
     collect({"before": {"text": "a"}, "long": {"text": LONG_TEXT}, "after": {"text": "b"}})
     counts = {}
     for name, content in files_of(exported(ada, key, columns[:2])).items():
@@ -130,7 +130,7 @@ def test_a_very_long_text_is_written_whole(ada: User, key: str, columns: tuple[C
     assert len(counts) == (len(writers()) if key == "zip" else 1)
 
 
-# --- numbers, moments -----------------------------------------------------------------------------------------------
+# --- numbers and dates ----------------------------------------------------------------------------------------------
 
 NUMBERS = {
     "minus": Decimal(-5),
@@ -143,7 +143,7 @@ NUMBERS = {
 
 @TABLES
 @LANES
-def test_numbers_are_left_alone(ada: User, key: str, columns: tuple[Column, ...]) -> None:
+def test_numbers_are_unchanged(ada: User, key: str, columns: tuple[Column, ...]) -> None:
     collect({name: {"number": value, "whole": value and min(int(value), 2**63 - 1)} for name, value in NUMBERS.items()})
     stored_numbers = dict(Specimen.objects.values_list("name", "number"))  # SQLite keeps the first 15 digits
     for rows in tables(exported(ada, key, columns)).values():
@@ -152,22 +152,22 @@ def test_numbers_are_left_alone(ada: User, key: str, columns: tuple[Column, ...]
 
 
 def as_decimal(value: object) -> Decimal | None:
-    """The number that a cell holds, be it a number or a number's text."""
+    """Return the number that a cell holds, as a number or as text; None if it is empty."""
     return None if value in (None, "") else Decimal(str(value))
 
 
-NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
+NOT_NUMBERS = ("NaN", "Infinity", "-Infinity")
 
 
 @TABLES
-@pytest.mark.parametrize("value", [*map(Decimal, NO_NUMBERS), float("nan"), float("inf")], ids=str)
-def test_no_numbers_are_no_numbers(ada: User, key: str, value: Any) -> None:
-    """Nothing that a reader could take for a number, and no NaN in JSON."""
+@pytest.mark.parametrize("value", [*map(Decimal, NOT_NUMBERS), float("nan"), float("inf")], ids=str)
+def test_nan_and_infinity_are_not_numbers(ada: User, key: str, value: Any) -> None:
+    """A reader must not mistake them for numbers, and JSON must not contain NaN."""
     collect({"one": {}})
     column = Column("number", "number", ColumnType.DECIMAL, function=lambda specimen: value)
     for rows in tables(exported(ada, key, (NAME, column))).values():
         (found,) = [row["number"] for row in rows]
-        assert found in (None, "", *NO_NUMBERS)
+        assert found in (None, "", *NOT_NUMBERS)
 
 
 DAYS = [date(1, 1, 1), date(1582, 10, 15), date(1899, 12, 31), date(1900, 1, 1), date(1900, 2, 28), date(1900, 3, 1)]
@@ -176,7 +176,7 @@ DAYS += [date(1969, 12, 31), date(2024, 2, 29), date(2038, 1, 20), date(9999, 12
 
 @TABLES
 @LANES
-def test_days_of_all_centuries(ada: User, key: str, columns: tuple[Column, ...]) -> None:
+def test_dates_of_all_centuries(ada: User, key: str, columns: tuple[Column, ...]) -> None:
     collect({f"day {day}": {"day": day} for day in DAYS})
     for rows in tables(exported(ada, key, columns)).values():
         assert [str(row["day"])[:10] for row in rows] == [str(day) for day in DAYS]
@@ -185,10 +185,10 @@ def test_days_of_all_centuries(ada: User, key: str, columns: tuple[Column, ...])
 MOMENTS = [
     datetime(2024, 3, 31, 0, 59, 59, tzinfo=UTC),  # before the gap in Berlin
     datetime(2024, 3, 31, 1, 0, tzinfo=UTC),
-    datetime(2024, 10, 27, 0, 30, tzinfo=UTC),  # half past two, twice
+    datetime(2024, 10, 27, 0, 30, tzinfo=UTC),  # 02:30, which occurs twice
     datetime(2024, 10, 27, 1, 30, tzinfo=UTC),
     datetime(1900, 1, 1, tzinfo=UTC),
-    datetime(1880, 6, 1, 12, tzinfo=UTC),  # local time was off by minutes and seconds
+    datetime(1880, 6, 1, 12, tzinfo=UTC),  # the local offset had minutes and seconds
     datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
     datetime(2024, 7, 1, 12, 0, 0, 120000, tzinfo=UTC),
     datetime(1, 1, 2, tzinfo=UTC),
@@ -198,7 +198,7 @@ MOMENTS = [
 
 @TABLES
 @LANES
-def test_moments_that_local_time_has_twice_or_never(ada: User, key: str, columns: tuple[Column, ...]) -> None:
+def test_date_times_around_clock_changes(ada: User, key: str, columns: tuple[Column, ...]) -> None:
     collect({f"moment {number}": {"moment": moment} for number, moment in enumerate(MOMENTS)})
     for name, rows in tables(exported(ada, key, columns)).items():
         found = [row["moment"] for row in rows]
@@ -215,29 +215,29 @@ def test_moments_that_local_time_has_twice_or_never(ada: User, key: str, columns
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key != "zip"])
-def test_both_lanes_write_the_same(ada: User, key: str) -> None:
-    """What the database formats itself is what Python would have written."""
+def test_database_and_python_write_the_same_file(ada: User, key: str) -> None:
+    """Text formatted by the database equals text formatted by Python."""
     collect_texts()
     collect({f"day {day}": {"day": day, "truth": day.day % 2 == 0} for day in DAYS})
     collect({f"moment {number}": {"moment": moment} for number, moment in enumerate(MOMENTS)})
     collect({name: {"number": value} for name, value in NUMBERS.items()})
     one, other = [exported(ada, key, columns) for columns in (STORED, COMPUTED)]
     if key == "pdf":
-        assert on_paper(one) == on_paper(other)
+        assert pdf_text(one) == pdf_text(other)
     elif key in ("xlsx", "parquet"):
         assert plain(one) == plain(other)
     else:
         assert list(files_of(one).values()) == list(files_of(other).values())
 
 
-def on_paper(export: Export) -> str:
-    """All words after the headings: above them stands when it was asked for."""
+def pdf_text(export: Export) -> str:
+    """Return the text after the headings. The text above them contains the time of the request."""
     (content,) = files_of(export).values()
     return " ".join(page.text for page in pdf.pages(content)).partition("moment ")[2]
 
 
 def plain(export: Export) -> list[dict[str, Any]]:
-    """The rows. Nobody knows how many places a number that Python computed may have, so Parquet holds its text."""
+    """Return the rows. Parquet stores numbers computed by Python as text: their decimal places are not known."""
     (rows,) = tables(export).values()
     return [{**row, "number": as_decimal(row["number"])} for row in rows]
 
@@ -246,20 +246,20 @@ def plain(export: Export) -> list[dict[str, Any]]:
 @LANES
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no such dates")
 @pytest.mark.parametrize("day", ["10000-01-01", "infinity", "4714-11-24 BC"])
-def test_days_that_python_has_not_got(ada: User, key: str, columns: tuple[Column, ...], day: str) -> None:
-    """They are written as the database says them, or the export fails in clear words."""
+def test_dates_outside_the_range_of_python(ada: User, key: str, columns: tuple[Column, ...], day: str) -> None:
+    """They are written as the database formats them, or the export fails with a clear message."""
     collect({"one": {}})
     with connection.cursor() as cursor:
         cursor.execute("UPDATE work_specimen SET day = %s", [day])
     export = exported(ada, key, columns)
     if export.state == State.FAILED:
-        told(export)
+        failure_message(export)
     else:
         assert [row["day"] for rows in tables(export).values() for row in rows] == [day] * len(tables(export))
 
 
-def told(export: Export) -> str:
-    """The words that its owner reads about a failure: for people, not a traceback."""
+def failure_message(export: Export) -> str:
+    """Return the failure message for the owner. Check that it contains no technical details."""
     assert export.state == State.FAILED
     assert export.error_code in ("dataset_failed", "format_failed")
     assert not any(word in export.error_message for word in ("Traceback", "Error(", "0x", "psycopg", 'File "'))
@@ -291,7 +291,7 @@ def test_two_hundred_columns(ada: User, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", sorted({"pdf", "zip"} & set(KEYS)))
-def test_two_hundred_columns_are_refused_where_a_page_is_too_narrow(ada: User, key: str) -> None:
+def test_two_hundred_columns_are_refused_if_a_page_is_too_narrow(ada: User, key: str) -> None:
     wide = registered(type("Specimens", (Specimens,), {"columns": MANY}))
     with wide, pytest.raises(TooWide, match=r"\d") as refused:
         request_export(ada, ExportRequest(dataset="specimens", format=key))
@@ -299,7 +299,7 @@ def test_two_hundred_columns_are_refused_where_a_page_is_too_narrow(ada: User, k
     assert not Export.objects.exists()
 
 
-def test_no_column_chosen_is_all_of_them(ada: User) -> None:
+def test_all_columns_are_exported_if_none_is_chosen(ada: User) -> None:
     collect({"one": {}})
     for rows in tables(exported(ada, "csv")).values():
         assert [list(row) for row in rows] == [[column.name for column in STORED]]
@@ -315,10 +315,10 @@ def fragile(specimen: Specimen) -> str:
 
 
 @EVERY
-def test_a_row_that_fails_is_named(ada: User, key: str) -> None:
+def test_a_failing_row_is_named(ada: User, key: str) -> None:
     collect({name: {} for name in ("fine", "broken", "never reached")})
     export = exported(ada, key, (NAME, Column("shout", "Loud name", function=fragile)))
-    message = told(export)
+    message = failure_message(export)
     assert "Loud name" in message
     assert str(Specimen.objects.get(name="broken").pk) in message
     assert "secret" not in message
@@ -333,7 +333,7 @@ MARKUP = (
 
 
 @EVERY
-def test_markup_is_text_wherever_it_stands(ada: User, key: str) -> None:
+def test_markup_is_written_as_text_everywhere(ada: User, key: str) -> None:
     ada.first_name = MARKUP[:100]
     ada.save()
     collect({"one": {"text": MARKUP}})

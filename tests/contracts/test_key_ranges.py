@@ -1,4 +1,4 @@
-"""How a dataset is cut and read, on tables that are unkind to it: gaps, strangers between, other kinds of keys."""
+"""Cutting and reading datasets on difficult tables: gaps, rows of other owners in between, other types of keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Orders(Dataset):
-    """A test's own orders; nothing registers it."""
+    """Orders, not registered."""
 
     key = "test-orders"
     label = "Orders"
@@ -39,7 +39,7 @@ class Orders(Dataset):
 
 
 class Sessions(Dataset):
-    """Text keys."""
+    """Rows with text keys."""
 
     key = "test-sessions"
     label = "Sessions"
@@ -51,7 +51,7 @@ class Sessions(Dataset):
 
 
 class People(Dataset):
-    """Grouped rows: an aggregate, and a join that could double them."""
+    """Grouped rows: an aggregate over a join that could duplicate them."""
 
     key = "test-people"
     label = "People"
@@ -62,10 +62,10 @@ class People(Dataset):
         return User.objects.filter(orders__isnull=False).annotate(placed=Count("orders"))
 
 
-with isolate_apps("tests.flights"):  # what walks all models need not meet a table of one test
+with isolate_apps("tests.flights"):  # hides the model from tests that walk all models
 
     class Parcel(models.Model):
-        """Keys in no order of time."""
+        """A model whose keys are not ordered by time."""
 
         id = models.UUIDField(primary_key=True)
         sent_at = models.DateTimeField()
@@ -111,7 +111,7 @@ def stranger(db: None) -> User:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_any_mixture_of_owners_gaps_and_times_is_cut_without_loss(owner: User, stranger: User, seed: int) -> None:
+def test_any_mix_of_owners_gaps_and_times_is_cut_without_loss(owner: User, stranger: User, seed: int) -> None:
     chance = Random(seed)
     for _ in range(chance.randint(0, 40)):
         order(chance.choice([owner, owner, stranger]), chance.randint(0, 100))
@@ -133,7 +133,7 @@ def test_any_mixture_of_owners_gaps_and_times_is_cut_without_loss(owner: User, s
 
 
 @pytest.mark.parametrize("total", range(9))
-def test_pages_join_at_every_remainder(owner: User, total: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_cover_all_rows_for_any_remainder(owner: User, total: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "CHUNK", 3)
     for minute in range(total):
         order(owner, minute)
@@ -144,7 +144,7 @@ def test_pages_join_at_every_remainder(owner: User, total: int, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("rows_per_part", "parts", "queries"), [(30, 1, 1), (15, 2, 2), (4, 8, 4), (3, 10, 2)])
-def test_planning_asks_as_often_whatever_the_size(owner: User, rows_per_part: int, parts: int, queries: int) -> None:
+def test_the_number_of_planning_queries_is_fixed(owner: User, rows_per_part: int, parts: int, queries: int) -> None:
     for minute in range(30):
         order(owner, minute)
     with CaptureQueriesContext(connection) as seen:
@@ -152,7 +152,7 @@ def test_planning_asks_as_often_whatever_the_size(owner: User, rows_per_part: in
     assert len(seen) == queries
 
 
-def test_zero_is_a_key_as_any_other(owner: User) -> None:
+def test_zero_is_a_valid_key(owner: User) -> None:
     keys = [-5, -4, -3, -2, 0]
     for minute, key in enumerate(keys):
         order(owner, minute, pk=key)
@@ -160,7 +160,7 @@ def test_zero_is_a_key_as_any_other(owner: User) -> None:
     assert (ranges, len(rows)) == ([KeyRange(-5, -3, 3), KeyRange(-2, 0, 2)], len(keys))
 
 
-def test_rows_from_after_the_planning_stay_out(owner: User) -> None:
+def test_rows_added_after_planning_are_left_out(owner: User) -> None:
     for minute in range(5):
         order(owner, minute)
     ranges = Orders().key_ranges(owner, ALL, None)
@@ -169,7 +169,7 @@ def test_rows_from_after_the_planning_stay_out(owner: User) -> None:
     assert [row[0] for keys in ranges for row in Orders().source(owner, ALL, columns, keys)] == list("01234")
 
 
-def test_rows_deleted_after_the_planning_are_missing_and_no_more(owner: User) -> None:
+def test_only_rows_deleted_after_planning_are_missing(owner: User) -> None:
     made = [order(owner, minute) for minute in range(6)]
     ranges = Orders().key_ranges(owner, ALL, 3)
     Order.objects.filter(pk__in=[made[0].pk, made[2].pk, made[5].pk]).delete()
@@ -197,7 +197,7 @@ def test_grouped_rows_are_cut_by_group(owner: User, stranger: User) -> None:
         assert sum(keys.rows for keys in ranges) == 2
 
 
-def test_keys_that_come_back_from_their_text_open_the_same_rows(owner: User) -> None:
+def test_keys_stored_as_text_select_the_same_rows(owner: User) -> None:
     made = [order(owner, minute) for minute in range(4)]
     keys = KeyRange(str(made[1].pk), str(made[2].pk), 2)
     assert [row[0] for row in Orders().source(owner, ALL, Orders().choose([]), keys)] == ["1", "2"]
@@ -232,26 +232,26 @@ def parcels(transactional_db: None) -> Iterator[None]:
 
 
 def test_a_range_of_uuid_keys(parcels: None) -> None:
-    person = User.objects.create_user("one@example.com")
+    user = User.objects.create_user("one@example.com")
     chance = Random(1)
     made = [uuid.UUID(int=chance.getrandbits(128)) for _ in range(25)]
     Parcel.objects.bulk_create(Parcel(id=key, sent_at=START) for key in made)
     for size in (1, 4, 25, None):
-        ranges, rows = read(Parcels(), person, ALL, size)
+        ranges, rows = read(Parcels(), user, ALL, size)
         assert [row[0] for row in rows] == list(map(str, sorted(made)))
         assert sum(keys.rows for keys in ranges) == 25
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's own trap")
-def test_reading_holds_no_snapshot_that_would_forbid_writing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two rows anybody may write, and then so may we: a part's progress is saved on this connection."""
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="only SQLite holds such a snapshot")
+def test_reading_holds_no_snapshot_that_blocks_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After another connection writes between two rows, this one can still write: it saves a part's progress."""
     monkeypatch.setattr(source, "CHUNK", 10)
-    person = User.objects.create_user("one@example.com")
+    user = User.objects.create_user("one@example.com")
     for minute in range(25):
-        order(person, minute)
-    [keys] = Orders().key_ranges(person, ALL, None)
-    rows = iter(Orders().source(person, ALL, Orders().choose([]), keys))
+        order(user, minute)
+    [keys] = Orders().key_ranges(user, ALL, None)
+    rows = iter(Orders().source(user, ALL, Orders().choose([]), keys))
     next(rows)
     name = str(connection.settings_dict["NAME"])
     with closing(sqlite3.connect(name, uri=name.startswith("file:"), timeout=0)) as other:

@@ -1,4 +1,4 @@
-"""Each row comes out once, with its own values, in every format and however it is cut: or the dataset is refused."""
+"""Each row is exported once, with its own values, in every format and part size; otherwise the dataset is refused."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def dataset_of(rows: Rows, columns: Sequence[Column], date_field: str) -> type[D
 
 @pytest.fixture
 def shop(ada: User, bob: User) -> None:
-    """Four people: ada with three orders, bob with two, eve with none, and their groups."""
+    """Three users: ada with three orders and two groups, bob with two orders, eve with none."""
     User.objects.create_user("eve")
     for number in range(3):
         order(ada, number)
@@ -90,7 +90,7 @@ SUBSELECT = RawSQL(
 
 
 class Series(Func):
-    """Several rows for each row, on PostgreSQL."""
+    """A function that returns several rows for each row, on PostgreSQL."""
 
     function = "generate_series"
     output_field: ClassVar[Any] = models.IntegerField()
@@ -166,9 +166,7 @@ PEOPLE: dict[str, tuple[Rows, Sequence[Column], str]] = {
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_what_would_come_out_wrong_is_refused_before_the_click_and_at_the_start(
-    shop: None, ada: User, name: str
-) -> None:
+def test_unfit_datasets_are_refused_at_the_request_and_at_startup(shop: None, ada: User, name: str) -> None:
     rows, columns, word = PEOPLE[name]
     with registered(dataset_of(rows, columns, "date_joined")):
         with pytest.raises(UnfitDataset) as refused:
@@ -176,16 +174,16 @@ def test_what_would_come_out_wrong_is_refused_before_the_click_and_at_the_start(
         [*found] = checks.check_datasets()
     assert not Export.objects.exists()
     assert word in str(refused.value.__cause__)
-    assert word not in refused.value.message, "the owner is not told our column names"
+    assert word not in refused.value.message, "the owner must not see our column names"
     assert any(word in fault.msg for fault in found)
 
 
 @pytest.mark.parametrize("key", FORMATS)
 @pytest.mark.parametrize("fields", [["username"], ["known"]])
-def test_rows_in_an_order_of_their_own_come_once(
+def test_rows_of_an_ordered_queryset_are_exported_once(
     ada: User, key: str, fields: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """reverse() turns round each order that comes after it: pages began where the ones before them had begun."""
+    """reverse() also inverts later orders, so that each page would start where the previous one started."""
     monkeypatch.setattr(source, "CHUNK", 3)
     for number in range(8):
         User.objects.create_user(f"user {number}")
@@ -198,7 +196,7 @@ def test_rows_in_an_order_of_their_own_come_once(
         assert names == list(User.objects.order_by("pk").values_list("username", flat=True))
 
 
-def test_rows_that_are_told_apart_by_a_to_many_relation_are_refused(ada: User) -> None:
+def test_created_before_with_a_to_many_relation_is_refused(ada: User) -> None:
     class Things(dataset_of(User.objects.all, [NAME], "date_joined")):  # type: ignore[misc]
         def created_before(self, rows: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
             return rows.filter(orders__placed_at__lt=moment)
@@ -209,7 +207,7 @@ def test_rows_that_are_told_apart_by_a_to_many_relation_are_refused(ada: User) -
         assert "orders" in checks.check_datasets()[0].msg
 
 
-def test_what_a_dataset_lacks_is_named_when_it_is_registered() -> None:
+def test_missing_attributes_are_named_at_registration() -> None:
     class Bare(Dataset):
         key = "bare"
 
@@ -220,7 +218,7 @@ def test_what_a_dataset_lacks_is_named_when_it_is_registered() -> None:
         pass
 
 
-def test_a_mistake_in_the_queryset_is_found_at_the_start() -> None:
+def test_an_error_in_the_queryset_is_found_at_startup() -> None:
     def misspelt() -> Any:
         return User.objectz.all()  # type: ignore[attr-defined]
 
@@ -237,7 +235,7 @@ FIT: dict[str, tuple[Rows, Sequence[Column], list[list[str]]]] = {
     "rows that exist elsewhere": (
         lambda: User.objects.filter(Exists(Order.objects.filter(owner=OuterRef("pk")))), [NAME], [["ada"], ["bob"]],
     ),
-    "what is not excluded": (lambda: User.objects.exclude(orders__number="00000"), [NAME], [["bob"], ["eve"]]),
+    "an exclude": (lambda: User.objects.exclude(orders__number="00000"), [NAME], [["bob"], ["eve"]]),
     "a sum of a column": (
         User.objects.all,
         [NAME, Column("n", "N", ColumnType.INTEGER, source=Count("orders"))],
@@ -279,7 +277,7 @@ FIT: dict[str, tuple[Rows, Sequence[Column], list[list[str]]]] = {
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 @pytest.mark.parametrize("name", FIT)
-def test_what_is_right_comes_out_right(shop: None, ada: User, settings: Any, name: str, size: int) -> None:
+def test_valid_datasets_are_exported_correctly(shop: None, ada: User, settings: Any, name: str, size: int) -> None:
     Customer.objects.create(user=ada, company="Ada Ltd", country="GB", time_zone="Europe/London")
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": size}
     rows, columns, wanted = FIT[name]
@@ -330,7 +328,7 @@ with isolate_apps("tests.work"):
         two = models.IntegerField()
 
     class Note(Keyed):
-        """A row that is about a row of any model."""
+        """A note about a row of any model."""
 
         content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
         object_id = models.PositiveIntegerField()
@@ -374,7 +372,7 @@ def table(transactional_db: None, request: pytest.FixtureRequest) -> Iterator[ty
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("table", KEYS, ids=lambda model: model.__name__, indirect=True)
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_keys_of_every_kind_cut_anywhere(table: Any, ada: User, settings: Any, size: int) -> None:
+def test_keys_of_every_type_can_be_cut_anywhere(table: Any, ada: User, settings: Any, size: int) -> None:
     if table is ByDecimal and connection.vendor == "sqlite":
         with registered(dataset_of(table.objects.all, [NAME], "at")), pytest.raises(UnfitDataset):
             run(ada, "jsonl", dataset="things")
@@ -410,7 +408,7 @@ def noted(transactional_db: None) -> Iterator[None]:
         editor.delete_model(Note)
 
 
-OF_ANY_MODEL: dict[str, tuple[Rows, Sequence[Column], str]] = {
+GENERIC_RELATIONS: dict[str, tuple[Rows, Sequence[Column], str]] = {
     "a column": (Noted.objects.all, [Column("x", "X", ColumnType.INTEGER, source="notes__object_id")], "notes"),
     "a filter": (lambda: Noted.objects.filter(notes__object_id__gt=0), [Column("name", "Name")], "notes"),
     "distinct": (lambda: Noted.objects.filter(notes__object_id__gt=0).distinct(), [Column("name", "Name")], ""),
@@ -419,11 +417,11 @@ OF_ANY_MODEL: dict[str, tuple[Rows, Sequence[Column], str]] = {
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("name", OF_ANY_MODEL)
+@pytest.mark.parametrize("name", GENERIC_RELATIONS)
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_a_relation_to_any_model_is_to_many(noted: None, ada: User, settings: Any, name: str, size: int) -> None:
+def test_a_generic_relation_is_to_many(noted: None, ada: User, settings: Any, name: str, size: int) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": size}
-    rows, columns, word = OF_ANY_MODEL[name]
+    rows, columns, word = GENERIC_RELATIONS[name]
     with registered(dataset_of(rows, columns, "at")):
         if word:
             with pytest.raises(UnfitDataset) as refused:
@@ -436,8 +434,8 @@ def test_a_relation_to_any_model_is_to_many(noted: None, ada: User, settings: An
     assert [row[0] for row in read_csv(data)[1:]] == ["a", "b", "c"]
 
 
-def test_rows_that_the_click_filters_come_once(ada: User, settings: Any) -> None:
-    """distinct() in created_before(): twelve people with three orders each, in parts of five."""
+def test_rows_filtered_by_created_before_are_exported_once(ada: User, settings: Any) -> None:
+    """distinct() in created_before(): twelve users with three orders each, in parts of five."""
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 5}
     names = [f"person {number:02}" for number in range(12)]
     for name in names:
@@ -457,20 +455,20 @@ def test_rows_that_the_click_filters_come_once(ada: User, settings: Any) -> None
 
 
 @pytest.mark.parametrize("key", FORMATS)
-def test_rows_that_hidden_sql_multiplies_fail_the_export(shop: None, ada: User, key: str) -> None:
+def test_rows_multiplied_by_raw_sql_fail_the_export(shop: None, ada: User, key: str) -> None:
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite has no function that makes rows in a SELECT")
+        pytest.skip("SQLite has no set-returning functions in SELECT")
     many = RawSQL("generate_series(1, 3)", (), output_field=models.IntegerField())
     with registered(dataset_of(User.objects.all, [Column("n", "N", ColumnType.INTEGER, source=many)], "date_joined")):
         export = run(ada, key, dataset="things")
     assert export.state == State.FAILED
 
 
-def test_rows_that_are_out_of_order_fail_the_reading() -> None:
+def test_rows_out_of_order_are_refused() -> None:
     with pytest.raises(DatasetFailed) as failed:
         source._require_order([1, 3, 2])
     assert "2 comes after 3" in str(failed.value.__cause__)
-    source._require_order(["b", "a"])  # the database's order, which Python does not know
+    source._require_order(["b", "a"])  # the order of text is that of the database
 
 
 def test_a_composite_key_is_refused(ada: User) -> None:
@@ -483,8 +481,8 @@ def test_a_composite_key_is_refused(ada: User) -> None:
 
 @pytest.mark.parametrize("key", FORMATS)
 @pytest.mark.parametrize("copies", [(3, 2), (1,)])
-def test_a_view_whose_key_repeats_fails_the_export(ada: User, key: str, copies: tuple[int, ...]) -> None:
-    """Its rows would be lost where a page or a part ends."""
+def test_a_view_with_repeated_keys_fails_the_export(ada: User, key: str, copies: tuple[int, ...]) -> None:
+    """Its rows would be lost at the end of a page or part."""
     rows = " UNION ALL ".join(
         f"SELECT {number} AS key, TIMESTAMP '2026-03-01 12:00:00+00' AS at" for number in range(9)
     )
@@ -500,7 +498,7 @@ def test_a_view_whose_key_repeats_fails_the_export(ada: User, key: str, copies: 
     assert "key" not in export.error_message
 
 
-def test_a_key_that_repeats_where_a_page_ends_is_seen(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_key_at_the_end_of_a_page_is_detected(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "CHUNK", 3)
     orders = [order(ada, number) for number in range(3)]
 
@@ -515,8 +513,7 @@ def test_a_key_that_repeats_where_a_page_ends_is_seen(ada: User, monkeypatch: py
 
 
 @pytest.mark.parametrize("key", FORMATS)
-def test_an_average_is_a_value_of_its_row(shop: None, ada: User, key: str) -> None:
-    """An aggregate stays right when the rows are cut between every two of them."""
+def test_an_average_is_exported_in_every_format(shop: None, ada: User, key: str) -> None:
     columns = [
         NAME,
         Column("mean", "Mean", ColumnType.FLOAT, source=Avg("orders__quantity", filter=Q(orders__quantity__gt=0))),
@@ -527,7 +524,7 @@ def test_an_average_is_a_value_of_its_row(shop: None, ada: User, key: str) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_fault_of_the_database_says_its_column_to_the_operator_and_is_not_tried_again(ada: User) -> None:
+def test_a_database_error_is_shown_to_operators_and_not_retried(ada: User) -> None:
     order(ada, 1)
 
     class Missing(models.Func[Any]):
@@ -548,7 +545,7 @@ def test_a_fault_of_the_database_says_its_column_to_the_operator_and_is_not_trie
         ("date", "date"), ("username", "CharField"), ("orders__nothing", "nothing"), ("orders__placed_at", "orders"),
     ],
 )  # fmt: skip
-def test_a_date_field_that_is_none_is_refused(ada: User, field: str, word: str) -> None:
+def test_an_invalid_date_field_is_refused(ada: User, field: str, word: str) -> None:
     with registered(dataset_of(User.objects.all, [NAME], field)):
         with pytest.raises(UnfitDataset) as refused:
             run(ada, "csv", dataset="things")
@@ -557,7 +554,7 @@ def test_a_date_field_that_is_none_is_refused(ada: User, field: str, word: str) 
     assert word in fault.msg
 
 
-def test_an_unknown_field_in_the_request_is_another_matter(ada: User) -> None:
+def test_an_unknown_field_in_the_request_raises_unknown_field(ada: User) -> None:
     dataset = dataset_of(Order.objects.all, [Column("number", "Number")], "placed_at")
     with registered(dataset), pytest.raises(UnknownField):
         run(ada, "csv", dataset="things", fields=["nothing"])

@@ -1,4 +1,4 @@
-"""Read an exported file back with other tools than those that wrote it, and add it up."""
+"""Read exported files with other tools than those that wrote them, and compute their totals."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.flights.source import Totals, totals
 
 
 def totals_of(content: bytes, kind: str) -> Totals:
-    """The totals of an exported file: its whole content, and its format's key."""
+    """Return the totals of an exported file. `content` is the whole file, `kind` the key of its format."""
     return totals(rows_of(content, kind))
 
 
 def rows_of(content: bytes, kind: str) -> Iterator[dict[str, Any]]:
-    """The rows by column name; an empty place is None."""
+    """Yield the rows by column name. Empty cells are None."""
     match kind:
         case "csv":
             for line in csv.DictReader(StringIO(content.decode("utf-8-sig"), newline="")):

@@ -19,7 +19,7 @@ def _column(name: str) -> Column:
 
 @register
 class Flights(Dataset):
-    """A carrier is a user whose name is its code."""
+    """Flights of one carrier: a user whose name is the code of the carrier."""
 
     key = "flights"
     label = "Flights"

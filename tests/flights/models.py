@@ -1,4 +1,4 @@
-"""A table of flights, for data that nobody here wrote."""
+"""A table of flights, for data from outside this project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class Flight(models.Model):
-    """One line of flights.csv under the file's own names; what the file marks as missing is NULL.
+    """One line of flights.csv, with the column names of the file. Missing values are NULL.
 
     https://github.com/hadley/nycflights13 (CC0): every flight that left New York in 2013. Times of day are local, as
     numbers (1755 is 17:55); delays and air time are minutes, distance is miles.

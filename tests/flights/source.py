@@ -1,4 +1,4 @@
-"""The flights as their authors published them, read without Carryall: what an export is compared with."""
+"""The flights as published, read without Carryall. Exports are compared with them."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ TEXT = frozenset({"carrier", "tailnum", "origin", "dest"})
 PASSWORD = "demo"
 
 Line = dict[str, str | None]
-"""One flight as the file has it, by column; None where the file says that the value is missing."""
+"""One flight as in the file, by column. None means that the file marks the value as missing."""
 
 
 class Totals(NamedTuple):
-    """What any copy of the same flights must come to."""
+    """Totals that any copy of the same flights must have."""
 
     rows: int
     distance: int
     air_time: int
     missing: dict[str, int]
-    """Column to the number of its missing values; a column that misses none is not in it."""
+    """Number of missing values by column, for columns that have any."""
 
 
 def archive() -> Path:
-    """The package's archive, which the tests' set-up fetches. Raises FileNotFoundError with the mend."""
+    """Return the path of the package's archive, which the test setup fetches. Raises FileNotFoundError with a hint."""
     if not ARCHIVE.is_file():
-        raise FileNotFoundError(f"{ARCHIVE} is missing: run `make test`, whose set-up fetches it.")
+        raise FileNotFoundError(f"{ARCHIVE} is missing: run `make test`, whose setup fetches it.")
     return ARCHIVE
 
 
 def read(carrier: str) -> Iterator[Line]:
-    """The flights of one carrier, in the file's order."""
+    """Yield the flights of one carrier, in the order of the file."""
     return _read({carrier})
 
 
@@ -69,10 +69,10 @@ def _read(carriers: Collection[str]) -> Iterator[Line]:
 
 
 def load(carriers: Iterable[str]) -> None:
-    """Put these carriers' flights into the database, in place of any that they had, and make each of them a user.
+    """Load the flights of these carriers into the database, replacing earlier ones, and create a user for each carrier.
 
-    The user's name is the carrier's code and its password `demo`. Its zone is New York's, where the year's last evening
-    is the next year's first morning in UTC: in any other zone, a year of flights is not the file's year.
+    The user name is the code of the carrier, and the password is `demo`. The time zone is New York, where the last
+    evening of the year is already the next year in UTC: in any other zone, a year of flights is not the file's year.
     """
     carriers = set(carriers)
     names = [field.name for field in Flight._meta.fields if field.name != "id"]
@@ -91,7 +91,7 @@ def _sign_up(carrier: str) -> None:
 
 
 def row_of(line: Line) -> list[Any]:
-    """The line's values in the order of the model's fields, which is the file's own."""
+    """Return the values in the order of the model's fields, which is that of the file."""
     return [value if value is None else _value(name, value) for name, value in line.items()]
 
 
@@ -102,7 +102,7 @@ def _value(name: str, value: str) -> Any:
 
 
 def totals(rows: Iterable[Mapping[str, Any]]) -> Totals:
-    """Add up rows of the source or of an export; numbers may be text, and what is missing must be None."""
+    """Add up rows of the source or of an export. Numbers may be text, and missing values must be None."""
     count = distance = air_time = 0
     missing: Counter[str] = Counter()
     for row in rows:

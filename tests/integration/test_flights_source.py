@@ -1,4 +1,4 @@
-"""The flights as their authors published them, in the database and out of it again."""
+"""The published flights, loaded into the database and read back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_archive_is_fetched_once() -> None:
     assert source.archive().stat().st_mtime_ns == before
 
 
-def test_united_as_published() -> None:
+def test_the_totals_of_united_are_as_published() -> None:
     assert source.totals(source.read("UA")) == source.Totals(
         rows=58_665,
         distance=89_705_524,
@@ -45,15 +45,15 @@ def test_united_as_published() -> None:
     )  # fmt: skip
 
 
-def test_the_model_has_the_files_columns(hawaiian: list[source.Line]) -> None:
+def test_the_model_has_the_columns_of_the_file(hawaiian: list[source.Line]) -> None:
     assert list(hawaiian[0]) == NAMES == [column.name for column in datasets.get("flights").columns]
 
 
 def test_the_hour_is_the_scheduled_one_in_new_york(hawaiian: list[source.Line]) -> None:
     for line in hawaiian:
         local = datetime.fromisoformat(str(line["time_hour"])).astimezone(NEW_YORK)
-        said = [int(line[part] or 0) for part in ("year", "month", "day", "hour")]
-        assert [local.year, local.month, local.day, local.hour] == said
+        scheduled = [int(line[part] or 0) for part in ("year", "month", "day", "hour")]
+        assert [local.year, local.month, local.day, local.hour] == scheduled
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""A disk that is really full, of the scratch folder and of the artifacts': waited for, tidied, and got over."""
+"""Full disks of the scratch folder and of the artifacts: the export waits, cleans up and recovers."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from tests.support.exports import (
 
 pytestmark = pytest.mark.django_db
 SIZE = 20
-"""MiB of a part; the artifact that it becomes is twice as large."""
+"""MiB of a part. The finished artifact is twice as large."""
 
 
 class Heavy(Framed):
-    """A file of many bytes for a few rows."""
+    """A large file for a few rows."""
 
     key = "heavy"
     label = "Heavy"
@@ -60,14 +60,14 @@ def _errands(artifact_dir: Path, settings: Settings) -> Iterator[None]:
 
 
 def turn(export: Export) -> None:
-    """Be the workers, once all waiting is over."""
+    """Act as the workers, after all waiting times."""
     make_due(export, *export.parts.all())
     sweep_now()
     work(export)
 
 
 def left(*folders: Path) -> set[Path]:
-    """Files on the disk, whatever the storage says."""
+    """Return the files on disk, whatever the storage reports."""
     return {path for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
@@ -76,7 +76,7 @@ def left(*folders: Path) -> set[Path]:
     [("scratch", SIZE // 2), ("artifacts", SIZE // 2), ("artifacts", SIZE * 3 // 2)],
     ids=["writing a part", "storing a part", "storing the whole"],
 )
-def test_a_full_disk_is_waited_for(ada: User, tmp_path: Path, where: str, room: int) -> None:
+def test_an_export_waits_for_a_full_disk(ada: User, tmp_path: Path, where: str, room: int) -> None:
     folders = [tmp_path / "artifacts", tmp_path / "scratch"]
     with small_disk(tmp_path / where, room) as make_room:
         export = ask(ada, "heavy")
@@ -92,7 +92,7 @@ def test_a_full_disk_is_waited_for(ada: User, tmp_path: Path, where: str, room: 
         assert left(*folders) == {tmp_path / "artifacts" / export.artifact}
 
 
-def test_a_disk_that_stays_full_ends_the_export_in_words(ada: User, tmp_path: Path) -> None:
+def test_a_disk_that_stays_full_fails_the_export_with_a_message(ada: User, tmp_path: Path) -> None:
     with small_disk(tmp_path / "artifacts", SIZE // 2) as make_room:
         export = ask(ada, "heavy")
         work(export)

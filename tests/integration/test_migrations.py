@@ -1,4 +1,4 @@
-"""What migrations do to rows that are there already."""
+"""Effects of migrations on existing rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plan_again() -> None:
     import_module("exports.migrations.0003_plan_again").plan_again(apps, None)
 
 
-def test_what_was_under_way_is_done_anew(ada: User, settings: Settings) -> None:
+def test_unfinished_exports_start_again(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
     errands(25)
     with registered(Errands):
@@ -52,7 +52,7 @@ def test_what_was_under_way_is_done_anew(ada: User, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("state", [State.RENDERING, State.ASSEMBLING, State.QUEUED, State.FAILED, State.CANCELLED])
-def test_no_part_of_before_is_joined_with_one_of_after(ada: User, state: State) -> None:
+def test_old_parts_are_not_joined_with_new_ones(ada: User, state: State) -> None:
     export = export_in(state, ada, rows=1)
     part_in(PartState.DONE, export)
     plan_again()
@@ -64,7 +64,7 @@ def test_no_part_of_before_is_joined_with_one_of_after(ada: User, state: State) 
 
 
 @pytest.mark.parametrize("state", [State.READY, State.EXPIRED])
-def test_what_is_finished_is_left_alone(ada: User, state: State) -> None:
+def test_finished_exports_are_unchanged(ada: User, state: State) -> None:
     export = export_in(state, ada)
     part_in(PartState.JOINED, export)
     before = Export.objects.values().get()

@@ -1,4 +1,4 @@
-"""Facts that travel together are constrained together: the database refuses one without the other."""
+"""Constraints of the models: the database refuses related fields that do not match."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ pytestmark = pytest.mark.django_db
 APPS = ("durable", "exports", "notifications", "demo")
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
-ALONE = {
-    "lease_until": "a lease comes and goes in every open state",
-    "claimed_at": "the last claim, whatever came of it",
+INDEPENDENT = {
+    "lease_until": "any open row may have a lease",
+    "claimed_at": "the last claim, whatever its result",
     "published_at": "a hint may be sent at any time",
     "period_start": "open on that side",
     "period_end": "open on that side",
-    "started_at": "the last planning, whatever came of it",
-    "reminded_at": "the reminder's own mark",
-    "rows": "counted at the planning, kept after it",
+    "started_at": "the last planning, whatever its result",
+    "reminded_at": "set only by the reminder",
+    "rows": "counted at planning, kept afterwards",
     "pages": "only some formats have pages",
-    "read_at": "the reader's own mark",
+    "read_at": "set only when it is read",
     "Download.finished_at": "a download may never end",
 }
-"""Fields that may be NULL by themselves, each with its reason. Every other one must stand in a CHECK constraint."""
+"""Fields that may be NULL independently, with the reason. Every other nullable field needs a CHECK constraint."""
 
 
 def our_models() -> list[type[models.Model]]:
@@ -46,7 +46,7 @@ def our_models() -> list[type[models.Model]]:
 
 
 def constrained(model: type[models.Model]) -> set[str]:
-    """Names of the fields that some CHECK constraint of the model speaks of."""
+    """Return the names of the fields in the CHECK constraints of the model."""
     found: set[str] = set()
 
     def walk(node: Any) -> None:
@@ -63,21 +63,21 @@ def constrained(model: type[models.Model]) -> set[str]:
 
 
 @pytest.mark.parametrize("model", our_models(), ids=lambda model: model.__name__)
-def test_no_fact_may_be_missing_without_a_constraint_or_a_reason(model: type[models.Model]) -> None:
+def test_every_nullable_field_has_a_constraint_or_a_reason(model: type[models.Model]) -> None:
     nullable = {field.name for field in model._meta.concrete_fields if field.null}
-    alone = {name for name in nullable if name in ALONE or f"{model.__name__}.{name}" in ALONE}
-    assert nullable - alone <= constrained(model)
+    independent = {name for name in nullable if name in INDEPENDENT or f"{model.__name__}.{name}" in INDEPENDENT}
+    assert nullable - independent <= constrained(model)
 
 
 @pytest.mark.parametrize(
     "model", [model for model in our_models() if issubclass(model, Work)], ids=lambda model: model.__name__
 )
-def test_open_work_is_indexed_by_a_partial_index(model: type[Work]) -> None:
+def test_open_work_has_a_partial_index(model: type[Work]) -> None:
     indexes = [index for index in model._meta.indexes if index.condition is not None]
     assert any("next_attempt_at" in str(index.condition) for index in indexes)
 
 
-# --- what each constraint refuses -----------------------------------------------------------------------------------
+# --- check constraints ----------------------------------------------------------------------------------------------
 
 
 def refused(row: models.Model, **facts: Any) -> None:
@@ -112,7 +112,7 @@ READY = ready_facts(NOW)
         ("expired", READY),
     ],
 )
-def test_an_export_with_half_of_its_facts_is_refused(ada: User, state: str, facts: dict[str, Any]) -> None:
+def test_an_inconsistent_export_is_refused(ada: User, state: str, facts: dict[str, Any]) -> None:
     refused(export_in(state, ada), **facts)
 
 
@@ -130,7 +130,7 @@ def test_an_export_with_half_of_its_facts_is_refused(ada: User, state: str, fact
         ("failed", {"error_code": ""}),
     ],
 )
-def test_a_part_with_half_of_its_facts_is_refused(ada: User, state: str, facts: dict[str, Any]) -> None:
+def test_an_inconsistent_part_is_refused(ada: User, state: str, facts: dict[str, Any]) -> None:
     refused(part_in(state, export_in("rendering", ada)), **facts)
 
 
@@ -143,7 +143,7 @@ def test_a_part_with_half_of_its_facts_is_refused(ada: User, state: str, facts: 
         {"state": "failed", "next_attempt_at": None},
     ],
 )
-def test_a_slot_with_half_of_its_facts_is_refused(facts: dict[str, Any]) -> None:
+def test_an_inconsistent_slot_is_refused(facts: dict[str, Any]) -> None:
     refused(Slot.objects.create(schedule="x", slot=NOW), **facts)
 
 
@@ -157,7 +157,7 @@ def test_a_slot_with_half_of_its_facts_is_refused(facts: dict[str, Any]) -> None
         {"sent_at": NOW},
     ],
 )
-def test_a_report_with_half_of_its_facts_is_refused(facts: dict[str, Any]) -> None:
+def test_an_inconsistent_report_is_refused(facts: dict[str, Any]) -> None:
     refused(UsageReport.objects.create(week="2026-W27", start=NOW, end=NOW), **facts)
 
 
@@ -173,18 +173,18 @@ def test_a_report_with_half_of_its_facts_is_refused(facts: dict[str, Any]) -> No
         {"state": "sent", "sent_at": NOW, "next_attempt_at": None, "error_code": "x"},
     ],
 )
-def test_a_delivery_with_half_of_its_facts_is_refused(ada: User, facts: dict[str, Any]) -> None:
-    told = Notification.objects.create(user=ada, kind="export_ready", dedupe_key="x")
-    refused(Delivery.objects.create(notification=told, channel="email"), **facts)
+def test_an_inconsistent_delivery_is_refused(ada: User, facts: dict[str, Any]) -> None:
+    notification = Notification.objects.create(user=ada, kind="export_ready", dedupe_key="x")
+    refused(Delivery.objects.create(notification=notification, channel="email"), **facts)
 
 
 @pytest.mark.parametrize("facts", [{"paid": True}, {"paid_on": date(2026, 7, 1)}])
-def test_an_invoice_with_half_of_its_facts_is_refused(ada: User, facts: dict[str, Any]) -> None:
+def test_an_inconsistent_invoice_is_refused(ada: User, facts: dict[str, Any]) -> None:
     plain = {"number": "1", "month": date(2026, 6, 1), "issued_at": NOW, "orders": 1, "total": 1, "currency": "EUR"}
     refused(Invoice.objects.create(owner=ada, **plain), **facts)
 
 
-# --- what is there once ---------------------------------------------------------------------------------------------
+# --- unique constraints ---------------------------------------------------------------------------------------------
 
 
 def _twice(make: Callable[[], object]) -> None:
@@ -193,7 +193,7 @@ def _twice(make: Callable[[], object]) -> None:
         make()
 
 
-def test_what_is_unique(ada: User) -> None:
+def test_unique_constraints(ada: User) -> None:
     export = export_in("queued", ada, fingerprint="same")
     with pytest.raises(IntegrityError), transaction.atomic():
         export_in("rendering", ada, fingerprint="same")
@@ -202,14 +202,14 @@ def test_what_is_unique(ada: User) -> None:
     _twice(lambda: Slot.objects.create(schedule="x", slot=NOW))
     _twice(lambda: UsageReport.objects.create(week="2026-W27", start=NOW, end=NOW))
     _twice(lambda: Notification.objects.create(user=ada, kind="x", dedupe_key="same"))
-    told = Notification.objects.get()
-    _twice(lambda: Delivery.objects.create(notification=told, channel="email"))
+    notification = Notification.objects.get()
+    _twice(lambda: Delivery.objects.create(notification=notification, channel="email"))
 
 
-# --- words and files ------------------------------------------------------------------------------------------------
+# --- names, tasks and queries ---------------------------------------------------------------------------------------
 
 
-def test_rows_say_what_they_are(ada: User) -> None:
+def test_names_of_rows(ada: User) -> None:
     export = export_in("queued", ada, uuid=uuid.UUID(int=1))
     slot = Slot.objects.create(schedule="purge", slot=NOW)
     assert str(export) == "errands as csv (00000000-0000-0000-0000-000000000001)"
@@ -228,11 +228,11 @@ def test_each_row_names_the_task_of_its_next_step(ada: User) -> None:
     assert UsageReport().hint() == "exports.tasks.advance_report"
 
 
-def test_retry_is_offered_where_it_works(ada: User) -> None:
+def test_only_failed_and_cancelled_exports_can_be_retried(ada: User) -> None:
     assert {state for state in State if export_in(state, ada).can_retry} == {State.FAILED, State.CANCELLED}
 
 
-def test_what_is_downloadable_is_ready_and_not_past_its_date(ada: User) -> None:
+def test_a_downloadable_export_is_ready_and_not_expired(ada: User) -> None:
     fresh, past = (
         export_in("ready", ada, expires_at=datetime(2999, 1, 1, tzinfo=UTC)),
         export_in("ready", ada, expires_at=NOW),

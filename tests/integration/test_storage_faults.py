@@ -1,4 +1,4 @@
-"""A storage that fails at any step, in a folder and in S3: the export comes through once it is well, and tidies up."""
+"""Storage failures at any step, in a folder and in S3: the export succeeds after recovery, and cleans up."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _errands(settings: Settings) -> Iterator[None]:
 
 @pytest.fixture(params=["artifact_dir", "bucket"])
 def faults(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that says what fails, of a folder and of a bucket."""
+    """Return the file that configures the faults, for a folder and for a bucket."""
     request.getfixturevalue(request.param)
     file = tmp_path / "faults.json"
     monkeypatch.setenv("FAULTY_STORAGE", str(file))
@@ -58,8 +58,8 @@ def faults(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, m
     return file
 
 
-def go_on(export: Export, turns: int = 8) -> None:
-    """Be the workers, and wait out whatever is waited for, until the end."""
+def run_to_end(export: Export, turns: int = 8) -> None:
+    """Act as the workers, and skip all waiting times, until the export is closed or after `turns`."""
     for _ in range(turns):
         work(export)
         make_due(export, *export.parts.all())
@@ -69,14 +69,14 @@ def go_on(export: Export, turns: int = 8) -> None:
 
 
 def purge_now(settings: Settings) -> dict[str, Any]:
-    """The nightly purge, when all that is there has grown old."""
+    """Run the nightly purge as if every file were old."""
     settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(seconds=-2)}
     with committed():
         return purge.purge()
 
 
-def came_through(export: Export, settings: Settings, *messages: str) -> None:
-    """One artifact with the right bytes, told once; after the purge nothing else is left anywhere."""
+def assert_succeeded(export: Export, settings: Settings, *messages: str) -> None:
+    """Check for one artifact with the right bytes, and one notification. After the purge no other file is left."""
     export.refresh_from_db()
     content = content_of(export)
     assert (export.state, export.rows, len(content.splitlines())) == (State.READY, ROWS, ROWS + 1)
@@ -107,7 +107,7 @@ WRITING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fault", WRITING, ids=lambda fault: next(iter(fault)))
 @pytest.mark.parametrize("only", [PART, WHOLE], ids=["a part", "the whole"])
-def test_what_cannot_be_stored_is_tried_again(
+def test_failed_writes_are_retried(
     ada: User, faults: Path, settings: Settings, fault: dict[str, Any], only: str
 ) -> None:
     export = ask(ada)
@@ -116,37 +116,37 @@ def test_what_cannot_be_stored_is_tried_again(
         for part in export.parts.all():
             step("render_part", part.pk)
     arm(faults, **({"only": only, "times": 2} | fault))
-    go_on(export)
+    run_to_end(export)
     assert happened(faults) == 2
-    came_through(export, settings)
+    assert_succeeded(export, settings)
 
 
 @pytest.mark.parametrize("kind", ["read", "scratch_full"])
-def test_parts_that_cannot_be_read_are_read_again(ada: User, faults: Path, settings: Settings, kind: str) -> None:
+def test_failed_reads_of_parts_are_retried(ada: User, faults: Path, settings: Settings, kind: str) -> None:
     export = ask(ada)
     step("plan_export", export.pk)
     for part in export.parts.all():
         step("render_part", part.pk)
     arm(faults, **{kind: True, "times": 2})
-    go_on(export)
+    run_to_end(export)
     assert happened(faults) == 2
-    came_through(export, settings)
+    assert_succeeded(export, settings)
 
 
-def test_what_cannot_be_removed_goes_with_the_purge(ada: User, faults: Path, settings: Settings) -> None:
+def test_files_that_cannot_be_deleted_are_purged_later(ada: User, faults: Path, settings: Settings) -> None:
     arm(faults, delete=True)
     export = ask(ada)
-    go_on(export)
+    run_to_end(export)
     assert len(files()) == 4
     heal(faults)
-    came_through(export, settings)
+    assert_succeeded(export, settings)
 
 
-def test_a_store_that_is_slow_is_waited_for(ada: User, faults: Path, settings: Settings) -> None:
+def test_a_slow_store_is_waited_for(ada: User, faults: Path, settings: Settings) -> None:
     arm(faults, slow=0.2, times=2)
     export = ask(ada)
-    go_on(export)
-    came_through(export, settings)
+    run_to_end(export)
+    assert_succeeded(export, settings)
 
 
 REASONS = {"full": "disk_full", "fail_after": "storage_failed", "lie": "mismatch", "read": "storage_failed"}
@@ -154,12 +154,12 @@ REASONS = {"full": "disk_full", "fail_after": "storage_failed", "lie": "mismatch
 
 @pytest.mark.parametrize(("kind", "code"), REASONS.items())
 @pytest.mark.parametrize("only", [PART, WHOLE], ids=["a part", "the whole"])
-def test_when_it_does_not_pass_the_owner_is_told_and_may_try_again(
+def test_a_lasting_fault_fails_the_export_and_allows_a_retry(
     ada: User, faults: Path, settings: Settings, kind: str, code: str, only: str
 ) -> None:
     arm(faults, **{kind: 7, "only": only})
     export = ask(ada)
-    go_on(export)
+    run_to_end(export)
     assert (export.state, export.error_code, told(ada)) == (State.FAILED, code, ["export_failed"])
     assert export.error_message.endswith(".")
     assert scratch() == []
@@ -170,12 +170,12 @@ def test_when_it_does_not_pass_the_owner_is_told_and_may_try_again(
     heal(faults)
     with committed():
         retry_export(export)
-    go_on(export)
-    came_through(export, settings, "export_failed", "export_ready")
+    run_to_end(export)
+    assert_succeeded(export, settings, "export_failed", "export_ready")
 
 
-def test_nothing_partial_stays_where_the_store_itself_is_well(ada: User, faults: Path) -> None:
-    """A file that was read back wrong is removed at once, not by the purge."""
+def test_a_file_that_reads_back_wrong_is_removed_at_once(ada: User, faults: Path) -> None:
+    """The purge is not needed."""
     arm(faults, lie=True, only=WHOLE, times=1)
     export = ask(ada)
     work(export)
@@ -183,9 +183,8 @@ def test_nothing_partial_stays_where_the_store_itself_is_well(ada: User, faults:
     assert files() == set(export.parts.values_list("artifact", flat=True))
 
 
-def test_a_ready_export_has_its_own_files_alone(ada: User, faults: Path) -> None:
-    """What attempts that were lost had stored goes when the export becomes ready."""
+def test_files_of_lost_attempts_are_removed_when_the_export_is_ready(ada: User, faults: Path) -> None:
     arm(faults, lost=True, only=PART, times=2)
     export = ask(ada)
-    go_on(export)
+    run_to_end(export)
     assert (export.state, files()) == (State.READY, {export.artifact})

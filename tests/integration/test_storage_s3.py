@@ -1,4 +1,4 @@
-"""Artifacts in S3: the whole way of an export against a server of its protocol, and links that a browser may use."""
+"""Artifacts in S3: exports against a server of the same protocol, and download links for browsers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def put(key: str, content: bytes = b"x") -> artifacts.Stored:
 
 
 def fetch(url: str, method: str = "GET") -> tuple[int, bytes, Message]:
-    """What a browser gets that nobody knows."""
+    """Return the status, body and headers that an anonymous browser receives."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
             return answer.status, answer.read(), answer.headers
@@ -79,11 +79,11 @@ def fetch(url: str, method: str = "GET") -> tuple[int, bytes, Message]:
             return error.code, error.read(), error.headers
 
 
-# --- the whole way ----------------------------------------------------------------------------------------------------
+# --- exports ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["csv", "pdf", "xlsx"])
-def test_an_export_lies_in_the_bucket_alone(ada: User, bucket: Bucket, tmp_path: Path, kind: str) -> None:
+def test_an_export_is_stored_only_in_the_bucket(ada: User, bucket: Bucket, tmp_path: Path, kind: str) -> None:
     export = run(ada, kind)
     assert (export.state, files()) == (State.READY, {export.artifact})
     there = bucket.server.client().get_object(**bucket.where(export.artifact))["Body"].read()
@@ -120,13 +120,13 @@ def test_the_purge_lists_and_cleans_the_bucket(
     for number in range(1, 4):
         put(f"gone/part-{number}")
     own().save("elsewhere/deep/down", ContentFile(b"x"))
-    bucket.server.client().put_object(Bucket=BUCKET, Key=f"{bucket.folder}-of-somebody-else", Body=b"x")
+    bucket.server.client().put_object(Bucket=BUCKET, Key=f"{bucket.folder}-of-another-site", Body=b"x")
     assert purge.purge()["orphans"] == 4
     assert files() == {export.artifact}
-    bucket.server.client().head_object(Bucket=BUCKET, Key=f"{bucket.folder}-of-somebody-else")
+    bucket.server.client().head_object(Bucket=BUCKET, Key=f"{bucket.folder}-of-another-site")
 
 
-# --- the link ---------------------------------------------------------------------------------------------------------
+# --- download links ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def export(ada: User, bucket: Bucket) -> Export:
     return run(ada)
 
 
-def test_a_download_is_a_signed_link_that_nobody_keeps(page: Client, ada: User, export: Export) -> None:
+def test_a_download_is_a_signed_link_that_is_not_stored(page: Client, ada: User, export: Export) -> None:
     Export.objects.update(filename='Aufträge "2026".csv')
     answer = page.get(f"/exports/{export.uuid}/download/")
     assert answer.status_code == 302
@@ -151,7 +151,7 @@ def test_a_download_is_a_signed_link_that_nobody_keeps(page: Client, ada: User, 
     assert "X-Amz" not in rows
 
 
-def test_a_link_opens_this_file_only_and_only_for_a_while(page: Client, export: Export, settings: Settings) -> None:
+def test_a_link_opens_only_its_file_and_expires(page: Client, export: Export, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"LINK_SECONDS": 1}
     link = page.get(f"/exports/{export.uuid}/download/")["Location"]
     bare = link.partition("?")[0]
@@ -164,7 +164,7 @@ def test_a_link_opens_this_file_only_and_only_for_a_while(page: Client, export: 
     assert fetch(link)[0] == 403
 
 
-def test_whoever_may_not_have_it_gets_no_link(page: Client, bob: User, export: Export) -> None:
+def test_only_the_owner_of_a_ready_export_gets_a_link(page: Client, bob: User, export: Export) -> None:
     assert page.head(f"/exports/{export.uuid}/download/").status_code == 200
     assert not Download.objects.exists()
     with committed():
@@ -174,7 +174,7 @@ def test_whoever_may_not_have_it_gets_no_link(page: Client, bob: User, export: E
     assert page.get(f"/exports/{export.uuid}/download/").status_code == 404
 
 
-def test_links_are_of_the_address_that_browsers_know(bucket: Bucket, tmp_path: Path) -> None:
+def test_links_use_the_public_address(bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.environment["STORAGE_URL"] + "&public=https://files.example.com"
     options = store(url, tmp_path)["OPTIONS"]
     link = ArtifactBucket(**options).link("a/b", "b.csv", "text/csv", 60)
@@ -182,7 +182,7 @@ def test_links_are_of_the_address_that_browsers_know(bucket: Bucket, tmp_path: P
 
 
 @pytest.mark.parametrize("damage", ["gone", "shortened"])
-def test_a_file_that_is_missing_is_said(page: Client, export: Export, bucket: Bucket, damage: str) -> None:
+def test_a_missing_or_changed_file_is_reported(page: Client, export: Export, bucket: Bucket, damage: str) -> None:
     client, where = bucket.server.client(), bucket.where(export.artifact)
     client.delete_object(**where) if damage == "gone" else client.put_object(**where, Body=b"x")
     answer = page.get(f"/exports/{export.uuid}/download/")
@@ -192,8 +192,8 @@ def test_a_file_that_is_missing_is_said(page: Client, export: Export, bucket: Bu
     assert not Download.objects.exists()
 
 
-def away(monkeypatch: pytest.MonkeyPatch, bucket: Bucket, name: str) -> None:
-    """The server, or the bucket, is not there."""
+def make_unreachable(monkeypatch: pytest.MonkeyPatch, bucket: Bucket, name: str) -> None:
+    """Make the server or the bucket unreachable."""
     url = bucket.environment["STORAGE_URL"]
     wrong = {"server": (str(bucket.server.port), "9"), "bucket": (f"s3://{BUCKET}/", "s3://another/")}[name]
     options = store(url.replace(*wrong), Path())["OPTIONS"]
@@ -201,11 +201,11 @@ def away(monkeypatch: pytest.MonkeyPatch, bucket: Bucket, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["server", "bucket"])
-def test_a_store_that_is_away_loses_nothing(
+def test_an_unreachable_store_loses_nothing(
     page: Client, ada: User, export: Export, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     with monkeypatch.context() as patched:
-        away(patched, bucket, name)
+        make_unreachable(patched, bucket, name)
         begun = time.monotonic()
         answer = page.get(f"/exports/{export.uuid}/download/")
         assert time.monotonic() - begun < 15
@@ -220,8 +220,8 @@ def test_a_store_that_is_away_loses_nothing(
     assert page.get(f"/exports/{export.uuid}/download/").status_code == 302
 
 
-def test_a_store_that_is_silent_is_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each attempt ends, and there are three of them: a lease is renewed meanwhile, and a click has an answer."""
+def test_a_store_that_does_not_answer_times_out(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the three attempts times out, so that a lease can be renewed and a click gets an answer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(buckets, "READ_SECONDS", 0.1)
         url = f"s3://files/a?endpoint=http://127.0.0.1:{silent.getsockname()[1]}&region=eu-central-1"
@@ -237,10 +237,10 @@ def test_a_store_that_is_silent_is_given_up(bucket: Bucket, monkeypatch: pytest.
             call.close()
 
 
-# --- the store itself -------------------------------------------------------------------------------------------------
+# --- the store --------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_else_can_read_it(bucket: Bucket) -> None:
+def test_files_are_private(bucket: Bucket) -> None:
     kept = put("a/b", b"secret")
     client = bucket.server.client()
     grants = client.get_object_acl(**bucket.where(kept.key))["Grants"]
@@ -249,7 +249,7 @@ def test_nobody_else_can_read_it(bucket: Bucket) -> None:
     assert not own().is_public(kept.key)
 
 
-def test_the_doctor_finds_a_bucket_that_is_open(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_finds_a_public_bucket(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     assert probes.PROBES["storage"]() == ""
     assert probes.PROBES["room on disk"]() == ""
     monkeypatch.setattr(type(own()), "unsigned_connection", own().connection)
@@ -257,9 +257,7 @@ def test_the_doctor_finds_a_bucket_that_is_open(bucket: Bucket, monkeypatch: pyt
     assert files() == set()
 
 
-def test_a_large_file_goes_up_in_pieces_and_leaves_no_unfinished_one(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_is_uploaded_in_pieces(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = put("a/small", b"x" * 100), put("a/large", os.urandom(buckets.PIECE + 1))
     client = bucket.server.client()
     assert "-" not in client.head_object(**bucket.where(small.key))["ETag"]
@@ -267,14 +265,14 @@ def test_a_large_file_goes_up_in_pieces_and_leaves_no_unfinished_one(
     assert bucket.unfinished() == []
 
 
-def test_two_files_of_one_key_are_two_files(bucket: Bucket) -> None:
+def test_saving_a_key_twice_keeps_both_files(bucket: Bucket) -> None:
     first, second = put("a/b", b"1"), put("a/b", b"2")
     assert first.key != second.key
     artifacts.verify(first)
     artifacts.verify(second)
 
 
-def test_listing_goes_from_page_to_page(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_reads_all_pages(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {put(f"{folder}/{number}").key for folder in ("a", "b/c") for number in range(3)}
     client = own().client
     pages = client.get_paginator
@@ -294,7 +292,7 @@ def test_listing_goes_from_page_to_page(bucket: Bucket, monkeypatch: pytest.Monk
     assert list(artifacts.stored_keys("none")) == []
 
 
-def test_only_old_uploads_are_given_up(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_old_uploads_are_aborted(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     where = bucket.where("gone/part-0-1.csv")
     bucket.server.client().create_multipart_upload(**where)
     begun = bucket.server.client().list_multipart_uploads(Bucket=BUCKET, Prefix=bucket.folder)["Uploads"][0][
@@ -305,7 +303,7 @@ def test_only_old_uploads_are_given_up(bucket: Bucket, monkeypatch: pytest.Monke
     assert bucket.unfinished() == []
 
 
-def test_a_part_that_was_changed_is_found_out(bucket: Bucket) -> None:
+def test_a_changed_part_is_detected(bucket: Bucket) -> None:
     kept = put("a/b", b"12345")
     with artifacts.checked(kept) as file:
         assert (file.read(), file.seek(1), file.read(2)) == (b"12345", 1, b"23")
@@ -315,7 +313,7 @@ def test_a_part_that_was_changed_is_found_out(bucket: Bucket) -> None:
 
 
 class Torn:
-    """A body that breaks off after so many bytes, as often as it is told to."""
+    """A body that breaks off after `after` bytes."""
 
     def __init__(self, body: Any, after: int) -> None:
         self.body, self.left = body, after
@@ -331,26 +329,26 @@ class Torn:
         self.body.close()
 
 
-def test_reading_goes_on_where_a_connection_broke(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_resumes_after_a_broken_connection(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     content = os.urandom(1_000)
     kept = put("a/b", content)
-    get, asked = Streamed._get, []
+    get, offsets = Streamed._get, []
 
     def torn(self: Streamed) -> Any:
-        asked.append(self.tell())
+        offsets.append(self.tell())
         return Torn(get(self), 300)
 
     monkeypatch.setattr(Streamed, "_get", torn)
     with artifacts.open_artifact(kept.key) as file:
         assert file.read() == content
-    assert asked == [0, 300, 600, 900]
+    assert offsets == [0, 300, 600, 900]
 
     monkeypatch.setattr(Streamed, "_get", lambda self: Torn(get(self), 0))
     with artifacts.open_artifact(kept.key) as file, pytest.raises(OSError, match="Connection broken"):
         file.read()
 
 
-def test_an_object_that_changes_while_it_is_read_is_never_mixed(bucket: Bucket) -> None:
+def test_an_object_that_changes_while_it_is_read_is_refused(bucket: Bucket) -> None:
     kept = put("a/b", b"1" * 3_000_000)
     with artifacts.open_artifact(kept.key) as file:
         assert file.read(10) == b"1" * 10
@@ -360,7 +358,7 @@ def test_an_object_that_changes_while_it_is_read_is_never_mixed(bucket: Bucket) 
             file.read(10)
 
 
-def test_a_server_without_room_is_a_full_disk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_server_is_a_full_disk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise ClientError({"Error": {"Code": "QuotaExceeded"}}, "PutObject")
 
@@ -369,8 +367,8 @@ def test_a_server_without_room_is_a_full_disk(bucket: Bucket, monkeypatch: pytes
         put("a/b")
 
 
-def test_every_process_has_connections_of_its_own(bucket: Bucket) -> None:
-    """Two that share a socket after a fork read each other's answers."""
+def test_every_process_has_its_own_connections(bucket: Bucket) -> None:
+    """Processes that share a socket after a fork read each other's responses."""
     mine = own()
     before = mine.client
     assert mine.client is before
@@ -378,7 +376,7 @@ def test_every_process_has_connections_of_its_own(bucket: Bucket) -> None:
     assert mine.client is not before
 
 
-def test_a_file_is_never_opened_for_writing(bucket: Bucket) -> None:
+def test_a_file_cannot_be_opened_for_writing(bucket: Bucket) -> None:
     with pytest.raises(ValueError, match="saved whole"):
         own().open("a/b", "wb")
 
@@ -389,7 +387,7 @@ def test_a_report_is_mailed_from_the_bucket(bucket: Bucket) -> None:
         assert (file.size, file.read()) == (8, b"%PDF-1.7")
 
 
-def test_the_demo_shop_works_from_the_bucket(page: Client, ada: User, bucket: Bucket) -> None:
+def test_the_demo_shop_works_with_the_bucket(page: Client, ada: User, bucket: Bucket) -> None:
     export = ready(ada)
     assert fetch(page.get(f"/exports/{export.uuid}/download/")["Location"])[0] == 200
 
@@ -413,7 +411,7 @@ print(carry(1), carry(100))
 
 
 def test_memory_does_not_grow_with_the_file(bucket: Bucket) -> None:
-    """A hundred megabytes up, read back, and down again, in a process of its own."""
+    """Upload, verify and download a hundred megabytes, in a separate process."""
     done = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True, timeout=120)
     small, large = map(int, done.stdout.split())
     assert large - small < 40

@@ -1,4 +1,4 @@
-"""A disk that is really full: a small file system of memory, or, for who may not mount one, a limit on files."""
+"""Full disks: a small tmpfs or, if mounting is not permitted, a limit on file sizes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Callable[[], None]]:
-    """`folder` has room for so many MiB. Yields what makes room; everything is as before at the end."""
+    """Limit `folder` to `size` MiB. Yield a function that makes room. Everything is restored at the end."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if _mount("-t", "tmpfs", "-o", f"size={size}m,mode=700", "carryall-test", str(folder)):
         try:
@@ -30,7 +30,7 @@ def small_disk(folder: Path, size: int) -> Iterator[Callable[[], None]]:
 
 
 def _mount(*arguments: str) -> bool:
-    """Did it? Only root may, and not everywhere."""
+    """Return whether mounting worked. It requires root, and is not permitted everywhere."""
     try:
         return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How the database finds what a statement asks for: its own plan, taken at the moment when the statement runs."""
+"""Query plans of the database, recorded when the statements run."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from django.db import connection, transaction
 
 @dataclass
 class Plan:
-    """One statement's plan. `pages` are those that it read, hit in memory or not; SQLite does not tell them: 0."""
+    """The plan of one statement. `pages` is the number of pages read, cached or not; always 0 on SQLite."""
 
     sql: str
     indexes: set[str] = field(default_factory=set)
     scanned: set[str] = field(default_factory=set)
-    """Tables that were read from end to end."""
+    """Tables that were read completely."""
     pages: int = 0
 
 
 @contextmanager
 def planned() -> Iterator[list[Plan]]:
-    """The plans of the SELECT, INSERT, UPDATE and DELETE statements inside the block, each of them run as it is."""
+    """Record the plans of the SELECT, INSERT, UPDATE and DELETE statements inside the block, which run as usual."""
     plans: list[Plan] = []
 
     def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
@@ -41,7 +41,7 @@ def _plan(execute: Callable[..., Any], sql: str, *rest: Any) -> Plan:
     if connection.vendor == "sqlite":
         execute(f"EXPLAIN QUERY PLAN {sql}", *rest)
         return _of_sqlite(sql, [row[3] for row in cursor.fetchall()])
-    with transaction.atomic():  # it is carried out, and undone
+    with transaction.atomic():  # ANALYZE executes the statement; undo it
         execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *rest)
         found = cursor.fetchone()[0]
         transaction.set_rollback(True)
@@ -65,7 +65,7 @@ def _below(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _of_sqlite(sql: str, steps: list[str]) -> Plan:
-    """Steps read like "SEARCH exports_part USING INDEX part_open (export_id=?)", or "SCAN exports_part"."""
+    """Parse steps such as "SEARCH exports_part USING INDEX part_open (export_id=?)", or "SCAN exports_part"."""
     plan = Plan(sql)
     for step in steps:
         words = step.split()

@@ -1,7 +1,7 @@
-"""A server of S3's protocol on loopback, as a process of its own: moto, behind a door that looks at signatures.
+"""A server of the S3 protocol on loopback, in its own process: moto, behind a check of signatures.
 
-moto gives every object to whoever asks. So the door does what the real one does: a request without a signature is
-refused, and so is a signed link that was changed or whose time is over.
+moto serves every object to every client. So the check does what S3 does: it refuses requests without a signature, and
+signed links that were changed or have expired.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Respond = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Server:
-    """A running one."""
+    """A running server."""
 
     port: int
     pid: int
@@ -50,7 +50,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A folder of the server's bucket; `environment` makes a site use it."""
+    """A folder in the bucket of the server. `environment` makes a site use it."""
 
     server: Server
     folder: str
@@ -61,18 +61,18 @@ class Bucket:
         return {"STORAGE_URL": url, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
 
     def where(self, key: str) -> dict[str, str]:
-        """The names of an artifact, for the client."""
+        """Return the arguments of the S3 client that identify an artifact."""
         return {"Bucket": BUCKET, "Key": f"{self.folder}/{key}"}
 
     def unfinished(self) -> list[str]:
-        """The keys of uploads that were begun and not ended."""
+        """Return the keys of unfinished uploads."""
         found = self.server.client().list_multipart_uploads(Bucket=BUCKET, Prefix=self.folder)
         return [upload["Key"] for upload in found.get("Uploads", ())]
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Server]:
-    """A server with an empty bucket, ended whatever happens."""
+    """Run a server with an empty bucket. It is always stopped at the end."""
     port = free_port()
     with (folder / "s3.log").open("ab") as log:
         process = subprocess.Popen(
@@ -98,14 +98,14 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
         else:
             return
-    raise AssertionError("The server of S3's protocol did not start.")
+    raise AssertionError("The S3 server did not start.")
 
 
-# --- the process ------------------------------------------------------------------------------------------------------
+# --- the server process -----------------------------------------------------------------------------------------------
 
 
 def door(app: Respond) -> Respond:
-    """The application, for those who may."""
+    """Return the application with a check of signatures."""
 
     def guarded(environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
         if fault := _fault(environ):
@@ -123,12 +123,12 @@ def _fault(environ: dict[str, Any]) -> str:
     url = f"http://{environ['HTTP_HOST']}{environ['RAW_URI']}"
     sent = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     if "X-Amz-Signature" not in sent:
-        return "Nobody has signed this."
+        return "The request is not signed"
     begun = datetime.strptime(sent["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     if datetime.now(UTC) > begun + timedelta(seconds=int(sent["X-Amz-Expires"])):
         return "Request has expired"
     signed = _signature(environ["REQUEST_METHOD"], url, sent)
-    return "" if hmac.compare_digest(signed, sent["X-Amz-Signature"]) else "The signature is of something else."
+    return "" if hmac.compare_digest(signed, sent["X-Amz-Signature"]) else "The signature does not match"
 
 
 def _signature(method: str, url: str, sent: dict[str, str]) -> str:

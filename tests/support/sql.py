@@ -1,4 +1,4 @@
-"""A look into the SQLite database of a whole site, as it is in this moment, without starting Django for it."""
+"""Direct access to the SQLite database of a whole site, without starting Django."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def select(stack: Stack, sql: str, *values: Any) -> list[Any]:
 
 @contextmanager
 def nobody_else_writes(stack: Stack) -> Iterator[None]:
-    """Inside, the database takes nothing from anybody."""
+    """Block all other writes to the database inside the block."""
     with closing(_connection(stack)) as database:
         database.execute("BEGIN IMMEDIATE")
         yield

@@ -1,4 +1,4 @@
-"""The switch of the stores in tests/support/storages.py. It needs no Django: chaos has none."""
+"""Switches for the stores of tests/support/storages.py. It does not need Django, because tests/chaos has none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def arm(file: Path, **fault: Any) -> None:
-    """Make it happen from now on, in every process that reads this file."""
+    """Enable a fault in every process that reads this file."""
     counter(file).unlink(missing_ok=True)
     fresh = file.with_suffix(".fresh")
     fresh.write_text(json.dumps(fault))
@@ -20,10 +20,10 @@ def heal(file: Path) -> None:
 
 
 def happened(file: Path) -> int:
-    """How often it has happened since it was armed."""
+    """Return how often the fault has happened since it was armed."""
     return counter(file).stat().st_size if counter(file).exists() else 0
 
 
 def counter(file: Path) -> Path:
-    """Where it is counted: a byte each time."""
+    """Return the file that counts the fault, one byte for each time."""
     return Path(f"{file}.count")

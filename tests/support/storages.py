@@ -1,12 +1,12 @@
-"""Stores that fail as they are told: by a JSON file that every process reads, so that whole sites can be disturbed.
+"""Stores that fail on demand. A JSON file that every process reads sets the faults, so that whole sites can fail.
 
-FAULTY_STORAGE names the file; while it is not there nothing fails. Its keys, with the `times` that they happen over all
-processes (always, when absent) and a regular expression that the file's key must match (`only`):
+FAULTY_STORAGE is the path of the file; without the file nothing fails. `times` limits the number of failures over all
+processes (default: unlimited). `only` is a regular expression that the stored file's key must match. The faults:
 
-    full          saving raises ENOSPC              fail_after    saving breaks off after so many bytes, and leaves them
-    lost          saving works, and raises          lie           saving works, and a byte less is stored
-    slow          saving takes so many seconds      read, delete  raise EIO
-    scratch_full  no scratch file can be made
+    full          saving raises ENOSPC              fail_after    saving breaks off after N bytes, and leaves them
+    lost          saving works, then raises EIO     lie           saving works, but the last byte is missing
+    slow          saving takes this many seconds    read, delete  raise EIO
+    scratch_full  no scratch file can be created
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from tests.support.storage_faults import counter
 
 
 def faulty(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry of STORAGES whose store fails when told to."""
+    """Return the entry of STORAGES for the failing variant of a store."""
     return entry | {"BACKEND": f"{__name__}.Faulty{entry['BACKEND'].rpartition('.Artifact')[2]}"}
 
 
 def armed(kind: str, key: str = "") -> Any:
-    """The fault's value, when it is to happen now; it is counted then."""
+    """Return the value of a fault that is to happen now, and count it; otherwise None."""
     file = Path(os.environ["FAULTY_STORAGE"])
     try:
         fault = json.loads(file.read_text())
@@ -53,7 +53,7 @@ def armed(kind: str, key: str = "") -> Any:
 
 
 def install(patch: Callable[..., None] = setattr) -> None:
-    """Let the scratch folder fail too."""
+    """Make the scratch folder fail as well."""
     make = artifacts.scratch_dir
 
     def scratch_dir() -> Path:
@@ -65,7 +65,7 @@ def install(patch: Callable[..., None] = setattr) -> None:
 
 
 class Faulty(Store):
-    """Before a store: raises what a store may raise, and leaves what it may leave."""
+    """Mixin for a store: raises the errors of a real store, and leaves the same files behind."""
 
     def _save(self, name: str, content: File[bytes]) -> str:
         if seconds := armed("slow", name):
@@ -94,11 +94,11 @@ class Faulty(Store):
         super().delete(name)
 
     def leave(self, name: str, data: bytes) -> None:
-        """What an upload that was broken off leaves behind."""
+        """Leave the remains of an interrupted upload."""
         raise NotImplementedError
 
     def shorten(self, name: str) -> None:
-        """Take the stored file's last byte."""
+        """Remove the last byte of the stored file."""
         raise NotImplementedError
 
 

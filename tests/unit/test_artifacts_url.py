@@ -1,4 +1,4 @@
-"""STORAGE_URL: a folder when there is none, a bucket when it names one, and one sentence when it is wrong."""
+"""STORAGE_URL: a folder if it is empty, a bucket if it names one, and a helpful error if it is invalid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exports.storage.bucket import ArtifactBucket
 HERE = Path("/srv/var")
 
 
-def test_without_one_files_lie_in_a_folder_that_is_private() -> None:
+def test_without_a_url_files_are_stored_in_a_private_folder() -> None:
     assert store("", HERE) == {
         "BACKEND": "exports.storage.folder.ArtifactFolder",
         "OPTIONS": {
@@ -46,7 +46,7 @@ def test_without_one_files_lie_in_a_folder_that_is_private() -> None:
         ),
     ],
 )
-def test_a_bucket_is_taken_from_its_url(url: str, options: dict[str, str]) -> None:
+def test_a_bucket_is_configured_by_its_url(url: str, options: dict[str, str]) -> None:
     entry = store(url, HERE)
     assert entry == {"BACKEND": "exports.storage.bucket.ArtifactBucket", "OPTIONS": options}
     assert ArtifactBucket(**entry["OPTIONS"]).bucket_name == options["bucket"]
@@ -75,18 +75,20 @@ def test_a_bucket_is_taken_from_its_url(url: str, options: dict[str, str]) -> No
         ("s3://files/a#there", "#"),
     ],
 )
-def test_a_wrong_one_is_refused_in_a_sentence_with_the_mend(url: str, fault: str) -> None:
+def test_an_invalid_url_is_refused_with_an_example(url: str, fault: str) -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         store(url, HERE)
-    words = str(caught.value)
-    assert words.startswith("STORAGE_URL ")
-    assert fault in words
-    assert "s3://bucket/folder?region=eu-central-1" in words
-    assert "hush" not in words
+    message = str(caught.value)
+    assert message.startswith("STORAGE_URL ")
+    assert fault in message
+    assert "s3://bucket/folder?region=eu-central-1" in message
+    assert "hush" not in message
 
 
 @pytest.mark.parametrize("missing", ["storages", "boto3"])
-def test_a_library_that_is_missing_is_named_with_the_mend(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_a_missing_library_is_reported_with_its_requirements_file(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
     def found(name: str) -> ModuleSpec | None:
         return None if name == missing else importlib.util.find_spec(name)
 
@@ -96,7 +98,7 @@ def test_a_library_that_is_missing_is_named_with_the_mend(monkeypatch: pytest.Mo
     assert store("", HERE)
 
 
-def test_a_large_file_needs_more_than_one_piece_and_a_silent_server_is_given_up() -> None:
+def test_large_files_are_uploaded_in_pieces_and_requests_time_out() -> None:
     bucket: Any = ArtifactBucket(bucket="files")
     config = bucket.client_config
     assert (config.connect_timeout, config.read_timeout, config.retries["mode"]) == (3, 10, "standard")

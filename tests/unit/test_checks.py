@@ -191,7 +191,7 @@ WRONG: dict[str, tuple[Column, str]] = {
     "date as a date-time": (Column("day", "Day", ColumnType.DATETIME), "declare it as DATE"),
     "number as a duration": (Column("whole", "Whole", ColumnType.DURATION), "declare it as INTEGER"),
     "choices of numbers for a text": (Column("text", "Text", ColumnType.CHOICE, choices={1: "One"}), "TEXT"),
-    "choices that are no pairs": (Column("text", "Text", ColumnType.CHOICE, choices=TWO_LETTERS), "no pairs"),
+    "choices that are no pairs": (Column("text", "Text", ColumnType.CHOICE, choices=TWO_LETTERS), "not pairs"),
 }
 
 

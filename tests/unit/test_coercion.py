@@ -1,4 +1,4 @@
-"""A value becomes its column's type where nothing is lost, and is refused otherwise."""
+"""Conversion of values to their column's type, and refusal of lossy conversions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Half(Enum):
 
 
 class Whole(int):
-    """As numpy's, of another type than int."""
+    """Not exactly int, like the integers of numpy."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ def typed(kind: ColumnType, *values: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ColumnType if kind is not ColumnType.MONEY])
-def test_nothing_is_nothing_in_every_type(kind: ColumnType) -> None:
+def test_none_is_kept_in_every_type(kind: ColumnType) -> None:
     assert typed(kind, None, None) == [None, None]
 
 
@@ -89,7 +89,7 @@ def test_nothing_is_nothing_in_every_type(kind: ColumnType) -> None:
         (ColumnType.TEXT, {"ä": [1, Decimal("1.5"), Mood.GOOD]}, '{"ä": [1, "1.5", "good"]}'),
         (ColumnType.TEXT, Point(3), "(3)"),
         (ColumnType.TEXT, User(username="ada"), "ada"),
-        (ColumnType.TEXT, "<object at 0x7f>", "<object at 0x7f>"),  # somebody's own text
+        (ColumnType.TEXT, "<object at 0x7f>", "<object at 0x7f>"),  # text of the user's own
         (ColumnType.INTEGER, Whole(5), 5),
         (ColumnType.INTEGER, Level.HIGH, 3),
         (ColumnType.INTEGER, True, 1),
@@ -114,13 +114,13 @@ def test_nothing_is_nothing_in_every_type(kind: ColumnType) -> None:
         (ColumnType.DURATION, timedelta(days=-1, microseconds=1), timedelta(days=-1, microseconds=1)),
     ],
 )  # fmt: skip
-def test_what_loses_nothing_is_converted(kind: ColumnType, value: Any, expected: Any) -> None:
+def test_lossless_values_are_converted(kind: ColumnType, value: Any, expected: Any) -> None:
     found = typed(kind, None, value)[1]
     assert (type(found), found) == (PYTHON[kind], expected)
 
 
 @pytest.mark.parametrize("kind", [ColumnType.DECIMAL, ColumnType.FLOAT])
-def test_no_number_stays_none(kind: ColumnType) -> None:
+def test_nan_stays_nan(kind: ColumnType) -> None:
     for value in (float("nan"), Decimal("NaN")):
         [found] = typed(kind, value)
         assert (type(found), found != found) == (PYTHON[kind], True)
@@ -162,12 +162,12 @@ def refused(kind: ColumnType, value: Any) -> str:
         (ColumnType.DURATION, 90, "INTEGER"),
     ],
 )
-def test_what_would_lose_something_is_refused(kind: ColumnType, value: Any, words: str) -> None:
+def test_lossy_values_are_refused(kind: ColumnType, value: Any, words: str) -> None:
     assert re.search(words.replace("(float)", r"\(float\)"), refused(kind, value))
 
 
 class Silent:
-    """A class without a text."""
+    """A class without __str__()."""
 
 
 NO_TEXT: dict[str, tuple[Callable[[], Any], str]] = {
@@ -184,7 +184,7 @@ NO_TEXT: dict[str, tuple[Callable[[], Any], str]] = {
     "a class": (lambda: User, "Call it"),
     "an object": (object, "__str__"),
     "an object of a class without a text": (Silent, "__str__"),
-    "a part of a function": (lambda: partial(numbers), "__str__"),
+    "a partial": (lambda: partial(numbers), "__str__"),
     "a row of a model without a text": (lambda: textless(), "__str__"),
     "objects in a list": (lambda: [1, Silent()], "__str__"),
     "a queryset in a dictionary": (lambda: {"a": User.objects.all()}, "Join its items"),
@@ -192,7 +192,7 @@ NO_TEXT: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 def textless() -> Any:
-    """A model's row without a text of its own."""
+    """Return a row of a model without __str__()."""
     with isolate_apps("tests.work"):
 
         class Row(Model):  # noqa: DJ008
@@ -202,12 +202,12 @@ def textless() -> Any:
     return Row(pk=1)
 
 
-@pytest.mark.parametrize(("make", "mend"), NO_TEXT.values(), ids=NO_TEXT)
-def test_what_has_no_text_is_refused(make: Callable[[], Any], mend: str) -> None:
-    assert mend in refused(ColumnType.TEXT, make())
+@pytest.mark.parametrize(("make", "hint"), NO_TEXT.values(), ids=NO_TEXT)
+def test_values_without_text_are_refused(make: Callable[[], Any], hint: str) -> None:
+    assert hint in refused(ColumnType.TEXT, make())
 
 
-def test_a_text_that_cannot_be_made_is_named_by_row_and_column() -> None:
+def test_a_failing_str_is_reported_with_row_and_column() -> None:
     class Broken:
         def __str__(self) -> str:
             raise ZeroDivisionError("secret")
@@ -225,7 +225,7 @@ PLAIN = (
 
 
 @given(st.lists(PLAIN, max_size=6), st.sampled_from([kind for kind in PYTHON if kind is not ColumnType.NULL]))
-def test_a_column_has_one_type_or_none_at_all(values: list[Any], kind: ColumnType) -> None:
+def test_a_column_is_converted_to_one_type_or_refused(values: list[Any], kind: ColumnType) -> None:
     try:
         found = typed(kind, *values)
     except DatasetFailed:
@@ -236,7 +236,7 @@ def test_a_column_has_one_type_or_none_at_all(values: list[Any], kind: ColumnTyp
 
 
 @given(st.floats(allow_nan=False))
-def test_a_float_comes_back_from_its_decimal_and_its_text(value: float) -> None:
+def test_a_float_survives_as_decimal_and_as_text(value: float) -> None:
     assert float(typed(ColumnType.DECIMAL, value)[0]) == value
     assert float(typed(ColumnType.TEXT, value)[0]) == value
 
@@ -273,7 +273,7 @@ GROUPED = [("Audio", [("vinyl", "Vinyl"), ("cd", "CD")]), ("unknown", "Unknown")
         (None, {}),
     ],
 )
-def test_choices_are_djangos(choices: Any, words: dict[Any, str]) -> None:
+def test_choices_may_have_any_form_that_django_accepts(choices: Any, words: dict[Any, str]) -> None:
     found = column(ColumnType.CHOICE, choices=choices)
     for _ in range(2):
         assert found.words == words
@@ -289,11 +289,11 @@ def test_a_generator_of_choices_is_read_once_for_all_files() -> None:
     ("choices", "python"),
     [(Answer, str), ([(1, "One")], int), ([(True, "On")], bool), ([(1, "One"), ("b", "B")], str), (None, str)],
 )
-def test_a_choice_is_of_the_type_of_its_choices(choices: Any, python: type) -> None:
+def test_a_choice_has_the_type_of_its_stored_values(choices: Any, python: type) -> None:
     assert python_of(column(ColumnType.CHOICE, choices=choices)) is python
 
 
-def test_stored_values_become_the_type_of_the_choices() -> None:
+def test_stored_values_are_converted_to_the_type_of_the_choices() -> None:
     assert Typed(column(ColumnType.CHOICE, choices={"1": "One"}))([1, "2", None]) == ["1", "2", None]
     assert Typed(column(ColumnType.CHOICE, choices={1: "One"}))([1, 7, True]) == [1, 7, 1]
     with pytest.raises(DatasetFailed, match="CHOICE"):

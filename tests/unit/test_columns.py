@@ -1,4 +1,4 @@
-"""Columns of every type, and the two lanes that their values come by."""
+"""Columns of every type, computed by the database or by Python functions."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def test_money_is_an_amount_and_a_currency() -> None:
     assert ColumnType.MONEY.numeric
 
 
-def test_money_comes_with_its_rows_currency_or_with_one_for_all(ada: User) -> None:
+def test_money_has_the_currency_of_its_row_or_a_fixed_one(ada: User) -> None:
     assert set(source(ada, TOTAL)) == {(Decimal("3.00"), "EUR")}
     Order.objects.update(currency="GBP")
     assert set(source(ada, TOTAL)) == {(Decimal("3.00"), "GBP")}
     assert set(source(ada, EUROS)) == {(Decimal("3.00"), "EUR")}
 
 
-def test_a_choice_keeps_what_is_stored_and_knows_the_words(ada: User) -> None:
+def test_a_choice_keeps_the_stored_value_and_has_labels(ada: User) -> None:
     status = Column("status", "Status", ColumnType.CHOICE, choices=Status)
     assert set(source(ada, status)) == {("paid",)}
     assert status.words["paid"] == "Paid"
@@ -77,15 +77,15 @@ def test_a_choice_keeps_what_is_stored_and_knows_the_words(ada: User) -> None:
     assert Column("a", "A", ColumnType.CHOICE).words == {}
 
 
-def test_null_is_nothing(ada: User) -> None:
+def test_a_null_column_is_none(ada: User) -> None:
     assert set(source(ada, Column("gone", "Gone", ColumnType.NULL))) == {(None,)}
 
 
-def test_a_function_stands_beside_fields_expressions_and_paths(ada: User) -> None:
+def test_a_function_can_be_mixed_with_fields_expressions_and_paths(ada: User) -> None:
     columns = (
         NUMBER,
         computed(lambda row: f"{row.number}/{row.quantity}"),
-        Column("whom", "Whom", source="owner__username"),
+        Column("owner", "Owner", source="owner__username"),
         Column("both", "Both", source=Concat("number", Value("-"), "currency")),
         TOTAL,
     )
@@ -97,17 +97,17 @@ def test_a_function_stands_beside_fields_expressions_and_paths(ada: User) -> Non
     assert source(ada, *columns).copying() is None
 
 
-def test_functions_read_page_after_page(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_read_in_pages(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exports.datasets.source.CHUNK", 2)
-    told: list[int] = []
+    counts: list[int] = []
     rows = source(ada, computed(lambda row: row.pk))
-    rows.each = told.append
+    rows.each = counts.append
     assert [len(batch) for batch in rows._pages(2)] == [2, 1]
     assert [row for (row,) in rows] == list(map(str, Order.objects.order_by("pk").values_list("pk", flat=True)))
-    assert told[-1] == rows.read == 3
+    assert counts[-1] == rows.read == 3
 
 
-def test_a_function_that_raises_is_named_by_row_and_column(ada: User) -> None:
+def test_a_failing_function_is_reported_with_row_and_column(ada: User) -> None:
     key = Order.objects.order_by("pk").values_list("pk", flat=True)[1]
 
     def picky(row: Order) -> int:
@@ -119,7 +119,7 @@ def test_a_function_that_raises_is_named_by_row_and_column(ada: User) -> None:
     assert "ZeroDivision" not in raised.value.message
 
 
-def test_a_function_may_raise_an_error_of_its_own(ada: User) -> None:
+def test_a_function_may_raise_an_export_error(ada: User) -> None:
     def forbidden(row: Order) -> None:
         raise NoPermission
 
@@ -136,7 +136,9 @@ def test_a_function_may_raise_an_error_of_its_own(ada: User) -> None:
     ],
     ids=repr,
 )
-def test_a_function_is_not_blamed_for_what_happens_to_it(ada: User, raised: Exception, known: type[Exception]) -> None:
+def test_external_errors_in_a_function_are_not_dataset_errors(
+    ada: User, raised: Exception, known: type[Exception]
+) -> None:
     def unlucky(row: Order) -> None:
         raise raised
 
@@ -144,13 +146,13 @@ def test_a_function_is_not_blamed_for_what_happens_to_it(ada: User, raised: Exce
         list(source(ada, computed(unlucky)))
 
 
-def test_a_query_that_raises_is_the_datasets_fault(ada: User) -> None:
+def test_a_failing_query_is_a_dataset_error(ada: User) -> None:
     with pytest.raises(ExportError) as raised:
         list(source(ada, Column("nonsense", "Nonsense")))
     assert raised.value.code == "dataset_failed"
 
 
-def test_the_head_comes_again(ada: User) -> None:
+def test_head_does_not_consume_rows(ada: User) -> None:
     rows = source(ada, NUMBER)
     assert len(rows.head(2)) == 2
     assert (rows.read, len(list(rows)), rows.read) == (0, 3, 3)

@@ -1,4 +1,4 @@
-"""Each app's settings: typed, read live, and a misspelt key is refused."""
+"""Settings of each app: typed, read live, and unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ APPS = {
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_without_the_setting_the_defaults_hold(name: str, settings: Settings) -> None:
+def test_defaults_apply_without_the_setting(name: str, settings: Settings) -> None:
     read, defaults = APPS[name]
     delattr(settings, name)
     assert read() == defaults()
@@ -36,7 +36,7 @@ def test_settings_are_read_live(name: str, key: str, value: Any, settings: Setti
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_an_unknown_key_is_refused_by_its_name(name: str, settings: Settings) -> None:
+def test_an_unknown_key_is_refused_by_name(name: str, settings: Settings) -> None:
     setattr(settings, name, {"WINDOWS": 3})
     with pytest.raises(TypeError, match="windows"):
         APPS[name][0]()
@@ -46,7 +46,7 @@ def zone_of(user: User) -> str:
     return f"Zone/{user.get_username()}"
 
 
-def test_a_users_zone_is_asked_of_the_site(settings: Settings) -> None:
+def test_the_site_can_define_the_time_zone_of_users(settings: Settings) -> None:
     settings.TIME_ZONE = "Europe/Vienna"
     settings.EXPORTS = {}
     assert export_settings().time_zone_of(User(username="ada")) == "Europe/Vienna"

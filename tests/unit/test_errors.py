@@ -1,4 +1,4 @@
-"""The error tree: a sentence for the owner, a code for programs, and one place that decides on a retry."""
+"""The error tree: a message for the owner, a code for programs, and the flag that decides on a retry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_error_survives_pickling(kind: type[ExportError]) -> None:
 
 
 @pytest.mark.parametrize("kind", list(tree()), ids=lambda kind: kind.__name__)
-def test_an_error_has_words_of_its_own(kind: type[ExportError]) -> None:
+def test_an_error_has_a_default_message(kind: type[ExportError]) -> None:
     assert kind().message.endswith(".")
 
 
@@ -51,11 +51,11 @@ def test_codes_are_unique() -> None:
     assert len(codes) == len(set(codes))
 
 
-def test_nothing_that_the_owner_did_is_retried() -> None:
+def test_bad_requests_are_never_retried() -> None:
     assert not any(kind.retryable for kind in tree(BadRequest))
 
 
-def test_what_may_pass_by_itself_is_retried() -> None:
+def test_transient_errors_are_retried() -> None:
     assert {kind for kind in tree() if kind.retryable} == {
         Mismatch,
         DiskFull,
@@ -87,26 +87,26 @@ def test_what_may_pass_by_itself_is_retried() -> None:
     ],
     ids=repr,
 )
-def test_every_exception_has_a_place_in_the_tree(raised: Exception, known: type[ExportError]) -> None:
+def test_every_exception_maps_to_an_export_error(raised: Exception, known: type[ExportError]) -> None:
     assert type(from_exception(raised, FormatFailed)) is known
 
 
-def test_an_internal_error_is_the_connections_when_the_client_raised_it() -> None:
-    """Seen behind PgBouncer: "received 2 results from command 'COMMIT'", after the server's process was terminated."""
+def test_an_internal_error_of_the_client_is_a_connection_error() -> None:
+    """PgBouncer causes "received 2 results from command 'COMMIT'" after the server's process was terminated."""
     broken, bad = InternalError("2 results"), InternalError("a cursor of the dataset's own")
     broken.__cause__, bad.__cause__ = psycopg.InternalError(), psycopg.errors.InternalError_()
     assert type(from_exception(broken, DatasetFailed)) is DatabaseAway
     assert type(from_exception(bad, DatasetFailed)) is DatasetFailed
 
 
-def test_the_culprit_is_named() -> None:
+def test_an_unexpected_exception_becomes_the_given_error() -> None:
     with pytest.raises(DatasetFailed) as caught, blaming(DatasetFailed):
         raise ZeroDivisionError
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 @pytest.mark.parametrize("passing", [LeaseLost(), SoftTimeLimitExceeded(), NoPermission()], ids=repr)
-def test_nobody_is_blamed_for_what_is_no_fault(passing: Exception) -> None:
+def test_known_exceptions_are_not_converted(passing: Exception) -> None:
     with pytest.raises(type(passing)) as caught, blaming(DatasetFailed):
         raise passing
     assert caught.value is passing

@@ -1,4 +1,4 @@
-"""The one table of moves, the sets made from it, and the page that shows it."""
+"""The table of moves, the sets derived from it, and the page that documents it."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def test_an_open_export_can_always_end() -> None:
         assert {State.FAILED, State.CANCELLED} <= MOVES[state]
 
 
-def test_what_is_ready_is_never_made_again() -> None:
+def test_a_ready_export_can_only_expire() -> None:
     assert MOVES[State.READY] == {State.EXPIRED}
     assert MOVES[State.EXPIRED] == frozenset()
 
 
-def test_the_retryable_states_are_those_with_a_way_back() -> None:
+def test_the_retryable_states_are_failed_and_cancelled() -> None:
     assert {State.FAILED, State.CANCELLED} == RETRYABLE
 
 
-def test_sources_are_the_table_read_backwards() -> None:
+def test_sources_are_the_inverse_of_the_table() -> None:
     assert {(source, target) for target in State for source in sources(target)} == {
         (source, target) for source, target in ALL_MOVES if target in MOVES[source]
     }
 
 
 def facts_of(target: State) -> dict[str, Any]:
-    """What the database wants to be written with a move to `target`."""
+    """Return the fields that the database requires with a move to `target`."""
     now = timezone.now()
     return {
         "finished_at": None if target in OPEN else now,
@@ -67,7 +67,7 @@ def test_a_move_outside_the_table_changes_nothing(ada: User, source: State, targ
     assert export.state == (target if allowed else source)
 
 
-def test_the_documented_diagram_is_the_table() -> None:
+def test_the_documented_diagram_matches_the_table() -> None:
     page = Path(BASE_DIR, "docs", "states.md").read_text()
     assert f"```mermaid\n{diagram()}\n```" in page, "run `manage.py state_diagram` and put it into docs/states.md"
 

@@ -1,4 +1,4 @@
-"""Private artifacts: what was written is what is stored, nobody else can read it, and nothing is left behind."""
+"""Private artifacts: stored as written, readable only by their owner, with nothing left behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stored(key: str = "one/part-0-1.csv", content: bytes = BYTES) -> artifacts.S
         return artifacts.store(file, key)
 
 
-def test_a_stored_file_is_what_was_written(artifact_dir: Path) -> None:
+def test_a_stored_file_equals_the_written_one(artifact_dir: Path) -> None:
     kept = stored()
     assert (kept.size, kept.sha256) == (len(BYTES), hashlib.sha256(BYTES).hexdigest())
     with artifacts.open_artifact(kept.key) as file:
@@ -46,14 +46,14 @@ def test_only_its_owner_can_read_the_file(artifact_dir: Path) -> None:
     assert (artifact_dir / kept.key).parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_two_files_of_one_key_are_two_files() -> None:
+def test_saving_a_key_twice_keeps_both_files() -> None:
     first, second = stored(content=b"1"), stored(content=b"2")
     assert first.key != second.key
     artifacts.verify(first)
     artifacts.verify(second)
 
 
-def test_an_empty_file_is_a_file() -> None:
+def test_an_empty_file_is_stored() -> None:
     assert stored(content=b"").size == 0
 
 
@@ -66,7 +66,7 @@ def test_the_scratch_folder_is_empty_afterwards() -> None:
     assert export_settings().scratch_dir.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_storage_that_loses_bytes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_file_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     def save(self: FileSystemStorage, name: str, content: Any) -> str:
         path = Path(self.path(name))
         path.parent.mkdir(parents=True)
@@ -78,30 +78,30 @@ def test_a_storage_that_loses_bytes_is_found_out(monkeypatch: pytest.MonkeyPatch
         stored()
 
 
-def test_a_changed_file_is_found_out(artifact_dir: Path) -> None:
+def test_a_changed_file_is_detected(artifact_dir: Path) -> None:
     kept = stored()
     (artifact_dir / kept.key).write_bytes(BYTES[::-1])
     with pytest.raises(Mismatch):
         artifacts.verify(kept)
 
 
-def test_a_file_that_is_gone_says_so() -> None:
+def test_a_missing_file_raises_storage_failed() -> None:
     with pytest.raises(StorageFailed):
         artifacts.open_artifact("no/such/file")
 
 
-def test_a_key_that_leaves_the_storage_is_refused() -> None:
+def test_a_key_outside_the_storage_is_refused() -> None:
     with pytest.raises(Exception, match="path"):
         artifacts.open_artifact("../../etc/passwd")
 
 
-def test_the_digest_is_of_the_whole_file() -> None:
+def test_the_digest_covers_the_whole_file() -> None:
     file: BinaryIO = BytesIO(BYTES)
     file.seek(5)
     assert artifacts.digest(file) == (len(BYTES), hashlib.sha256(BYTES).hexdigest())
 
 
-def test_deleting_is_quiet_about_what_is_gone(
+def test_deleting_ignores_missing_files_and_logs_errors(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = stored()
@@ -116,7 +116,7 @@ def test_deleting_is_quiet_about_what_is_gone(
     assert "one was not removed" in caplog.text
 
 
-def test_every_stored_key_is_listed_with_its_age(artifact_dir: Path) -> None:
+def test_every_stored_key_is_listed_with_its_last_change(artifact_dir: Path) -> None:
     kept = [stored("a/b/1").key, stored("a/2").key, stored("3").key]
     old = timezone.now() - timedelta(days=2)
     os.utime(artifact_dir / "3", (old.timestamp(), old.timestamp()))
@@ -129,7 +129,7 @@ def test_an_empty_storage_lists_nothing() -> None:
     assert list(artifacts.stored_keys()) == []
 
 
-def test_what_killed_workers_left_in_the_scratch_folder_goes_when_it_is_old() -> None:
+def test_old_scratch_files_of_killed_workers_are_removed() -> None:
     with artifacts.scratch(".csv") as mine:
         left = Path(mine.name).with_name("left-by-a-killed-worker.csv")
         left.write_bytes(b"x")
@@ -139,7 +139,7 @@ def test_what_killed_workers_left_in_the_scratch_folder_goes_when_it_is_old() ->
         assert Path(mine.name).exists()
 
 
-def test_the_last_file_takes_its_folder_along(artifact_dir: Path) -> None:
+def test_a_folder_is_removed_with_its_last_file(artifact_dir: Path) -> None:
     for key in ("an-export/part-0", "an-export/part-1"):
         artifacts.storage().save(key, ContentFile(b"x"))
     artifacts.delete(["an-export/part-0"])
@@ -149,7 +149,7 @@ def test_the_last_file_takes_its_folder_along(artifact_dir: Path) -> None:
     assert artifact_dir.is_dir()
 
 
-# --- the folder: whole and on the disk, or not there ------------------------------------------------------------------
+# --- the folder: complete files on disk, or no file -------------------------------------------------------------------
 
 
 def test_the_file_is_synced_then_moved_then_its_folder_is_synced(
@@ -179,9 +179,7 @@ def test_the_file_is_synced_then_moved_then_its_folder_is_synced(
     ]
 
 
-def test_from_another_disk_it_is_copied_beside_its_place_and_synced(
-    artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_from_another_disk_is_copied_and_synced(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, target: Path) -> Path:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
@@ -202,7 +200,7 @@ def test_from_another_disk_it_is_copied_beside_its_place_and_synced(
 
 
 @pytest.mark.parametrize("step", ["rename", "chmod", "replace"])
-def test_what_breaks_on_the_way_leaves_nothing(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_a_failing_step_leaves_no_file(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -212,7 +210,7 @@ def test_what_breaks_on_the_way_leaves_nothing(artifact_dir: Path, monkeypatch: 
     assert [path for path in artifact_dir.rglob("*") if path.is_file()] == []
 
 
-def test_a_folder_that_cannot_be_synced_takes_no_file(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_synced_keeps_no_file(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         if path.name == "one":
             raise OSError(errno.EIO, "Input/output error")
@@ -224,7 +222,7 @@ def test_a_folder_that_cannot_be_synced_takes_no_file(artifact_dir: Path, monkey
 
 
 @pytest.mark.parametrize(("code", "passed"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
-def test_a_file_system_that_has_no_such_sync_is_fine(
+def test_a_file_system_without_folder_sync_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, passed: bool
 ) -> None:
     def refuse(handle: int) -> None:
@@ -235,24 +233,22 @@ def test_a_file_system_that_has_no_such_sync_is_fine(
         folder.sync(tmp_path)
 
 
-def test_a_folder_that_is_taken_away_meanwhile_is_made_again(
-    artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_removed_meanwhile_is_created_again(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rename = Path.rename
-    taken: list[Path] = []
+    removed: list[Path] = []
 
-    def take_away_once(path: Path, target: Path) -> Path:
-        if not taken:
-            taken.append(target.parent)
+    def remove_once(path: Path, target: Path) -> Path:
+        if not removed:
+            removed.append(target.parent)
             target.parent.rmdir()
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", take_away_once)
+    monkeypatch.setattr(Path, "rename", remove_once)
     assert (artifact_dir / stored().key).read_bytes() == BYTES
-    assert taken
+    assert removed
 
 
-def test_without_its_own_folder_the_storage_is_away_and_no_file_is_lost(artifact_dir: Path) -> None:
+def test_a_missing_storage_folder_does_not_mean_lost_files(artifact_dir: Path) -> None:
     kept = stored()
     with pytest.raises(StorageFailed) as caught:
         artifacts.open_artifact("no/such/file")
@@ -263,7 +259,7 @@ def test_without_its_own_folder_the_storage_is_away_and_no_file_is_lost(artifact
     assert not isinstance(caught.value.__cause__, FileNotFoundError)
 
 
-def test_a_folder_is_cleared_of_all_but_what_is_kept() -> None:
+def test_a_folder_is_cleared_except_for_kept_keys() -> None:
     keys = [stored(f"one/{number}").key for number in range(3)]
     other = stored("two/0").key
     artifacts.clear("one", keep={keys[1]})
@@ -271,7 +267,7 @@ def test_a_folder_is_cleared_of_all_but_what_is_kept() -> None:
     artifacts.clear("three", keep=[])
 
 
-def test_a_folder_that_cannot_be_looked_at_is_left(
+def test_a_folder_that_cannot_be_listed_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(self: FileSystemStorage, name: str) -> None:
@@ -282,7 +278,7 @@ def test_a_folder_that_cannot_be_looked_at_is_left(
     assert "The folder one was not cleared" in caplog.text
 
 
-def test_a_file_is_read_from_the_place_that_was_compared(artifact_dir: Path) -> None:
+def test_a_file_is_compared_before_it_is_read(artifact_dir: Path) -> None:
     kept = stored()
     with artifacts.checked(kept) as file:
         assert file.read() == BYTES
@@ -291,11 +287,11 @@ def test_a_file_is_read_from_the_place_that_was_compared(artifact_dir: Path) -> 
         pass
 
 
-def test_any_storage_of_djangos_can_be_a_store() -> None:
-    class Remembered(Store, InMemoryStorage):
+def test_any_django_storage_can_be_a_store() -> None:
+    class MemoryStore(Store, InMemoryStorage):
         here = False
 
-    kept: Any = Remembered()
+    kept: Any = MemoryStore()
     kept.save("a/b/1", ContentFile(b"x"))
     assert [key for key, _ in kept.listing()] == ["a/b/1"]
     assert list(kept.listing("c")) == []

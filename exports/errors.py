@@ -158,15 +158,15 @@ class DatasetFailed(ExportError):
         return cls(words % {"column": column, "key": key})
 
     @classmethod
-    def misfit(cls, column: Text, key: object, value: str, declared: str, mend: str) -> DatasetFailed:
-        """Return the error of a value that is not of its column's type. `mend` is a sentence on how to fix it."""
+    def misfit(cls, column: Text, key: object, value: str, declared: str, hint: str) -> DatasetFailed:
+        """Return the error of a value that is not of its column's type. `hint` is a sentence on how to fix it."""
         if key is None:
-            words = _("The column “%(column)s” is declared as %(declared)s, but holds %(value)s. %(mend)s")
+            words = _("The column “%(column)s” is declared as %(declared)s, but holds %(value)s. %(hint)s")
         else:
             words = _(
-                "The column “%(column)s” is declared as %(declared)s, but holds %(value)s in the row %(key)s. %(mend)s"
+                "The column “%(column)s” is declared as %(declared)s, but holds %(value)s in the row %(key)s. %(hint)s"
             )
-        return cls(words % {"column": column, "key": key, "value": value, "declared": declared, "mend": mend})
+        return cls(words % {"column": column, "key": key, "value": value, "declared": declared, "hint": hint})
 
 
 class UnfitDataset(DatasetFailed):

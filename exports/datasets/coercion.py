@@ -88,7 +88,7 @@ class Typed:
     def _fault(self, error: Exception, key: Any, value: Any) -> ExportError:
         if not isinstance(error, Unfit):  # raised by the value's own code
             return of_cell(error, key, self._slot.label)
-        hint = error.mend or _default_hint(value)
+        hint = error.hint or _default_hint(value)
         return DatasetFailed.misfit(self._slot.label, key, _shown(value), self._slot.type.name, hint)
 
 

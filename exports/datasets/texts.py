@@ -24,11 +24,11 @@ ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+", re.IGNORECASE)
 
 
 class Unfit(Exception):
-    """A value that cannot be converted to the declared type without loss. `mend` says how to fix the column."""
+    """A value that cannot be converted to the declared type without loss. `hint` says how to fix the column."""
 
-    def __init__(self, mend: str = "") -> None:
-        super().__init__(mend)
-        self.mend = mend
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(hint)
+        self.hint = hint
 
 
 def as_text(value: Any) -> str:

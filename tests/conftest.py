@@ -1,4 +1,4 @@
-"""Every test's ground: an environment of its own, a database of the chosen kind, and a broker that only remembers."""
+"""Fixtures and setup of all tests: a separate environment, the chosen database, and a broker that records hints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.environment import prepare
 
 _ended = ExitStack()
 atexit.register(_ended.close)
-prepare(_ended)  # before Django's settings are read for the first time, which the next import does
+prepare(_ended)  # before the next import, which reads Django's settings for the first time
 
 import django  # noqa: E402
 from django.conf import settings as site_settings  # noqa: E402
@@ -45,28 +45,32 @@ Committing = Callable[[], AbstractContextManager[Any]]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
-    """Let each xdist worker make an environment of its own: with this variable set, pytest-django reads the settings
-    before this file is loaded."""
+    """Let each xdist worker prepare its own environment.
+
+    With this variable set, pytest-django would read the settings before it loads this file.
+    """
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL, only what asks the database: the rest is the same test a second time."""
+    """On PostgreSQL, deselect tests that do not use the database: they would only repeat the run on SQLite."""
     if connections["default"].vendor != "postgresql":
         return
-    alone = [item for item in items if not _asks_the_database(item)]
+    alone = [item for item in items if not _uses_database(item)]
     config.hook.pytest_deselected(items=alone)
-    items[:] = [item for item in items if _asks_the_database(item)]
+    items[:] = [item for item in items if _uses_database(item)]
 
 
-def _asks_the_database(item: pytest.Item) -> bool:
-    asked = {"db", "transactional_db", "django_db_setup", "start", "shared_stack"}
-    return item.get_closest_marker("django_db") is not None or not asked.isdisjoint(getattr(item, "fixturenames", ()))
+def _uses_database(item: pytest.Item) -> bool:
+    fixtures = {"db", "transactional_db", "django_db_setup", "start", "shared_stack"}
+    return item.get_closest_marker("django_db") is not None or not fixtures.isdisjoint(
+        getattr(item, "fixturenames", ())
+    )
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """SQLite in a file, as the site runs it: an in-memory database has no WAL, and threads would share its locks."""
+    """Use an SQLite file, as the site does. An in-memory database has no WAL, and its threads share locks."""
     connection = connections["default"]
     if connection.vendor == "sqlite":
         connection.settings_dict["TEST"]["NAME"] = str(site_settings.VAR_DIR / "test.sqlite3")
@@ -74,36 +78,36 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
-    """Leave the tests' database behind PgBouncer, whose connections keep it from being dropped: its server goes."""
+    """Keep the test database behind PgBouncer, whose connections prevent dropping it. The server is removed anyway."""
     return os.environ.get("CARRYALL_TEST_DB") == "pgbouncer"
 
 
 @pytest.fixture(autouse=True)
-def _remembering_broker(settings: Settings) -> None:
+def _recording_broker(settings: Settings) -> None:
     hints.sent.clear()
     settings.DURABLE = settings.DURABLE | {"SEND_HINT": "tests.support.hints.send"}
 
 
 @pytest.fixture
 def committing(django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks) -> Committing:
-    """`with committing():` runs what waits for the commit at its end, though the test's transaction never commits."""
+    """`with committing():` runs the on_commit callbacks at its end, although the test's transaction never commits."""
     return lambda: django_capture_on_commit_callbacks(execute=True)
 
 
 @pytest.fixture
 def artifact_dir(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """The folder of this test's own artifact storage, with a scratch folder of its own beside it."""
+    """Folder of a separate artifact storage, next to a separate scratch folder."""
     folder = tmp_path / "artifacts"
     usual: dict[str, Any] = settings.STORAGES["exports"]
-    own = usual | {"OPTIONS": usual["OPTIONS"] | {"location": folder}}
-    settings.STORAGES = settings.STORAGES | {"exports": own}
+    separate = usual | {"OPTIONS": usual["OPTIONS"] | {"location": folder}}
+    settings.STORAGES = settings.STORAGES | {"exports": separate}
     settings.EXPORTS = settings.EXPORTS | {"SCRATCH_DIR": tmp_path / "scratch"}
     yield folder
 
 
 @pytest.fixture
 def ada(db: None) -> User:
-    """A user with nothing yet."""
+    """A user without any data."""
     return User.objects.create_user("ada", "ada@example.com", "password")
 
 
@@ -114,6 +118,6 @@ def bob(db: None) -> User:
 
 @pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Redis, web and both workers over SQLite; a test must leave it up."""
+    """A site with Redis, web and both workers on SQLite. Tests must leave it running."""
     with running(tmp_path_factory.mktemp("stack")) as stack:
         yield stack

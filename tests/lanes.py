@@ -1,4 +1,4 @@
-"""What `make test` and `make faults` prove, several lanes at a time: whole sites mostly wait, and others use the time.
+"""Test lanes of `make test` and `make faults`. They run in parallel, because tests of whole sites mostly wait.
 
 python -m tests.lanes
 python -m tests.lanes faults
@@ -27,19 +27,19 @@ ON_POSTGRESQL = {"CARRYALL_TEST_DB": "postgresql", "LIVES": "4"}
 QUICK = ["tests/unit", "tests/contracts", "tests/integration"]
 LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_designs.py"]
 TWO_WAYS = ["tests/contracts/test_lanes.py", "tests/integration/test_xlsx_lanes.py"]
-"""What PostgreSQL writes itself: its coverage counts too."""
+"""Tests of files that PostgreSQL writes itself. They run on PostgreSQL with coverage."""
 TRANSACTIONS = [
     "tests/contracts/test_lanes.py", "tests/contracts/test_key_ranges.py", "tests/integration/test_dispatch.py",
     "tests/integration/test_estimates.py", "tests/integration/test_pipeline.py", "tests/unit/test_durable_life.py",
 ]  # fmt: skip
-"""What holds locks, sets something for a transaction, or copies: each of them must stay within one transaction."""
+"""Tests of code with locks, transaction-local settings or COPY, each of which must stay within one transaction."""
 FAULTS = ["database_faults", "deploys", "kill_points", "poison", "redis_faults", "zombies"]
-"""Acceptance tests that break whole sites, each in one way after the other; test_chaos has the short form of them."""
+"""Acceptance tests that inject faults into whole sites. test_chaos has the short form of them."""
 
 
 @dataclass
 class Lane:
-    """A command beside others; its words are kept until it has ended."""
+    """A command that runs in parallel with others. Its output is kept until it has ended."""
 
     name: str
     command: Sequence[str]
@@ -48,7 +48,7 @@ class Lane:
     process: subprocess.Popen[bytes] | None = None
     began: float = 0.0
     seconds: float = 0.0
-    """Of the processors, its children's included."""
+    """CPU time, including that of child processes."""
 
     def start(self) -> None:
         self.began = time.monotonic()
@@ -59,7 +59,7 @@ class Lane:
         )  # fmt: skip
 
     def ended(self) -> bool:
-        """Whether it has; the first time, also takes notice of what it took."""
+        """Return whether the command has ended. Record its exit code and CPU time when it has."""
         assert self.process is not None
         if self.process.returncode is None:
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
@@ -69,12 +69,12 @@ class Lane:
         return self.process.returncode is not None
 
     def tell(self) -> bool:
-        """Print what it said, all of it when it failed. True when it passed."""
+        """Print the last line of output, or all output if the command failed. Return whether it passed."""
         assert self.process is not None
         passed = self.process.returncode == 0
         self.log.seek(0)
         lines = self.log.read().decode(errors="replace").strip().splitlines()
-        took = f"{time.monotonic() - self.began:.0f} s, {self.seconds:.0f} s of a processor"
+        took = f"{time.monotonic() - self.began:.0f} s, {self.seconds:.0f} s of CPU time"
         print(f"\n=== {self.name}: {'passed' if passed else 'FAILED'} after {took}")
         print("\n".join(lines[-1:] if passed else lines), flush=True)
         return passed
@@ -90,27 +90,27 @@ class Lane:
 
 
 def faults() -> list[Lane]:
-    """The long fault tests, in two halves."""
+    """Return the lanes of the long fault tests, in two halves."""
     return [
-        Lane(f"whole sites under faults, {number}", [*PYTEST, *_files(names)])
+        Lane(f"fault tests, part {number}", [*PYTEST, *_files(names)])
         for number, names in enumerate((FAULTS[::2], FAULTS[1::2]), start=1)
     ]
 
 
 def lanes() -> list[Lane]:
-    """All others. The longest first, so that nothing is left to wait for at the end."""
+    """Return all other lanes, the longest first so that they end at about the same time."""
     acceptance = sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests/acceptance").glob("test_*.py"))
     calm = [name for name in acceptance if name not in FAULTS]
     without = [f"--ignore={path}" for path in LAYOUT]
     elsewhere = [*(f"--ignore={path}" for path in TWO_WAYS), "--ignore-glob=*_pdf*", "--ignore-glob=*_storage_*"]
     return [
-        Lane("whole sites, and a browser", [*PYTEST, *_files(calm), "tests/browser"]),
-        Lane("SQLite, step by step", [*COVERED, "tests/integration"]),
-        Lane("SQLite, piece by piece", [*COVERED, *without, "tests/unit", "tests/contracts"]),
-        Lane("PostgreSQL", [*PYTEST, *elsewhere, *QUICK], ON_POSTGRESQL),
-        Lane("the layout of PDF", [*PYTEST, *LAYOUT]),
-        Lane("the two ways of writing, on PostgreSQL", [*COVERED, *TWO_WAYS], ON_POSTGRESQL),
-        Lane("PostgreSQL behind PgBouncer", [*PYTEST, *TRANSACTIONS], {"CARRYALL_TEST_DB": "pgbouncer"}),
+        Lane("acceptance and browser tests", [*PYTEST, *_files(calm), "tests/browser"]),
+        Lane("integration tests on SQLite", [*COVERED, "tests/integration"]),
+        Lane("unit and contract tests on SQLite", [*COVERED, *without, "tests/unit", "tests/contracts"]),
+        Lane("tests on PostgreSQL", [*PYTEST, *elsewhere, *QUICK], ON_POSTGRESQL),
+        Lane("PDF layout", [*PYTEST, *LAYOUT]),
+        Lane("files written by PostgreSQL", [*COVERED, *TWO_WAYS], ON_POSTGRESQL),
+        Lane("tests behind PgBouncer", [*PYTEST, *TRANSACTIONS], {"CARRYALL_TEST_DB": "pgbouncer"}),
         Lane("lint, types, layers, migrations", ["make", "--no-print-directory", "check"]),
     ]
 
@@ -120,7 +120,7 @@ def _files(names: Sequence[str]) -> Iterator[str]:
 
 
 def run(waiting: list[Lane], tell: Callable[[Lane], bool] = Lane.tell) -> bool:
-    """Run them all, some at once. True when all of them passed."""
+    """Run all lanes, AT_ONCE in parallel. Return whether all of them passed."""
     running: list[Lane] = []
     passed = True
     try:

@@ -1,4 +1,4 @@
-"""The site's own settings, with the tests' flights beside the shop and passwords that cost no time."""
+"""The site's settings with the apps of the tests and a fast password hasher."""
 
 import os
 from collections.abc import Callable
@@ -13,25 +13,28 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 
-if os.environ.get("QUICK_LEASES"):  # whole sites under test: the same mechanism, with less waiting
+if os.environ.get("QUICK_LEASES"):  # whole sites under test: the same mechanism with shorter waits
     DURABLE = DURABLE | {"LEASE_SECONDS": 6, "RENEW_EVERY": 2, "SWEEP_EVERY": 1, "REPUBLISH_AFTER": 5}
 else:  # pages without a server: no static files are collected
     STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
     STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
-def _given(**keys: Callable[[str], Any]) -> dict[str, Any]:
-    """The settings, by key, that whoever starts a site under test has set in its environment."""
+def _from_environment(**keys: Callable[[str], Any]) -> dict[str, Any]:
+    """Return the settings that are set in the environment of a site under test."""
     return {key: read(os.environ[key]) for key, read in keys.items() if key in os.environ}
 
 
-DURABLE = DURABLE | _given(
+DURABLE = DURABLE | _from_environment(
     MACHINE=str, LEASE_SECONDS=float, RENEW_EVERY=float, REPUBLISH_AFTER=float, BACKOFF_FIRST=float
 )
 EXPORTS = EXPORTS | {"RETRY_PAUSE": 0}  # the pause has its own tests
-EXPORTS = EXPORTS | _given(ROWS_PER_PART=int, SMALL_ROWS=int, MAX_ATTEMPTS=int, MAX_PER_HOUR=int, MAX_OPEN_PER_USER=int)
-NOTIFICATIONS = NOTIFICATIONS | _given(MAIL_PATIENCE=float)
-if "POISON" in os.environ:  # the contract tests read every dataset, and these kill who reads them
+EXPORTS = EXPORTS | _from_environment(
+    ROWS_PER_PART=int, SMALL_ROWS=int, MAX_ATTEMPTS=int, MAX_PER_HOUR=int, MAX_OPEN_PER_USER=int
+)
+NOTIFICATIONS = NOTIFICATIONS | _from_environment(MAIL_PATIENCE=float)
+# Not by default: contract tests read every dataset, and these kill the process that reads them.
+if "POISON" in os.environ:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.poison"]
 KILL_POINTS = os.environ.get("KILL_POINTS", "")  # a folder: see tests/support/points.py
 FAULTY_STORAGE = os.environ.get("FAULTY_STORAGE", "")  # a file: see tests/support/storages.py

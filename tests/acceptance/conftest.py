@@ -1,4 +1,4 @@
-"""Whole sites of a test's own, for what does not leave a site whole."""
+"""Fixture that starts separate sites, for tests that damage their site."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Start = Callable[..., Stack]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start sites of this test's own: start("worker-high", "web"), start(database="postgresql")."""
+    """Function that starts a site for this test: start("worker-high", "web"), start(database="postgresql")."""
     with ExitStack() as ended:
 
         def begin(*names: str, database: str = "sqlite", seed: bool = True, **environment: str) -> Stack:

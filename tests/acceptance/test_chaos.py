@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: thirty exports while everything breaks once. What it says is asserted here."""
+"""Tests of the short form of `make chaos`: thirty exports while each fault strikes once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.chaos.faults import SHORT_POINTS, faults
 
 SIZE = 30
 SECONDS = 300
-"""More than it may take on the slowest machine; about 80 are usual."""
+"""Timeout of the run, which usually takes about 80 s."""
 REACHED_BY_CHANCE = {"storage"}
-"""Each kind of it is there once, and a run so small need not come to all of them."""
+"""Faults that may miss in a run this small: each of their variants strikes only once."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_every_fault_has_struck(found: dict[str, Any]) -> None:
     assert counts["strikes_in_vain"].keys() <= REACHED_BY_CHANCE
 
 
-def test_processes_fell_at_the_points_and_left_rows_that_others_took_up(found: dict[str, Any]) -> None:
+def test_processes_were_killed_at_points_and_their_rows_recovered(found: dict[str, Any]) -> None:
     counts = found["counts"]
     assert counts["fallen"].keys() <= set(SHORT_POINTS)
     assert "mail-accepted" in counts["fallen"]

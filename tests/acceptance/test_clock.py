@@ -1,4 +1,4 @@
-"""Schedules are edited in the admin and take effect while Beat runs."""
+"""Tests of schedules in the admin: edits take effect while Beat runs, and tasks can be run by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def last_run(stack: Stack) -> str:
     return str(moment or "")
 
 
-def test_an_edit_in_the_admin_reaches_a_running_beat(start: Start) -> None:
+def test_a_running_beat_applies_an_edit_in_the_admin(start: Start) -> None:
     stack = start("web", "worker-high", "beat")
     pk, every_minute = stack.shell(
         f"print(PeriodicTask.objects.get(task={PURGE!r}).pk, CrontabSchedule.objects.get(minute='*', hour='*').pk)"
@@ -39,8 +39,8 @@ def by_hand(stack: Stack) -> list[str]:
     return [str(outcome) for state, outcome in rows if state == "done"]
 
 
-def test_a_call_by_hand_runs_beside_beat(start: Start) -> None:
-    """From the shell and from the periodic tasks' admin: once a press, whatever the schedule has run already."""
+def test_a_call_by_hand_runs_independently_of_beat(start: Start) -> None:
+    """Calls from the shell and from the periodic tasks' admin run once each, independent of the schedule."""
     stack = start("web", "worker-high", "beat")
     wait_until(lambda: "beat: Starting" in stack.log, what="Beat's start")
     stack.shell("purge_expired_exports.delay()")
@@ -60,4 +60,4 @@ def test_a_call_by_hand_runs_beside_beat(start: Start) -> None:
 
     reminder = "SELECT by_hand FROM exports_slot WHERE schedule = 'exports.tasks.remind_of_expiring_exports'"
     wait_until(lambda: len(select(stack, reminder)) > 1, 90, 1, what="a tick of Beat")
-    assert all(by == "" for (by,) in select(stack, reminder)), "Beat's message was taken for a call by hand"
+    assert all(by == "" for (by,) in select(stack, reminder)), "Beat's message was recorded as a call by hand"

@@ -1,7 +1,7 @@
-"""The database restarts, has no place left, is frozen, or is held by somebody else: what was answered 202 still comes.
+"""Faults of the database: restarts, no free connections, a frozen server and locks. Accepted exports still complete.
 
-One site on PostgreSQL, whose server is the test's own to kill, and one on SQLite. Nothing here touches the processes of
-the site but what a process manager does: start again what has ended.
+One site runs on a PostgreSQL server that the tests stop and restart, one on SQLite. The tests do not touch the site's
+processes, except to restart ended ones as a process manager would.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ PARTS: dict[str, Any] = {
     "MAX_PER_HOUR": "1000",
     "MAX_OPEN_PER_USER": "100",
 }
-"""An export of many parts, so that there is a middle, for somebody who may ask for many."""
+"""Settings for exports of many parts, so that faults strike between parts, and for high limits per user."""
 PLACES = 40
-"""Connections that PostgreSQL takes."""
+"""PostgreSQL's max_connections."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    # What it has acknowledged must outlive it, as it does anywhere but in a test.
+    # Acknowledged commits must survive a kill, as with PostgreSQL's defaults.
     with postgres_server(
         tmp_path_factory.mktemp("pg"), synchronous_commit="on", max_connections=str(PLACES)
     ) as running_server:
@@ -58,31 +58,31 @@ def site(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(autouse=True)
-def _all_processes_outlive_it(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Workers and web survive whatever the database does; Beat may end, and is started again by its manager."""
+def _processes_survive(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Assert after each test that workers and web server have survived. Beat may end, and is restarted."""
     yield
     for name in ("site", "sqlite_site"):
         if name in request.fixturenames:
             assert request.getfixturevalue(name).manage_processes() in ([], ["beat"])
 
 
-# --- it restarts ----------------------------------------------------------------------------------------------------
+# --- restarts -------------------------------------------------------------------------------------------------------
 
 
-def test_a_restart_without_goodbye_in_the_middle_of_exports(site: Site, server: PostgresServer) -> None:
-    exports = [site.begun(), site.big.export(format="csv", period="all", fields="number")]
+def test_immediate_restarts_during_exports(site: Site, server: PostgresServer) -> None:
+    exports = [site.rendering_export(), site.big.export(format="csv", period="all", fields="number")]
     server.restart_immediately()
     wait_until(lambda: site.big.person.browser.get("/readyz").status == 200, what="an answer of /readyz")
     server.restart_immediately(away=1)
     site.manage_processes()
     site.assert_whole(exports[0])
     assert site.big.person.await_end(exports[1])["state"] == "ready"
-    assert site.told(exports[1]) == 1
+    assert site.notifications(exports[1]) == 1
     assert "waits for the database" in site.stack.log
-    assert "raised unexpected" not in site.stack.log, "a message was used up"
+    assert "raised unexpected" not in site.stack.log, "a message was consumed by an error"
 
 
-def test_beat_goes_on_after_a_restart(site: Site, server: PostgresServer) -> None:
+def test_beat_continues_after_a_restart(site: Site, server: PostgresServer) -> None:
     site.shell.run("every = IntervalSchedule.objects.get(periodictask__name='Sweep'); every.every = 1; every.save()")
     count = "print(PeriodicTask.objects.get(name='Sweep').total_run_count)"
     wait_until(lambda: int(site.shell.run(count)), what="Beat's first tick")
@@ -94,7 +94,7 @@ def test_beat_goes_on_after_a_restart(site: Site, server: PostgresServer) -> Non
     wait_until(lambda: int(site.shell.run(count)) > before + 1, what="Beat's ticks after its restart")
 
 
-def test_clicks_while_it_restarts_are_kept_or_refused(site: Site, server: PostgresServer) -> None:
+def test_clicks_during_a_restart_are_kept_or_refused(site: Site, server: PostgresServer) -> None:
     clickers = [Clicker(site.stack, SMALL) for _ in range(3)]
     answers: list[Answer] = []
     done = threading.Event()
@@ -120,50 +120,50 @@ def test_clicks_while_it_restarts_are_kept_or_refused(site: Site, server: Postgr
     kept = {identity(answer) for answer in answers if answer.status == 202}
     refused = [answer for answer in answers if answer.status != 202]
     assert kept
-    assert refused, "no click met the restart"
+    assert refused, "no click coincided with the restart"
     for answer in refused:
         assert_refused(answer)
     for export in kept:
         assert site.small.person.await_end(export)["state"] == "ready"
-        assert site.told(export) == 1
+        assert site.notifications(export) == 1
     assert len(kept) <= site.recorded() - before <= len(answers)
 
 
-def test_a_commit_whose_answer_is_lost_is_no_second_export(site: Site, server: PostgresServer) -> None:
+def test_a_commit_with_a_lost_answer_does_not_cause_a_second_export(site: Site, server: PostgresServer) -> None:
     with commit_cutter(server.port) as cutter, another_web(site.stack, server, cutter.port) as url:
         person = Clicker(site.stack, ENTERPRISE, url)
         before = site.recorded()
         cutter.cut_after = b'INSERT INTO "exports_export"'
         assert_refused(person.click())
-        assert (cutter.cut, site.recorded()) == (1, before + 1), "the server has it all the same"
+        assert (cutter.cut, site.recorded()) == (1, before + 1), "the commit succeeded although its answer was lost"
         again = person.click()
     assert (again.status, again.json()["existing"]) == (202, True)
     assert site.recorded() == before + 1
     site.assert_whole(identity(again))
 
 
-# --- it has no place left, it is frozen, somebody holds a lock --------------------------------------------------------
+# --- no free connections, frozen server, locks ------------------------------------------------------------------------
 
 
-def test_no_connection_left(site: Site, server: PostgresServer) -> None:
-    export = site.begun()
+def test_no_free_connections(site: Site, server: PostgresServer) -> None:
+    export = site.rendering_export()
     before = site.recorded()
     with ExitStack() as taken:
         take_all_places(server, PLACES, taken)
         began = time.monotonic()
         assert_refused(site.small.click())
         page = site.small.browser.get("/exports/")
-        assert (page.status, "Our database does not answer just now" in page.text) == (503, True)
+        assert (page.status, "Our database is not responding" in page.text) == (503, True)
         assert time.monotonic() - began < 10
-        time.sleep(2)  # workers and Beat meet it as well
+        time.sleep(2)  # workers and Beat are affected as well
     assert site.recorded() == before
     assert site.big.person.look(export)["state"] in ("rendering", "assembling", "ready")
     site.assert_whole(export)
 
 
-def test_a_frozen_server_is_waited_for(site: Site, server: PostgresServer) -> None:
-    """Longer than a lease: everybody's lapses, and nobody can renew."""
-    export, clicked = site.begun(), []
+def test_a_frozen_server(site: Site, server: PostgresServer) -> None:
+    """The server is frozen for longer than a lease, so that all leases expire and cannot be renewed."""
+    export, clicked = site.rendering_export(), []
     server.freeze()
     try:
         waiting = threading.Thread(target=lambda: clicked.append(site.small.click()))
@@ -180,9 +180,9 @@ def test_a_frozen_server_is_waited_for(site: Site, server: PostgresServer) -> No
     site.assert_whole(export)
 
 
-def test_a_row_that_somebody_holds_is_not_waited_for_without_end(site: Site, server: PostgresServer) -> None:
-    """A forgotten transaction holds the owner of one click, and the export that workers are at."""
-    export = site.begun()
+def test_the_wait_for_a_locked_row_is_limited(site: Site, server: PostgresServer) -> None:
+    """An idle transaction locks the row of a clicking user and that of an export in progress."""
+    export = site.rendering_export()
     with server.connect() as connection, connection.transaction():
         connection.execute("SELECT 1 FROM auth_user WHERE username = %s FOR UPDATE", [SMALL])
         connection.execute("SELECT 1 FROM exports_export WHERE uuid = %s FOR UPDATE", [export])
@@ -200,15 +200,15 @@ def test_a_row_that_somebody_holds_is_not_waited_for_without_end(site: Site, ser
 @pytest.fixture(scope="module")
 def sqlite_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with running(tmp_path_factory.mktemp("sqlite"), "worker-bulk", **PARTS) as stack:
-        stack.extra["DATABASE_URL"] = f"sqlite:///{stack.var_dir / 'db.sqlite3'}?timeout=2"  # in place of 20
+        stack.extra["DATABASE_URL"] = f"sqlite:///{stack.var_dir / 'db.sqlite3'}?timeout=2"  # instead of 20
         stack.start("worker-high", "web")
         stack.await_workers()
         with console(stack) as shell:
             yield Site(stack, shell)
 
 
-def test_a_writer_who_does_not_end_is_not_waited_for_without_end(sqlite_site: Site) -> None:
-    export, before = sqlite_site.begun(), sqlite_site.recorded()
+def test_the_wait_for_another_sqlite_writer_is_limited(sqlite_site: Site) -> None:
+    export, before = sqlite_site.rendering_export(), sqlite_site.recorded()
     with nobody_else_writes(sqlite_site.stack):
         began = time.monotonic()
         assert_refused(sqlite_site.small.click())

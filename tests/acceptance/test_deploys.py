@@ -1,4 +1,4 @@
-"""Workers and the web server are ended and started anew while there is work, and messages come from other versions."""
+"""Deploys: workers and the web server are restarted under load, and messages arrive from other versions."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from tests.support.stack import SMALL, Person, Stack, running, wait_until
 
 WORKERS = ("worker-bulk", "worker-high")
 SOON = 4.0
-"""Seconds that a signal, a fork or a process's end may take on a busy machine, beside what is promised."""
+"""Tolerance in seconds for signals, forks and process ends on a busy machine."""
 DELAY = 30
-"""Seconds that a small export may take while its worker is started anew. It is some three on a machine that is idle."""
+"""Maximum seconds of a small export while its worker restarts. About three on an idle machine."""
 ATTEMPTS = 5
 
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Long work goes on until somebody makes this file."""
+    """Path of the file whose creation ends the long-running parts."""
     return tmp_path_factory.mktemp("gate") / "open"
 
 
@@ -43,11 +43,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory, gate: Path) -> Iterator[Stac
 
 
 def end(stack: Stack, name: str, how: signal.Signals = signal.SIGTERM) -> float:
-    """Seconds until it has gone, which it must by itself, with all of its children."""
+    """Signal a program and wait until it and its children have ended by themselves. Return the seconds it took."""
     process = stack.processes.pop(name)
     began = time.monotonic()
     process.send_signal(how)
-    process.send_signal(how)  # whoever is impatient sends it twice
+    process.send_signal(how)  # a second signal must not change anything
     assert process.wait(stack.programs[name].stop_seconds) == 0
     seconds = time.monotonic() - began
     wait_until(lambda: not members(process.pid), 2, what=f"the end of {name}'s children")
@@ -63,7 +63,7 @@ def begin(stack: Stack, name: str) -> None:
 
 
 def restart(stack: Stack, *names: str) -> dict[str, float]:
-    """One program after the other, as a deploy does; seconds that each took to end."""
+    """Restart the programs in turn, as a deploy does. Return the seconds that each took to end."""
     seconds = {}
     for name in names:
         seconds[name] = end(stack, name)
@@ -72,7 +72,7 @@ def restart(stack: Stack, *names: str) -> dict[str, float]:
 
 
 class Row(NamedTuple):
-    """What a part's row says of its work."""
+    """Columns of a part."""
 
     attempt: int
     attempt_limit: int
@@ -87,21 +87,21 @@ def parts(stack: Stack, export: str) -> list[Row]:
 
 
 def held(stack: Stack, export: str) -> Row | None:
-    """The part that somebody is at."""
+    """Return a part of the export that a worker has leased, or None."""
     return next((part for part in parts(stack, export) if part.leased_by), None)
 
 
-def told(stack: Stack, export: str) -> int:
+def notifications(stack: Stack, export: str) -> int:
     keys = select(stack, "SELECT dedupe_key FROM notifications_notification WHERE kind = 'export_ready'")
     return sum(export in key for (key,) in keys)
 
 
 class Clicker:
-    """Somebody who goes on pressing the button while the web server is ended and started."""
+    """A thread that keeps requesting exports while the web server is restarted."""
 
     def __init__(self, person: Person) -> None:
         self._person = person
-        self._enough = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.pressed, self.accepted = 0, set[str]()
 
@@ -110,11 +110,11 @@ class Clicker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._enough.set()
+        self._stopped.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._enough.wait(0.3):
+        while not self._stopped.wait(0.3):
             try:
                 self.pressed += 1
                 self.accepted.add(self._person.export(format="csv"))
@@ -122,7 +122,7 @@ class Clicker:
                 continue
 
 
-def test_a_rolling_restart_costs_seconds_and_nothing_else(stack: Stack, gate: Path) -> None:
+def test_a_rolling_restart_only_delays_exports(stack: Stack, gate: Path) -> None:
     person = stack.signed_in()
     long = person.export(dataset="poison", format="csv", fields="wait", fields_of="poison")
     before = wait_until(lambda: held(stack, long), what="the long part")
@@ -132,7 +132,7 @@ def test_a_rolling_restart_costs_seconds_and_nothing_else(stack: Stack, gate: Pa
         seconds = restart(stack, *WORKERS, "web")
         after = wait_until(lambda: held(stack, long), 10, what="the long part's next claim")
         assert after.leased_by != before.leased_by
-        assert after.attempt_limit - after.attempt == before.attempt_limit - before.attempt, "it must not count"
+        assert after.attempt_limit - after.attempt == before.attempt_limit - before.attempt, "the attempt was counted"
         gate.touch()
         again = restart(stack, *WORKERS, "web")
 
@@ -143,7 +143,7 @@ def test_a_rolling_restart_costs_seconds_and_nothing_else(stack: Stack, gate: Pa
         seen = person.await_end(export, 60)
         assert seen["state"] == "ready", seen["error"]
         assert hashlib.sha256(person.download(export)).hexdigest() == seen["sha256"]
-        assert told(stack, export) == 1
+        assert notifications(stack, export) == 1
         assert max(part.attempt for part in parts(stack, export)) <= 3
     control = person.export(format="csv")
     assert person.await_end(control)["sha256"] == person.look(exports["csv"])["sha256"]
@@ -151,13 +151,13 @@ def test_a_rolling_restart_costs_seconds_and_nothing_else(stack: Stack, gate: Pa
 
 
 def assert_once(stack: Stack, clicker: Clicker) -> None:
-    """Each click that was answered has its export, READY within DELAY; none made two."""
+    """Assert that each answered click has one export, and that all exports were READY within DELAY."""
     owner = "FROM exports_export e JOIN auth_user u ON u.id = e.owner_id WHERE u.username = ?"
 
     def states() -> dict[str, str]:
         return {uuid.replace("-", ""): state for uuid, state in select(stack, f"SELECT e.uuid, e.state {owner}", SMALL)}
 
-    wait_until(lambda: set(states().values()) <= {"ready"}, what="the end of what was clicked")
+    wait_until(lambda: set(states().values()) <= {"ready"}, what="the exports of the clicks")
     assert {uuid.replace("-", "") for uuid in clicker.accepted} <= set(states())
     assert clicker.accepted
     assert len(states()) <= clicker.pressed
@@ -166,7 +166,7 @@ def assert_once(stack: Stack, clicker: Clicker) -> None:
     assert longest <= DELAY
 
 
-def test_without_grace_the_work_is_given_back_at_once(stack: Stack, gate: Path) -> None:
+def test_without_a_grace_period_work_is_given_back_at_once(stack: Stack, gate: Path) -> None:
     gate.unlink(missing_ok=True)
     person = stack.signed_in()
     export = person.export(dataset="poison", format="csv", fields="wait", fields_of="poison")
@@ -178,7 +178,7 @@ def test_without_grace_the_work_is_given_back_at_once(stack: Stack, gate: Path) 
     begin(stack, "worker-bulk")
     wait_until(lambda: held(stack, export), what="the long part's next claim")
 
-    with nobody_else_writes(stack):  # then the sweep frees it as a dead process's, and the attempt counts
+    with nobody_else_writes(stack):  # the part cannot be given back, so the sweep frees it and the attempt counts
         assert end(stack, "worker-bulk", signal.SIGQUIT) <= GIVING_BACK + SOON
     gate.touch()
     begin(stack, "worker-bulk")
@@ -192,9 +192,9 @@ HEADERS = {"lang": "py", "task": "exports.tasks.plan_export", "id": "8b6e3a52", 
 PROPERTIES = {"delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": "high"}, "body_encoding": "base64"}
 
 
-def message(said: Any, headers: Any = HEADERS, properties: Any = PROPERTIES, **changes: Any) -> bytes:
-    """A message as kombu lays it into a list of Redis, whose body says this, or is these bytes."""
-    raw = said if isinstance(said, bytes) else json.dumps(said).encode()
+def message(content: Any, headers: Any = HEADERS, properties: Any = PROPERTIES, **changes: Any) -> bytes:
+    """Return a message in kombu's Redis format. Its body is `content`, as JSON unless it is bytes."""
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
     envelope = {
         "body": base64.b64encode(raw).decode(),
         "content-type": "application/json",
@@ -211,38 +211,38 @@ def without(given: dict[str, Any], key: str) -> dict[str, Any]:
 
 PICKLED = b"cos\nsystem\n(S'exit 1'\ntR."
 FOREIGN: dict[str, Callable[[int], bytes]] = {
-    "a task of tomorrow": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"task": "exports.tasks.of_tomorrow"}),
-    "one without an id": lambda pk: message([[pk], {}, ENVELOPE], without(HEADERS | {"task": "tomorrow"}, "id")),
-    "an argument more": lambda pk: message([[pk, "more"], {}, ENVELOPE]),
-    "a keyword more": lambda pk: message([[pk], {"more": 1}, ENVELOPE]),
-    "an argument less": lambda _: message([[], {}, ENVELOPE]),
-    "a uuid": lambda _: message([["7f9c0c0e-0000-4000-8000-000000000000"], {}, ENVELOPE]),
+    "an unknown task": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"task": "exports.tasks.of_tomorrow"}),
+    "an unknown task, no id": lambda pk: message([[pk], {}, ENVELOPE], without(HEADERS | {"task": "tomorrow"}, "id")),
+    "an extra argument": lambda pk: message([[pk, "more"], {}, ENVELOPE]),
+    "an extra keyword argument": lambda pk: message([[pk], {"more": 1}, ENVELOPE]),
+    "a missing argument": lambda _: message([[], {}, ENVELOPE]),
+    "a UUID as argument": lambda _: message([["7f9c0c0e-0000-4000-8000-000000000000"], {}, ENVELOPE]),
     "no id": lambda pk: message([[pk], {}, ENVELOPE], without(HEADERS, "id")),
     "no headers": lambda pk: message([[pk], {}, ENVELOPE], {}),
     "headers that are a list": lambda pk: message([[pk], {}, ENVELOPE], [1]),
     "a name that is a list": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"task": ["plan"]}),
-    "an odd time limit": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"timelimit": [1, 2, 3]}),
-    "an odd moment": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"eta": "tomorrow"}),
-    "a body that is no list": lambda pk: message({"pk": pk}),
+    "an invalid time limit": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"timelimit": [1, 2, 3]}),
+    "an invalid eta": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"eta": "tomorrow"}),
+    "a body that is not a list": lambda pk: message({"pk": pk}),
     "a short body": lambda pk: message([pk]),
     "a body that is a number": message,
-    "a body of nothing": lambda _: message(None),
+    "a body that is null": lambda _: message(None),
     "a garbled body": lambda _: message(b"\xff\xfe garbage"),
     "a body that is not base64": lambda pk: message([[pk], {}, ENVELOPE], body="!!!"),
     "pickle": lambda _: message(PICKLED, **{"content-type": "application/x-python-serialize"}),
-    "a type of tomorrow": lambda pk: message([[pk], {}, ENVELOPE], **{"content-type": "application/x-tomorrow"}),
-    "a charset of tomorrow": lambda _: message([[], {}, ENVELOPE], **{"content-encoding": "utf-99"}),
-    "a compression of tomorrow": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"compression": "tomorrow"}),
-    "a compression that it is not": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"compression": "gzip"}),
+    "an unknown content type": lambda pk: message([[pk], {}, ENVELOPE], **{"content-type": "application/x-tomorrow"}),
+    "an unknown charset": lambda _: message([[], {}, ENVELOPE], **{"content-encoding": "utf-99"}),
+    "an unknown compression": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"compression": "tomorrow"}),
+    "a wrong compression": lambda pk: message([[pk], {}, ENVELOPE], HEADERS | {"compression": "gzip"}),
     "no properties": lambda _: b'{"headers": {}}',
-    "JSON that is no message": lambda _: b"[1]",
-    "no JSON": lambda _: b"\xff\x00 garbage",
-    "nothing": lambda _: b"",
+    "JSON that is not a message": lambda _: b"[1]",
+    "not JSON": lambda _: b"\xff\x00 garbage",
+    "an empty message": lambda _: b"",
 }
 
 
-def test_a_message_of_another_version_is_refused_and_its_row_comes_through(stack: Stack) -> None:
-    """Each of them in place of the message that an export's row has sent: the sweep sends another one."""
+def test_a_message_of_another_version_is_refused_and_the_export_completes(stack: Stack) -> None:
+    """Replace the message of an export with each of these. The sweep sends another one."""
     end(stack, "worker-high")
     person = stack.signed_in(SMALL)
     export = person.export(format="xlsx")
@@ -262,5 +262,5 @@ def test_a_message_of_another_version_is_refused_and_its_row_comes_through(stack
 
 
 def tail(stack: Stack, name: str) -> str:
-    """What a program has said since its last start."""
+    """Return the log of a program since its last start."""
     return (stack.folder / f"{name}.log").read_text(errors="replace").rpartition(" ready.")[2]

@@ -1,4 +1,4 @@
-"""`manage.py doctor` on a running site."""
+"""Tests of `manage.py doctor` on a running site."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PeriodicTask.objects.update(last_run_at=an_hour_ago, date_changed=an_hour_ago)
 
 
 def faults(stack: Stack) -> list[str]:
-    """What the doctor finds wrong, but for the fonts of this machine."""
-    said = stack.manage("doctor", check=False).splitlines()
-    return [line for line in said if line.startswith("FAULT") and not line.startswith("FAULT fonts")]
+    """Return the faults that the doctor reports, except for the fonts of this machine."""
+    output = stack.manage("doctor", check=False).splitlines()
+    return [line for line in output if line.startswith("FAULT") and not line.startswith("FAULT fonts")]
 
 
-def test_a_running_site_is_well_until_its_beat_and_a_clock_are_not(start: Start) -> None:
+def test_doctor_reports_a_stopped_beat_and_a_wrong_clock(start: Start) -> None:
     stack = start("web", "worker-high", "worker-bulk", "beat")
     wait_until(lambda: "beat: Starting" in stack.log, what="Beat's start")
     wait_until(lambda: not faults(stack), 60, 1, what="a site without faults")

@@ -1,4 +1,4 @@
-"""Data that nobody here wrote: every flight from New York City in 2013, one carrier being one user."""
+"""Exports of third-party data: every flight from New York City in 2013, with one user per carrier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PASSWORD = "united"
 
 @pytest.fixture(scope="module")
 def united(shared_stack: Stack) -> source.Totals:
-    """United's flights in the site's database, read there by the site; here its own reading of the source."""
+    """Load United's flights into the site's database. Return totals computed independently from the source."""
     shared_stack.shell(
         "from tests.flights import source; from django.contrib.auth.models import User; "
         f"source.load(['{UNITED}', 'HA']); "
@@ -23,7 +23,7 @@ def united(shared_stack: Stack) -> source.Totals:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx"])
-def test_united_year_equals_an_independent_reading(shared_stack: Stack, united: source.Totals, kind: str) -> None:
+def test_an_exported_year_matches_the_source(shared_stack: Stack, united: source.Totals, kind: str) -> None:
     person = shared_stack.signed_in(UNITED, PASSWORD)
     export = person.export(
         dataset="flights", format=kind, period="custom", date_from="2013-01-01", date_to="2013-12-31"

@@ -1,4 +1,4 @@
-"""The workers' dashboard shows these workers and tasks, and asks for a password."""
+"""Tests of `make flower`: it shows the site's workers and tasks, and requires a password."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def flower(shared_stack: Stack, tmp_path: Path) -> Iterator[str]:
             stop(process)
 
 
-def ask(url: str, password: str = "secret") -> Any:
+def get(url: str, password: str = "secret") -> Any:
     request = urllib.request.Request(url)
     request.add_header("Authorization", "Basic " + base64.b64encode(f"carryall:{password}".encode()).decode())
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -44,7 +44,7 @@ def ask(url: str, password: str = "secret") -> Any:
 def test_flower_shows_workers_and_tasks(shared_stack: Stack, flower: str) -> None:
     def workers() -> Any:
         try:
-            return ask(f"{flower}/api/workers?refresh=1")
+            return get(f"{flower}/api/workers?refresh=1")
         except OSError:
             return None
 
@@ -56,11 +56,11 @@ def test_flower_shows_workers_and_tasks(shared_stack: Stack, flower: str) -> Non
     person.await_end(person.export(format="csv", period="last-12-months"))
     named = {f"exports.tasks.{name}" for name in ("plan_export", "render_small_part", "assemble_small_export")}
     wait_until(
-        lambda: named <= {task["name"] for task in ask(f"{flower}/api/tasks").values()}, what="the tasks in Flower"
+        lambda: named <= {task["name"] for task in get(f"{flower}/api/tasks").values()}, what="the tasks in Flower"
     )
 
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        ask(f"{flower}/api/workers", password="wrong")
+        get(f"{flower}/api/workers", password="wrong")
 
 
 def test_flower_refuses_to_start_without_a_password() -> None:

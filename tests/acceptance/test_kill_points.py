@@ -1,6 +1,6 @@
-"""A process dies at the worst moments, by name: between a commit and what should follow it, and on either side of it.
+"""Processes killed at named points: before a commit, after it, and between it and the step that follows.
 
-Real processes that kill themselves (tests/support/points.py), and somebody who starts again what fell.
+Real processes kill themselves (tests/support/points.py), and the tests restart them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.stack import Stack, running, wait_until
 
 WORKERS = ("worker-high", "worker-bulk")
 ROWS = 50
-"""Of the small customer: three parts, and too many to count as a small export, so that both workers are in it."""
+"""Rows of the small customer: three parts, and too many for a small export, so that both queues are used."""
 CUT = {"ROWS_PER_PART": "20", "SMALL_ROWS": "10", "BACKOFF_FIRST": "1", "REPUBLISH_AFTER": "2"}
 ON_SQLITE = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 CLAIMED = "export-claimed"
@@ -37,61 +37,61 @@ LIFE = (
     "assembled-stored", "ready-before-commit", "ready-after-commit", "ready-after-publish",
     "delivery-claimed", "sweep-chosen", "sweep-published",
 )  # fmt: skip
-"""Where a worker may fall between the click and the mail. A fall in a sweep takes the whole worker with it."""
+"""Points at which a worker may be killed between the click and the mail. A kill in a sweep ends the whole worker."""
 
 
 class Site:
-    """A running site whose processes are started again when they fall, by whoever waits for something."""
+    """A running site. Its waiting methods also restart killed workers."""
 
     def __init__(self, stack: Stack, mails: SmtpSink) -> None:
         self.stack, self.mails = stack, mails
         self.points = Path(stack.extra["KILL_POINTS"])
         self.person = stack.signed_in("small@example.com")
-        self.undisturbed = {kind: self.come_through(self.person.export(format=kind)) for kind in ("csv", "jsonl")}
-        """Format -> the file as it is when nobody falls."""
+        self.undisturbed = {kind: self.completed(self.person.export(format=kind)) for kind in ("csv", "jsonl")}
+        """Format -> file of an export without kills."""
 
     def wait(self, true: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-        def looked_after() -> Any:
-            self.look_after()
+        def checked() -> Any:
+            self.restart_killed()
             return true()
 
-        return wait_until(looked_after, seconds, what=f"{what} (armed still: {points.armed(self.points)})")
+        return wait_until(checked, seconds, what=f"{what} (still armed: {points.armed(self.points)})")
 
-    def look_after(self) -> None:
-        """Start again what has fallen. A worker that falls takes its children with it: none goes on without a sweep."""
+    def restart_killed(self) -> None:
+        """Restart killed workers, after their children have ended: no child may continue without a sweep."""
         for name in WORKERS:
             process = self.stack.processes[name]
             if process.poll() is not None:
-                wait_until(partial(gone, process.pid), 5, what=f"the end of {name}'s children")
+                wait_until(partial(ended, process.pid), 5, what=f"the end of {name}'s children")
                 self.stack.start(name)
 
     def arm(self, *names: str) -> None:
         for name in names:
             points.arm(self.points, name)
 
-    def await_falls(self, *names: str) -> None:
-        """Each of these points has been somebody's last."""
+    def await_kills(self, *names: str) -> None:
+        """Wait until a process has been killed at each of these points."""
         self.wait(lambda: set(names) <= {fall.point for fall in points.fallen(self.points)}, "every fall")
 
-    def come_through(self, export: str) -> bytes:
-        """READY, with all of its rows and the bytes that were recorded."""
+    def completed(self, export: str) -> bytes:
+        """Wait until the export is READY. Return its file, after checking its rows and the recorded SHA-256."""
 
-        def ended() -> dict[str, Any] | None:
+        def final() -> dict[str, Any] | None:
             seen = self.person.look(export)
             return seen if seen["state"] not in ("queued", "rendering", "assembling") else None
 
-        seen = self.wait(ended, f"the end of export {export}")
+        seen = self.wait(final, f"the end of export {export}")
         assert (seen["state"], seen["rows_total"]) == ("ready", ROWS), seen["error"]
         body = self.person.download(export)
         assert hashlib.sha256(body).hexdigest() == seen["sha256"]
         return body
 
     def facts(self) -> dict[str, Any]:
-        """What the database and the storage say when nobody is at work any more."""
+        """Return the state of the database and the storage, after removing orphaned files."""
         return dict(json.loads(self.stack.shell(FACTS)))
 
     def message_ids(self) -> Counter[str]:
-        """Message-ID -> how many copies the mail server has taken."""
+        """Return Message-ID -> number of copies that the mail server has accepted."""
         return Counter(str(mail["Message-ID"]) for mail in self.mails.accepted)
 
 
@@ -113,7 +113,7 @@ print(json.dumps({
 """
 
 
-def gone(group: int) -> bool:
+def ended(group: int) -> bool:
     return not members(group)
 
 
@@ -131,8 +131,8 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(autouse=True)
-def _afresh(site: Site) -> None:
-    """Nothing is left of the test before."""
+def _reset(site: Site) -> None:
+    """Delete the data of the previous test."""
     assert points.armed(site.points) == []
     site.stack.shell("Export.objects.all().delete(); Notification.objects.all().delete()")
     site.mails.accepted.clear()
@@ -140,7 +140,7 @@ def _afresh(site: Site) -> None:
 
 
 def assert_once(site: Site, *exports: str) -> None:
-    """Each of these exports, and nothing else: one file, one notice in the app, one mail's intent."""
+    """Assert that exactly these exports exist, each with one file, one in-app notification and one e-mail delivery."""
 
     def sent() -> dict[str, Any] | None:
         facts = site.facts()
@@ -157,67 +157,68 @@ def assert_once(site: Site, *exports: str) -> None:
 
 
 @ON_SQLITE
-def test_a_click_that_dies_before_its_commit_has_left_nothing(site: Site) -> None:
+def test_a_kill_before_the_commit_of_a_click_leaves_nothing(site: Site) -> None:
     site.arm("click-before-commit")
     with pytest.raises(Fault):
         site.person.press(format="csv")
-    site.await_falls("click-before-commit")
+    site.await_kills("click-before-commit")
     assert site.facts()["exports"] == {}
 
     export = site.person.export(format="csv")
-    assert site.come_through(export) == site.undisturbed["csv"]
+    assert site.completed(export) == site.undisturbed["csv"]
     assert_once(site, export)
 
 
 @pytest.mark.parametrize("point", ["click-after-commit", "click-after-publish"])
-def test_a_click_that_dies_after_its_commit_is_kept(site: Site, point: str) -> None:
-    """The client cannot know; pressing again, it is led to the export that it has."""
+def test_a_kill_after_the_commit_of_a_click_keeps_the_export(site: Site, point: str) -> None:
+    """The client gets no answer. Its second click leads to the export of the first one."""
     site.arm(point)
-    points.arm(site.points, CLAIMED, asleep=True)  # or it may be ready at the second click, which then asks for another
+    # Otherwise the export could be ready at the second click, which would start a new one.
+    points.arm(site.points, CLAIMED, asleep=True)
     with pytest.raises(Fault):
         site.person.press(format="csv")
-    site.await_falls(point)
+    site.await_kills(point)
     (kept,) = site.person.browser.get("/api/exports/").json()["exports"]
     assert site.person.export(format="csv") == kept["id"]
-    site.await_falls(CLAIMED)
+    site.await_kills(CLAIMED)
     points.wake(next(fall for fall in points.fallen(site.points) if fall.point == CLAIMED))
-    assert site.come_through(kept["id"]) == site.undisturbed["csv"]
+    assert site.completed(kept["id"]) == site.undisturbed["csv"]
     assert_once(site, kept["id"])
 
 
-def test_a_fall_at_any_point_of_an_exports_life_is_healed(site: Site) -> None:
-    """Several exports at once, and each point is the last of some process that is at one of them."""
+def test_an_export_completes_after_a_kill_at_any_point(site: Site) -> None:
+    """Run several exports at once, and kill a process at each point."""
     site.arm(*LIFE)
     exports = {kind: site.person.export(format=kind) for kind in ("csv", "jsonl", "xlsx")}
-    site.await_falls(*LIFE)
-    files = {kind: site.come_through(export) for kind, export in exports.items()}
+    site.await_kills(*LIFE)
+    files = {kind: site.completed(export) for kind, export in exports.items()}
     assert {kind: files[kind] for kind in site.undisturbed} == site.undisturbed
     assert_once(site, *exports.values())
 
 
 @ON_SQLITE
-def test_a_fall_between_the_mail_servers_yes_and_our_commit_sends_one_more_copy(site: Site) -> None:
+def test_a_kill_before_the_commit_of_a_sent_mail_sends_one_more_copy(site: Site) -> None:
     site.arm("mail-accepted")
     export = site.person.export(format="csv")
-    site.await_falls("mail-accepted")
-    site.come_through(export)
+    site.await_kills("mail-accepted")
+    site.completed(export)
     assert_once(site, export)
     assert list(site.message_ids().values()) == [2]
 
 
 @ON_SQLITE
-def test_a_fall_around_a_slots_commit_runs_each_slot_once(site: Site) -> None:
-    """The sweep opens what no Beat has opened; it falls twice on the way."""
+def test_a_kill_around_the_commit_of_a_slot_runs_each_slot_once(site: Site) -> None:
+    """The sweep opens slots that no Beat has opened, and is killed twice."""
     site.arm("slot-before-commit", "slot-after-commit")
-    site.stack.shell("Slot.objects.all().delete()")  # the newest of each schedule is then to be opened again
-    site.await_falls("slot-before-commit", "slot-after-commit")
+    site.stack.shell("Slot.objects.all().delete()")  # the sweep has to open the latest slot of each schedule again
+    site.await_kills("slot-before-commit", "slot-after-commit")
 
-    def ended() -> list[list[Any]]:
+    def done() -> list[list[Any]]:
         slots = json.loads(site.stack.shell(SLOTS))
         return slots if slots and all(state == "done" for *_, state, _ in slots) else []
 
-    slots = site.wait(ended, "every slot")
-    assert max(attempt for *_, attempt in slots) <= 1 + 2, "more claims than falls can explain"
+    slots = site.wait(done, "every slot")
+    assert max(attempt for *_, attempt in slots) <= 1 + 2, "more claims than kills"
     assert len({(name, moment) for name, moment, *_ in slots}) == len(slots)
 
 

@@ -1,4 +1,4 @@
-"""The log of real processes: whatever a request or a message says, each line is one record of ours."""
+"""Tests against log injection: a request or a message cannot forge lines in the logs of real processes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ app.send_task("there.is.no\\n{forged}\\x1b[31m", queue="high")
 
 
 def get(stack: Stack, target: str) -> None:
-    """A request as no client library would write it."""
+    """Send a request with a target that a client library would refuse, and read the response."""
     with socket.create_connection(("127.0.0.1", stack.port), 10) as client:
         client.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         while client.recv(65536):
             pass
 
 
-def test_no_request_and_no_message_writes_a_line_of_its_own(start: Start) -> None:
+def test_requests_and_messages_cannot_forge_log_lines(start: Start) -> None:
     stack = start("web", "worker-high", seed=False)
     for number, end in enumerate(ENDS):
         get(stack, f"/x{number}{end}{QUOTED}")
     get(stack, "/red%1b%5b31m%7f%c2%9b31m%e2%80%ae")
     stack.shell(FAILS.format(forged=FORGED))
     web, worker = stack.folder / "web.log", stack.folder / "worker-high.log"
-    # Both the web server's own line and Django's name each request.
+    # The web server and Django each log a line per request.
     wait_until(lambda: web.read_text().count("/red") >= 2, what="the lines of the last request")
     wait_until(lambda: worker.read_text().count("all is lost") >= 2, what="the lines of both messages")
 

@@ -1,6 +1,7 @@
-"""A mail server that is down, slow, busy or rude, and a worker that dies at the worst moment: told once, by one mail.
+"""Faults of the mail server, and workers that die while they send: one notification, one mail.
 
-One site with the real worker, and the sink's ledger as the proof. The only second copies there may be are counted here.
+The tests share one site with a real worker. The ledger of the SMTP sink shows what was accepted. Only the tests that
+expect a second copy of a mail allow one.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from tests.support.smtp_sink import SmtpSink, smtp_sink
 from tests.support.stack import ENTERPRISE, SMALL, Stack, running, wait_until
 
 LEASE = 6
-"""Seconds, with QUICK_LEASES."""
+"""LEASE_SECONDS with QUICK_LEASES."""
 PATIENCE = 8
-"""Seconds that a connected mail server is given for an answer."""
+"""Seconds that a connected mail server has to answer."""
 
 
 class Mail(NamedTuple):
-    """A delivery by e-mail, as its row says."""
+    """Columns of an e-mail delivery."""
 
     state: str
     attempt: int
@@ -38,7 +39,7 @@ class Mail(NamedTuple):
 
 
 class Post:
-    """The site with its mail server: tell somebody something, and see what comes of it."""
+    """The site and its mail server, with methods to send notifications and to look at their deliveries."""
 
     def __init__(self, stack: Stack, shell: Console, sink: SmtpSink, fatal: Path) -> None:
         self.stack, self.shell, self.sink, self.fatal = stack, shell, sink, fatal
@@ -71,10 +72,10 @@ class Post:
         return self.look(key)
 
     def copies(self, key: str) -> int:
-        """How many the server has accepted, by the Message-ID that the row has had from the start."""
+        """Return the number of mails with the delivery's Message-ID that the server has accepted."""
         return sum(self.look(key).message_id in each for each in self.sink.message_ids())
 
-    def told_in_app(self, key: str) -> int:
+    def notices_in_app(self, key: str) -> int:
         sql = (
             "SELECT d.id FROM notifications_delivery d JOIN notifications_notification n ON n.id = d.notification_id"
             " WHERE n.dedupe_key = ? AND d.channel = 'in_app' AND d.state = 'sent'"
@@ -98,13 +99,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post]:
 
 @pytest.fixture
 def post(site: Post) -> Iterator[Post]:
-    """The site, with a mail server that is as it should be before and after."""
+    """The site, with a mail server without faults before and after the test."""
     site.sink.misbehave({})
     yield site
     site.sink.misbehave({})
 
 
-def test_a_server_that_is_down_gets_its_mail_when_it_is_back(post: Post) -> None:
+def test_a_mail_is_retried_until_the_server_is_back(post: Post) -> None:
     post.sink.close()
     post.tell("down")
     failed = post.await_that("down", lambda mail: mail.attempt >= 2 and mail.error_code, "the second attempt")
@@ -112,12 +113,12 @@ def test_a_server_that_is_down_gets_its_mail_when_it_is_back(post: Post) -> None
     assert "refused" in failed.error_message
     post.sink.listen()
     sent = post.await_end("down")
-    assert (sent.state, sent.message_id, post.copies("down"), post.told_in_app("down")) == (
+    assert (sent.state, sent.message_id, post.copies("down"), post.notices_in_app("down")) == (
         "sent", failed.message_id, 1, 1,
     )  # fmt: skip
 
 
-def test_one_address_that_is_refused_holds_up_nobody(post: Post) -> None:
+def test_a_refused_address_does_not_block_other_mails(post: Post) -> None:
     post.sink.refuse_for_good = {SMALL}
     post.tell("refused")
     post.tell("taken", ENTERPRISE)
@@ -125,28 +126,28 @@ def test_one_address_that_is_refused_holds_up_nobody(post: Post) -> None:
     assert (refused.state, refused.attempt, refused.error_code) == ("failed", 1, "mail_refused")
     assert "550 no such user" in refused.error_message
     assert (taken.state, post.copies("taken"), post.copies("refused")) == ("sent", 1, 0)
-    assert post.told_in_app("refused") == 1
+    assert post.notices_in_app("refused") == 1
 
 
-def test_a_busy_server_is_asked_again_later_and_later(post: Post) -> None:
+def test_a_busy_server_is_retried_with_backoff(post: Post) -> None:
     post.sink.refuse_for_now = True
     before, began = post.sink.connections, time.monotonic()
     post.tell("busy")
     post.await_that("busy", lambda mail: mail.attempt == 3 and not mail.leased_by, "the third attempt")
-    assert time.monotonic() - began > 1 + 2, "it was not waited for"
-    assert post.sink.connections == before + 3, "it was asked more often than attempts were counted"
+    assert time.monotonic() - began > 1 + 2, "the backoff was not applied"
+    assert post.sink.connections == before + 3, "there were more connections than attempts"
     post.sink.refuse_for_now = False
     assert post.await_end("busy").state == "sent"
-    assert (post.copies("busy"), post.told_in_app("busy")) == (1, 1)
+    assert (post.copies("busy"), post.notices_in_app("busy")) == (1, 1)
 
 
-def test_a_server_that_hangs_up_after_its_yes_has_the_mail(post: Post) -> None:
+def test_a_disconnect_after_the_acknowledgement_counts_as_sent(post: Post) -> None:
     post.sink.hang_up_after_yes = True
     post.tell("rude")
     assert (post.await_end("rude").attempt, post.copies("rude")) == (1, 1)
 
 
-def test_a_server_that_never_greets_is_left_alone_until_it_does(post: Post) -> None:
+def test_a_server_that_never_greets_is_retried(post: Post) -> None:
     post.sink.silent = True
     post.tell("silent")
     post.await_that("silent", lambda mail: "timed out" in mail.error_message, "the first attempt")
@@ -155,13 +156,13 @@ def test_a_server_that_never_greets_is_left_alone_until_it_does(post: Post) -> N
     assert post.copies("silent") == 1
 
 
-def test_a_slow_yes_is_waited_for_beyond_the_lease_but_not_for_ever(post: Post) -> None:
-    """The lease is renewed meanwhile. Whoever is slower than our patience gets a second copy, of the same id."""
+def test_a_slow_answer_may_exceed_the_lease_but_not_the_timeout(post: Post) -> None:
+    """The lease is renewed while waiting. A server slower than MAIL_PATIENCE gets a second copy with the same id."""
     before = post.sink.connections
     post.sink.slow = LEASE + 1
     post.tell("slow")
     wait_until(lambda: post.sink.connections == before + 1, what="the first mail")
-    time.sleep(0.5)  # it is in the server's hands by then
+    time.sleep(0.5)  # the server has received the message by then
     post.sink.slow = PATIENCE + 1
     post.tell("too slow", ENTERPRISE)
     wait_until(lambda: post.sink.connections == before + 2, what="the second mail")
@@ -171,17 +172,17 @@ def test_a_slow_yes_is_waited_for_beyond_the_lease_but_not_for_ever(post: Post) 
     slow, too_slow = post.await_end("slow"), post.await_end("too slow")
     assert (slow.state, slow.attempt, post.copies("slow")) == ("sent", 1, 1)
     assert (too_slow.state, too_slow.attempt) == ("sent", 2)
-    wait_until(lambda: post.copies("too slow") == 2, what="the server's late yes to the first copy")
-    assert post.told_in_app("too slow") == 1
+    wait_until(lambda: post.copies("too slow") == 2, what="the server's late acknowledgement of the first copy")
+    assert post.notices_in_app("too slow") == 1
 
 
-def test_a_lost_redis_stops_no_mail(post: Post) -> None:
-    """A slow server has the mail in its hands when the connection to Redis is gone: it is not sent a second time."""
+def test_a_lost_redis_does_not_interrupt_a_mail(post: Post) -> None:
+    """A mail that a slow server has received is not sent again when Redis is lost before the answer."""
     before, children = post.sink.connections, post.stack.children("worker-high")
     post.sink.slow = LEASE - 2
     post.tell("cut off")
     wait_until(lambda: post.sink.connections == before + 1, what="the mail")
-    time.sleep(0.5)  # it is in the server's hands by then
+    time.sleep(0.5)  # the server has received the message by then
     post.stack.kill("redis")
     time.sleep(1)
     post.stack.start("redis")
@@ -193,16 +194,16 @@ def test_a_lost_redis_stops_no_mail(post: Post) -> None:
     assert (post.copies("cut off"), post.stack.children("worker-high")) == (1, children)
 
 
-def test_death_between_the_servers_yes_and_our_commit_costs_one_copy_with_the_same_id(post: Post) -> None:
+def test_death_before_the_commit_of_a_sent_mail_causes_one_copy_with_the_same_id(post: Post) -> None:
     points.arm(post.fatal, "mail-accepted")
     post.tell("killed")
     sent = post.await_end("killed")
     assert [fall.point for fall in points.fallen(post.fatal)] == ["mail-accepted"]
-    assert (sent.state, sent.attempt, post.copies("killed"), post.told_in_app("killed")) == ("sent", 2, 2, 1)
+    assert (sent.state, sent.attempt, post.copies("killed"), post.notices_in_app("killed")) == ("sent", 2, 2, 1)
 
 
-def test_who_stood_still_for_longer_than_the_lease_sends_nothing(post: Post) -> None:
-    """The first worker is stopped while it waits for the greeting; it wakes up when the mail has been sent."""
+def test_a_worker_stopped_for_longer_than_its_lease_sends_nothing(post: Post) -> None:
+    """The first worker is stopped while it waits for the greeting, and resumed after another has sent the mail."""
     post.sink.silent = True
     post.tell("zombie")
     held = post.await_that("zombie", lambda mail: mail.leased_by, "the claim")
@@ -215,5 +216,5 @@ def test_who_stood_still_for_longer_than_the_lease_sends_nothing(post: Post) -> 
     finally:
         os.kill(zombie, signal.SIGCONT)
     assert (sent.state, sent.attempt, post.copies("zombie")) == ("sent", 2, 1)
-    wait_until(lambda: "somebody else holds it after attempt 1" in post.stack.log, what="the first worker's retreat")
+    wait_until(lambda: "somebody else holds it after attempt 1" in post.stack.log, what="the first worker to stop")
     assert post.copies("zombie") == 1

@@ -1,4 +1,4 @@
-"""What the newcomer types: `make run` and `make run ONCE=1`, from nothing, on a folder and a port of their own."""
+"""Tests of `make run` and `make run ONCE=1`, each from scratch with its own folder and port."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def environment(var_dir: Path, port: int, **more: str) -> dict[str, str]:
 
 
 def processes_of(var_dir: Path) -> dict[int, str]:
-    """Every live process that was started for this folder, with its command line."""
+    """Return the live processes that were started for this folder: process id -> command line."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -39,7 +39,7 @@ def processes_of(var_dir: Path) -> dict[int, str]:
     return found
 
 
-def test_once_drives_one_export_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_once_runs_one_export_and_leaves_no_processes(tmp_path: Path) -> None:
     var_dir = tmp_path / "var"
     done = subprocess.run(
         [sys.executable, "-m", "deploy.run"], cwd=ROOT, env=environment(var_dir, free_port(), ONCE="1"),
@@ -69,7 +69,7 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, int
         log.close()
 
 
-def test_what_dies_is_started_again_and_ctrl_c_ends_everything(
+def test_dead_programs_are_restarted_and_ctrl_c_ends_everything(
     running: tuple[subprocess.Popen[bytes], Path, int],
 ) -> None:
     process, var_dir, port = running

@@ -1,4 +1,4 @@
-"""What lies in Redis: small, gzipped messages with primary keys, each in the queue of its task."""
+"""Tests of the messages in Redis: small, compressed, with primary keys only, and in the queue of their task."""
 
 from __future__ import annotations
 

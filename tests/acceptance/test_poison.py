@@ -1,4 +1,4 @@
-"""Work that kills or holds up whoever does it: it ends with a reason, soon, and nobody else's work ends with it."""
+"""Poison parts, which kill or block their worker: they fail soon and with a reason, and other exports continue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.stack import ENTERPRISE, SMALL, STAFF, Stack, running, wait_u
 
 ATTEMPTS = 2
 TIME_LIMITS = "5 6"
-"""Seconds until a task is told, and until it is killed."""
+"""Soft and hard time limits of tasks, in seconds."""
 ENDS = {
     "crash": "worker_died",
     "hog": "worker_died",
@@ -21,14 +21,14 @@ ENDS = {
     "crash_at_first": "worker_died",
     "run_out": "no_memory",
 }
-"""Column -> the error that its export ends with."""
+"""Column -> error code of its export."""
 SECONDS = 90
-"""A bound against hanging. A death costs a sweep of a second here, of five on a real site; hanging costs the limit."""
+"""Timeout of each export. A death costs a sweep (1 s here, 5 s in production), a blocked task its time limit."""
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A site with the poisonous columns."""
+    """A site with the poison dataset."""
     with memory_group() as group:
         environment: dict[str, Any] = {
             "POISON": "1",
@@ -44,17 +44,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def poisoned(stack: Stack) -> dict[str, str]:
-    """Column -> its export, when the whole site has gone on beside them: everybody else's are ready."""
+    """Column -> its export, after other exports have become ready and no main process has ended."""
     pids = {name: process.pid for name, process in stack.processes.items()}
     person, other = stack.signed_in(ENTERPRISE), stack.signed_in(SMALL)
-    # Planning reads rows for a workbook, to learn its widths, and none for CSV.
+    # Planning reads rows for XLSX, to determine column widths, but not for CSV.
     formats = {column: "xlsx" if column == "crash_at_first" else "csv" for column in ENDS}
     exports = {
         column: person.export(dataset="poison", format=formats[column], fields=column, fields_of="poison")
         for column in ENDS
     }
-    well = [(person, person.export(format="csv", period="last-month")), (other, other.export(format="csv"))]
-    for owner, export in well:
+    healthy = [(person, person.export(format="csv", period="last-month")), (other, other.export(format="csv"))]
+    for owner, export in healthy:
         assert owner.await_end(export, SECONDS)["state"] == "ready"
     for export in exports.values():
         person.await_end(export, SECONDS)
@@ -63,7 +63,7 @@ def poisoned(stack: Stack) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("column", ENDS)
-def test_its_owner_and_the_operator_see_the_reason(stack: Stack, poisoned: dict[str, str], column: str) -> None:
+def test_owner_and_staff_see_the_reason(stack: Stack, poisoned: dict[str, str], column: str) -> None:
     export, person = poisoned[column], stack.signed_in()
     seen = person.look(export)
     assert (seen["state"], seen["error"]["code"]) == ("failed", ENDS[column])
@@ -75,19 +75,19 @@ def test_its_owner_and_the_operator_see_the_reason(stack: Stack, poisoned: dict[
 
 
 @pytest.mark.parametrize("column", ENDS)
-def test_its_owner_is_told_once(stack: Stack, poisoned: dict[str, str], column: str) -> None:
+def test_the_owner_is_notified_once(stack: Stack, poisoned: dict[str, str], column: str) -> None:
     keys = "SELECT dedupe_key FROM notifications_notification WHERE kind = 'export_failed'"
     export = poisoned[column]
 
-    def told() -> int:
+    def notifications() -> int:
         return sum(export in key for (key,) in select(stack, keys))
 
-    wait_until(told, what="what its owner is told")
-    assert told() == 1
+    wait_until(notifications, what="the owner's notification")
+    assert notifications() == 1
 
 
 @pytest.mark.parametrize("column", [column for column in ENDS if column != "crash_at_first"])
-def test_only_the_poisonous_part_uses_up_its_attempts(stack: Stack, poisoned: dict[str, str], column: str) -> None:
+def test_only_the_poison_part_exhausts_its_attempts(stack: Stack, poisoned: dict[str, str], column: str) -> None:
     parts = select(
         stack,
         'SELECT p."index", p.state, p.attempt FROM exports_part p JOIN exports_export e ON e.id = p.export_id'
@@ -98,6 +98,6 @@ def test_only_the_poisonous_part_uses_up_its_attempts(stack: Stack, poisoned: di
     assert {state for _, state, _ in parts} <= {"failed", "done", "cancelled"}
 
 
-def test_planning_that_kills_is_parked_too(stack: Stack, poisoned: dict[str, str]) -> None:
+def test_planning_that_kills_its_worker_exhausts_its_attempts(stack: Stack, poisoned: dict[str, str]) -> None:
     attempts = "SELECT attempt, attempt_limit FROM exports_export WHERE replace(uuid, '-', '') = ?"
     assert select(stack, attempts, poisoned["crash_at_first"].replace("-", "")) == [(ATTEMPTS, ATTEMPTS)]

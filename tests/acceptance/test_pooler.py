@@ -1,4 +1,4 @@
-"""A site behind PgBouncer in transaction mode: any statement may run on another server connection."""
+"""Test of a site behind PgBouncer in transaction mode, where each transaction may use another server connection."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def server(tmp_path: Path) -> Iterator[PostgresServer]:
 
 
 def fault(stack: Stack) -> str:
-    """What the doctor says of the pooler."""
+    """Return the doctor's finding about the pooler, or ""."""
     return stack.shell("from exports.upkeep import probes; print(probes.PROBES['pooler']())")
 
 
-def test_exports_come_from_the_click_to_the_file(server: PostgresServer, tmp_path: Path) -> None:
-    """With three server connections for some fifteen clients, so that hardly anybody keeps the same one."""
+def test_exports_complete_behind_a_pooler(server: PostgresServer, tmp_path: Path) -> None:
+    """Three server connections serve about fifteen clients, so that clients rarely keep the same connection."""
     with server.connect() as direct, pgbouncer(server.url, pool=3) as url:
         with running(tmp_path, database_url=url, ROWS_PER_PART="20", SMALL_ROWS="10") as stack:
             assert "ALTER ROLE postgres SET lock_timeout = '5s';" in fault(stack)

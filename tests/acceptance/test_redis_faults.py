@@ -1,7 +1,7 @@
-"""Redis fails in every way it can while exports run. Each comes out whole and is told once, and no worker ends.
+"""Faults of Redis while exports run: each export completes, its owner is notified once, and no worker ends.
 
-One site serves all: many small parts, and leases that last longer than these tests wait, so that no work can come back
-because its lease has run out (docs/decisions/0012-redis-goes-away.md).
+The tests share one site with many small parts, and with leases that outlast the tests, so that no work is repeated
+because of an expired lease (docs/decisions/0012-redis-goes-away.md).
 """
 
 from __future__ import annotations
@@ -27,46 +27,46 @@ from tests.support.stack import ENTERPRISE, SMALL, Person, Stack, running, wait_
 
 WORKERS = ("worker-high", "worker-bulk")
 CLICK_SECONDS = 5
-"""A bound against hanging; what a click takes is measured by the benchmarks."""
+"""Timeout of a click. The benchmarks measure the actual time."""
 SMALL_PARTS = {"ROWS_PER_PART": "1500", "LEASE_SECONDS": "300", "MAX_PER_HOUR": "1000", "MAX_OPEN_PER_USER": "50"}
 FEW = 50
-"""Rows of all that the one of the two people has."""
+"""Number of rows of the small customer."""
 
 
 @dataclass
 class Site:
-    """A stack under faults, two people who use it, and all that was asked for."""
+    """A stack under faults, two users, and the ids of all requested exports."""
 
     stack: Stack
     big: Person
     small: Person
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     def start_exports(self) -> dict[str, int]:
-        """Two exports of many parts, planned, and one of them begun; id -> rows."""
+        """Request two exports of many parts, and wait until one has rendered some rows. Return id -> rows."""
         made = [self.big.export(format=kind, period="last-month") for kind in ("xlsx", "jsonl")]
-        self.asked += made
+        self.requested += made
 
-        def begun() -> dict[str, int] | None:
+        def started() -> dict[str, int] | None:
             seen = [self.big.look(export) for export in made]
             planned = all(one["rows_total"] for one in seen) and any(one["rows_done"] for one in seen)
             return {one["id"]: one["rows_total"] for one in seen} if planned else None
 
-        return dict(wait_until(begun, 60, 0.05, "the first part"))
+        return dict(wait_until(started, 60, 0.05, "the first part"))
 
     def click(self) -> dict[str, int]:
-        """A small export more, asked for while Redis is in trouble; the answer may not wait for it."""
-        begun = time.monotonic()
+        """Request a small export while Redis has a fault. The answer must not wait for Redis. Return id -> rows."""
+        start = time.monotonic()
         export = self.small.export(format="csv")
-        assert time.monotonic() - begun < CLICK_SECONDS, "the click hung"
-        self.asked.append(export)
+        assert time.monotonic() - start < CLICK_SECONDS, "the click hung"
+        self.requested.append(export)
         return {export: FEW}
 
     def assert_whole(self, exports: dict[str, int]) -> None:
         for export, rows in exports.items():
             assert_whole(self.small if rows == FEW else self.big, export, rows)
 
-    def assert_told_once(self, exports: Sequence[str]) -> None:
+    def assert_notified_once(self, exports: Sequence[str]) -> None:
         for export in exports:
             wait_until(partial(self._mails, export), 30, what=f"the mail of {export}")
             assert (self._mails(export), self._notices(export)) == (1, 1)
@@ -80,19 +80,19 @@ class Site:
         return int(select(self.stack, query, f"%{export}%")[0][0])
 
     def attempts(self) -> set[int]:
-        """How often parts were claimed until they were done."""
+        """Return the distinct attempt counts of all parts."""
         return {attempt for (attempt,) in select(self.stack, "SELECT DISTINCT attempt FROM exports_part")}
 
     @contextmanager
-    def nobody_ends(self) -> Iterator[None]:
-        """The workers' main processes at the end of the block are those of its beginning, and alive."""
+    def no_worker_ends(self) -> Iterator[None]:
+        """Assert that the workers' main processes are the same before and after the block, and alive."""
         before = {name: self.stack.processes[name].pid for name in WORKERS}
         yield
         assert [self.stack.processes[name].poll() for name in WORKERS] == [None, None], self.stack.log[-5000:]
         assert {name: self.stack.processes[name].pid for name in WORKERS} == before
 
     def nap(self, seconds: float) -> None:
-        """Keep one process of each worker busy. (In good time: this process is not a site under faults.)"""
+        """Keep one process of each worker busy for `seconds`."""
         with app.connection_for_write(self.stack.redis.url) as connection:
             for queue in ("high", "bulk"):
                 app.send_task("tests.nap", args=[seconds], queue=queue, connection=connection)
@@ -100,7 +100,7 @@ class Site:
 
 @contextmanager
 def site_under_faults(folder: Path, **environment: str) -> Iterator[Site]:
-    """Web and both workers, which know a task that takes its time."""
+    """Run a site with web and both workers, which include the task of tests.support.naps."""
     settings: dict[str, Any] = SMALL_PARTS | environment
     with running(folder, "web", **settings) as stack:
         for name in WORKERS:
@@ -110,7 +110,7 @@ def site_under_faults(folder: Path, **environment: str) -> Iterator[Site]:
         stack.await_workers()
         site = Site(stack, stack.signed_in(ENTERPRISE), stack.signed_in(SMALL))
         yield site
-        site.assert_told_once(site.asked)  # once more at the end: a second mail may come late
+        site.assert_notified_once(site.requested)  # again at the end: a second mail may arrive late
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def killed(site: Site) -> dict[str, int]:
 
 
 def emptied(site: Site) -> dict[str, int]:
-    """Its disk is lost as well."""
+    """Kill Redis and delete its data."""
     site.stack.kill("redis")
     for path in site.stack.redis.folder.glob("appendonly*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -147,14 +147,14 @@ def flushed(site: Site) -> dict[str, int]:
 
 
 def cut(site: Site) -> dict[str, int]:
-    """Every connection, while Redis itself lives."""
+    """Close every client connection while Redis keeps running."""
     with site.stack.redis_client() as redis:
         assert redis.client_kill_filter(_type="normal") + redis.client_kill_filter(_type="pubsub") > 4
     return site.click()
 
 
 def demoted(site: Site) -> dict[str, int]:
-    """It is made the replica of nobody for a while: who waits is sent away, who writes is refused."""
+    """Make Redis a replica for a while: blocked clients are disconnected and writes are refused."""
     with site.stack.redis_client() as redis:
         redis.replicaof("127.0.0.1", 1)
         clicked = site.click()
@@ -163,7 +163,7 @@ def demoted(site: Site) -> dict[str, int]:
 
 
 def frozen(site: Site) -> dict[str, int]:
-    """It takes connections and answers nobody, for ten seconds."""
+    """Stop Redis for ten seconds: it accepts connections and does not answer."""
     redis = site.stack.processes["redis"]
     os.kill(redis.pid, signal.SIGSTOP)
     try:
@@ -176,20 +176,20 @@ def frozen(site: Site) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("fault", [killed, emptied, flushed, cut, demoted, frozen], ids=lambda fault: fault.__name__)
-def test_exports_outlive_what_happens_to_redis(site: Site, fault: Callable[[Site], dict[str, int]]) -> None:
-    with site.nobody_ends():
+def test_exports_survive_faults_of_redis(site: Site, fault: Callable[[Site], dict[str, int]]) -> None:
+    with site.no_worker_ends():
         exports = site.start_exports()
         exports |= fault(site)
         site.assert_whole(exports)
-    site.assert_told_once(list(exports))
-    assert site.attempts() == {1}, "what ran when Redis was lost was not begun again"
+    site.assert_notified_once(list(exports))
+    assert site.attempts() == {1}, "a part that ran during the fault was repeated"
 
 
-def test_exports_that_wait_outlive_an_emptied_redis(site: Site) -> None:
-    """Their messages have been sent, and nobody has taken one."""
+def test_queued_exports_survive_a_flush(site: Site) -> None:
+    """The messages of the parts are in the queue, and no worker has received one."""
     bulk = site.stack.processes["worker-bulk"].pid
-    with site.nobody_ends():
-        with nobody_else_writes(site.stack):  # or it would stand still inside of a write, and nobody else could
+    with site.no_worker_ends():
+        with nobody_else_writes(site.stack):  # do not stop the worker inside a write, which would block all others
             os.kill(bulk, signal.SIGSTOP)
         try:
             waiting = site.big.export(format="csv", period="last-month")
@@ -199,14 +199,14 @@ def test_exports_that_wait_outlive_an_emptied_redis(site: Site) -> None:
                 redis.flushall()
         finally:
             os.kill(bulk, signal.SIGCONT)
-        site.asked.append(waiting)
+        site.requested.append(waiting)
         site.assert_whole({waiting: planned})
-    site.assert_told_once([waiting])
+    site.assert_notified_once([waiting])
 
 
-def test_a_worker_outlives_its_redis_and_goes_on_with_what_runs(site: Site) -> None:
-    """A task runs in one of its two processes, and the other waits for a message, when Redis dies."""
-    with site.nobody_ends():
+def test_a_worker_survives_its_redis_and_finishes_its_tasks(site: Site) -> None:
+    """Redis dies while one of the worker's two processes runs a task and the other waits for a message."""
+    with site.no_worker_ends():
         site.nap(8)
         wait_until(lambda: site.stack.log.count("Nap of 8 s") == len(WORKERS), what="both naps")
         site.stack.kill("redis")
@@ -236,11 +236,11 @@ def watched_site(trio: Trio, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.mark.parametrize("how", ["order", "freeze"])
-def test_exports_outlive_a_failover(watched_site: Site, trio: Trio, how: How) -> None:
-    """In good order, which sends away who waits; and of a master that says no more, as when its machine is gone."""
-    with watched_site.nobody_ends():
+def test_exports_survive_a_failover(watched_site: Site, trio: Trio, how: How) -> None:
+    """A planned failover, which disconnects blocked clients, and one from a frozen master, as in a machine failure."""
+    with watched_site.no_worker_ends():
         exports = watched_site.start_exports()
         trio.failover(how, meanwhile=lambda: exports.update(watched_site.click()))
         watched_site.assert_whole(exports)
         trio.revive()
-    watched_site.assert_told_once(list(exports))
+    watched_site.assert_notified_once(list(exports))

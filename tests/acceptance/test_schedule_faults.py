@@ -1,6 +1,6 @@
-"""Two Beats, one that dies, none at all, and clocks that are wrong: each slot runs once, at its time or soon after.
+"""Faults of schedules: two Beats, a dying Beat, no Beat, and wrong clocks. Each slot runs once, and not too early.
 
-One site with a worker; each test has the Beats that it needs. What ran is told by the worker's own results.
+The tests share one site with a worker, and each starts the Beats that it needs. The task results show what ran.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def fresh():
     TaskResult.objects.all().delete()
 
 def plan(task, **when):
-    "The task runs so, and Beat has not thought of it since yesterday."
+    "Give the task this schedule, last run by Beat a day ago."
     row = PeriodicTask.objects.get(task=task)
     kind = IntervalSchedule if "every" in when else CrontabSchedule
     chosen, _ = kind.objects.get_or_create(**when)
@@ -40,7 +40,7 @@ def plan(task, **when):
     row.enabled, row.last_run_at = True, database_now() - timedelta(days=1)
     row.save()
 """
-ASK = """
+SLOTS = """
 import json
 slots = list(Slot.objects.order_by("slot").values_list("pk", "schedule", "slot", "state", "attempt"))
 ran = TaskResult.objects.filter(task_name="exports.tasks.run_slot", status="SUCCESS").exclude(result="{}")
@@ -49,7 +49,7 @@ print(json.dumps({"slots": slots, "ran": list(ran.values_list("task_args", flat=
 
 
 class Ran(NamedTuple):
-    """A slot's row, and how often its work was done."""
+    """A slot's row, and the number of times that its work was done."""
 
     schedule: str
     slot: datetime
@@ -59,27 +59,29 @@ class Ran(NamedTuple):
 
 
 class Clock:
-    """The site, and what came to run in it."""
+    """The site, with methods that read its slots and change its schedules."""
 
     def __init__(self, stack: Stack, shell: Console) -> None:
         self.stack, self.shell = stack, shell
         shell.run(SET_UP)
 
     def slots(self, task: str = PURGE) -> list[Ran]:
-        told = json.loads(self.shell.run(ASK))
+        found = json.loads(self.shell.run(SLOTS))
         return [
-            Ran(schedule, datetime.fromisoformat(slot), state, attempt, sum(f"({pk},)" in args for args in told["ran"]))
-            for pk, schedule, slot, state, attempt in told["slots"]
+            Ran(
+                schedule, datetime.fromisoformat(slot), state, attempt, sum(f"({pk},)" in args for args in found["ran"])
+            )
+            for pk, schedule, slot, state, attempt in found["slots"]
             if schedule == task
         ]
 
     def done(self, task: str = PURGE) -> list[Ran]:
-        """All slots that there are, once every one of them has run."""
+        """Return all slots of the task if every one of them has run, or []."""
         slots = self.slots(task)
         return slots if all(slot.state == "done" and slot.times for slot in slots) else []
 
     def assert_once(self, task: str = PURGE) -> list[Ran]:
-        """Every slot that there is has run, once, at its first attempt."""
+        """Wait for all slots of the task, and assert that each has run once, at its first attempt."""
         slots: list[Ran] = wait_until(lambda: self.done(task), what=f"the slots of {task}")
         assert [(slot.state, slot.attempt, slot.times) for slot in slots] == [("done", 1, 1)] * len(slots)
         return slots
@@ -88,7 +90,7 @@ class Clock:
         return (self.stack.folder / f"{beat}.log").read_text().count(SENT)
 
     def daily_at(self, moment: datetime, task: str = PURGE) -> datetime:
-        """Plan it for this minute of each day; the minute."""
+        """Schedule the task daily at this minute. Return the minute."""
         minute = moment.replace(second=0, microsecond=0)
         self.shell.run(f"plan({task!r}, minute='{minute.minute}', hour='{minute.hour}')")
         return minute
@@ -115,7 +117,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clock]:
 
 @pytest.fixture
 def clock(site: Clock) -> Clock:
-    """No schedule is on, and no slot has ever been."""
+    """The site with all schedules disabled and no slots."""
     site.shell.run("fresh()")
     return site
 
@@ -129,36 +131,36 @@ def test_two_beats_run_each_slot_once(clock: Clock) -> None:
     assert all(slot.slot.timestamp() % 2 == 0 for slot in slots)
 
 
-def test_a_beat_that_died_before_it_wrote_down_its_tick_ticks_again_for_nothing(clock: Clock) -> None:
+def test_a_repeated_tick_of_a_beat_that_died_runs_nothing_again(clock: Clock) -> None:
     clock.shell.run(f"plan({PURGE!r}, every=1, period='hours')")
     with clock.beats("beat"):
         wait_until(lambda: clock.ticks("beat") and clock.done(), what="the first tick")
     first = clock.assert_once()
-    clock.shell.run(f"plan({PURGE!r}, every=1, period='hours')")  # as if the tick had never been written down
+    clock.shell.run(f"plan({PURGE!r}, every=1, period='hours')")  # as if the tick had not been recorded
     with clock.beats("beat"):
         wait_until(lambda: clock.ticks("beat"), what="the second tick")
         time.sleep(1)
     assert clock.assert_once()[:1] == first
-    assert len(clock.slots()) <= 2, "the full hour may have struck in between"
+    assert len(clock.slots()) <= 2, "at most one more slot, if a new hour has begun in between"
 
 
-def test_a_slot_without_a_beat_is_caught_up_once_and_within_its_deadline_alone(clock: Clock) -> None:
+def test_a_missed_slot_runs_once_and_only_within_its_deadline(clock: Clock) -> None:
     now = datetime.now(UTC)
     missed = clock.daily_at(now - timedelta(minutes=5))
     clock.daily_at(now - timedelta(hours=13), CLEAN_UP)
     (slot,) = clock.assert_once()
     assert slot.slot == missed
-    # What Beat sends at an odd hour when it finds one that was missed.
+    # The message that Beat sends late for a missed slot.
     clock.shell.run("clean_up_results.apply_async(headers={'schedule_tick': True})")
-    with clock.beats("beat"):  # which believes that the other one is due
+    with clock.beats("beat"):  # this Beat considers the other schedule due
         wait_until(lambda: clock.ticks("beat"), what="the late tick")
         time.sleep(1)
     assert clock.assert_once() == [slot]
-    assert clock.slots(CLEAN_UP) == [], "it ran at an hour that its schedule does not name"
+    assert clock.slots(CLEAN_UP) == [], "it ran outside its schedule"
 
 
-def test_clocks_that_are_an_hour_wrong_run_nothing_early_or_twice(clock: Clock) -> None:
-    """Beat is an hour ahead, and the worker an hour behind; the database decides."""
+def test_clocks_an_hour_off_run_nothing_early_or_twice(clock: Clock) -> None:
+    """Beat's clock is an hour ahead and the worker's an hour behind. The database's clock decides."""
     clock.stack.kill("worker-high")
     clock.stack.start("worker-late")
     now = datetime.now(UTC)
@@ -170,4 +172,4 @@ def test_clocks_that_are_an_hour_wrong_run_nothing_early_or_twice(clock: Clock) 
         time.sleep(1)
     assert slot.slot == missed
     assert clock.assert_once(CLEAN_UP) == [slot]
-    assert clock.slots() == [], "it ran before its time"
+    assert clock.slots() == [], "it ran too early"

@@ -1,4 +1,4 @@
-"""Clients that send or read slowly, or not at all, keep nobody else from the site."""
+"""Slow clients: clients that send or read slowly, or not at all, do not block the site for others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.support.stack import SMALL, Stack, running, wait_until
 
 MANY = 40
-"""Connections: more than the threads of all web processes together (16)."""
+"""Number of connections, more than the total threads of all web processes (16)."""
 RECOVERY = 30
 """Seconds within which the site must answer again."""
 
@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def download(stack: Stack) -> bytes:
-    """The request for a file that fits into no buffer on the way."""
+    """The request for a file that is larger than all buffers on the way."""
     user = "enterprise@example.com"
     stack.manage("export", "--user", user, "--dataset", "orders", "--format", "csv", "--range", "all", "--inline")
     code = "print(Export.objects.get().uuid, Export.objects.get().size)"
@@ -38,7 +38,7 @@ def download(stack: Stack) -> bytes:
 
 @contextmanager
 def connections(stack: Stack, sent: bytes) -> Iterator[list[socket.socket]]:
-    """Many clients that have sent so much."""
+    """Open MANY connections that have sent these bytes, with small receive buffers."""
     with ExitStack() as opened:
         found = [opened.enter_context(socket.socket()) for _ in range(MANY)]
         for each in found:
@@ -49,28 +49,28 @@ def connections(stack: Stack, sent: bytes) -> Iterator[list[socket.socket]]:
 
 
 @contextmanager
-def again_and_again(found: list[socket.socket], each: Callable[[socket.socket], object]) -> Iterator[None]:
-    """Inside, every client does `each` once a second."""
-    enough = threading.Event()
+def repeatedly(found: list[socket.socket], each: Callable[[socket.socket], object]) -> Iterator[None]:
+    """Call `each` for every client once a second during the block."""
+    stopped = threading.Event()
 
-    def go_on() -> None:
-        while not enough.wait(1):
+    def repeat() -> None:
+        while not stopped.wait(1):
             for client in found:
                 try:
                     each(client)
                 except OSError:
                     continue
 
-    thread = threading.Thread(target=go_on, daemon=True)
+    thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        enough.set()
+        stopped.set()
         thread.join()
 
 
-def assert_everybody_is_served(stack: Stack) -> None:
+def assert_site_responds(stack: Stack) -> None:
     browser = stack.browser()
     browser.seconds = RECOVERY
     assert browser.get("/healthz").status == 200
@@ -88,32 +88,32 @@ POST = (
 @pytest.mark.parametrize(
     "sent",
     [b"", b"G", HEAD, POST + b"\r\nusername=a", POST + b"Expect: 100-continue\r\n\r\nusername=a"],
-    ids=["nothing", "a letter", "half a head", "half a body", "half an expected body"],
+    ids=["nothing", "one byte", "half a head", "half a body", "half a body after 100-continue"],
 )
-def test_clients_that_fall_silent_hold_no_page(stack: Stack, sent: bytes) -> None:
+def test_silent_clients_do_not_block_pages(stack: Stack, sent: bytes) -> None:
     with connections(stack, sent):
-        assert_everybody_is_served(stack)
+        assert_site_responds(stack)
 
 
 @pytest.mark.parametrize("sent", [HEAD, POST + b"\r\nusername=a"], ids=["heads", "bodies"])
-def test_clients_that_send_a_byte_a_second_hold_no_page(stack: Stack, sent: bytes) -> None:
-    with connections(stack, sent) as found, again_and_again(found, lambda client: client.sendall(b"a")):
-        assert_everybody_is_served(stack)
+def test_clients_that_send_a_byte_per_second_do_not_block_pages(stack: Stack, sent: bytes) -> None:
+    with connections(stack, sent) as found, repeatedly(found, lambda client: client.sendall(b"a")):
+        assert_site_responds(stack)
 
 
-def test_downloads_that_stand_still_hold_no_page(stack: Stack, download: bytes) -> None:
+def test_stalled_downloads_do_not_block_pages(stack: Stack, download: bytes) -> None:
     with connections(stack, download) as found:
-        wait_until(lambda: all(client.recv(1, socket.MSG_PEEK) for client in found), what="the downloads' beginning")
-        assert_everybody_is_served(stack)
+        wait_until(lambda: all(client.recv(1, socket.MSG_PEEK) for client in found), what="the start of the downloads")
+        assert_site_responds(stack)
 
 
-def test_downloads_of_a_byte_a_second_hold_no_page(stack: Stack, download: bytes) -> None:
-    with connections(stack, download) as found, again_and_again(found, lambda client: client.recv(1)):
-        assert_everybody_is_served(stack)
+def test_downloads_of_a_byte_per_second_do_not_block_pages(stack: Stack, download: bytes) -> None:
+    with connections(stack, download) as found, repeatedly(found, lambda client: client.recv(1)):
+        assert_site_responds(stack)
 
 
-def test_a_half_request_is_ended(stack: Stack) -> None:
-    with connections(stack, HEAD) as found, again_and_again(found[:20], lambda client: client.sendall(b"a")):
+def test_an_incomplete_request_times_out(stack: Stack) -> None:
+    with connections(stack, HEAD) as found, repeatedly(found[:20], lambda client: client.sendall(b"a")):
         for client in found:
             client.settimeout(RECOVERY)
             assert b" 408 " in client.recv(100)

@@ -1,4 +1,4 @@
-"""What was accepted comes to its end, whatever dies in between. Real processes, real Redis, real databases."""
+"""Accepted exports reach a final state although processes die. Uses real processes, Redis and databases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORDERS = 160_000
 
 
 def assert_whole(person: Person, export: str, rows: int) -> None:
-    """READY, with the rows that were asked for, and the bytes that were recorded."""
+    """Wait until the export is READY, and assert its number of rows and its recorded SHA-256."""
     seen = person.await_end(export, 90)
     assert seen["state"] == "ready", seen["error"]
     body = person.download(export)
@@ -23,23 +23,23 @@ def assert_whole(person: Person, export: str, rows: int) -> None:
     assert seen["rows_total"] == rows
 
 
-def await_rendering(person: Person, export: str, begun: bool = False) -> None:
-    """Until it is planned, or until a worker is at it."""
+def await_rendering(person: Person, export: str, started: bool = False) -> None:
+    """Wait until the export is planned, or with `started` until a worker has rendered some rows."""
 
     def reached() -> bool:
         seen = person.look(export)
-        return bool(seen["rows_done"] if begun else seen["state"] == "rendering")
+        return bool(seen["rows_done"] if started else seen["state"] == "rendering")
 
     wait_until(reached, what=f"the rendering of {export}")
 
 
-def told(stack: Stack, kind: str) -> int:
+def notifications(stack: Stack, kind: str) -> int:
     code = f"print(Notification.objects.filter(kind={kind!r}).count())"
     return int(stack.shell(code))
 
 
 @BOTH
-def test_killed_worker_in_the_middle_of_an_export(start: Start, database: str) -> None:
+def test_a_worker_killed_while_it_renders(start: Start, database: str) -> None:
     stack = start(database=database)
     person = stack.signed_in()
     export = person.export(format="pdf")
@@ -50,10 +50,10 @@ def test_killed_worker_in_the_middle_of_an_export(start: Start, database: str) -
     stack.start("worker-bulk")
 
     assert_whole(person, export, ORDERS)
-    assert told(stack, "export_ready") == 1
+    assert notifications(stack, "export_ready") == 1
 
 
-def test_a_small_export_needs_nobody_who_renders_big_ones(start: Start) -> None:
+def test_a_small_export_does_not_wait_for_large_ones(start: Start) -> None:
     stack = start("worker-high", "web")
     big, small = stack.signed_in("enterprise@example.com"), stack.signed_in("small@example.com")
     waiting = big.export(format="csv")
@@ -62,20 +62,20 @@ def test_a_small_export_needs_nobody_who_renders_big_ones(start: Start) -> None:
     assert big.look(waiting)["rows_done"] == 0
 
 
-def test_a_notification_is_not_held_up_by_running_exports(start: Start) -> None:
+def test_a_notification_does_not_wait_for_running_exports(start: Start) -> None:
     stack = start()
     person = stack.signed_in()
     busy = [person.export(format="xlsx", period=period) for period in ("all", "ytd")]
     for export in busy:
-        await_rendering(person, export, begun=True)
+        await_rendering(person, export, started=True)
 
     stack.shell(
         "small = User.objects.get(username='small@example.com'); "
         "notify(small, 'export_failed', dedupe_key='urgent', context={'reason': 'x'})"
     )
     sent = (
-        "SELECT 1 FROM notifications_delivery AS delivery JOIN notifications_notification AS told "
-        "ON told.id = notification_id WHERE dedupe_key = 'urgent' AND channel = 'email' AND delivery.state = 'sent'"
+        "SELECT 1 FROM notifications_delivery AS delivery JOIN notifications_notification AS notice "
+        "ON notice.id = notification_id WHERE dedupe_key = 'urgent' AND channel = 'email' AND delivery.state = 'sent'"
     )
     wait_until(lambda: select(stack, sent), what="the mail")
 
@@ -90,7 +90,7 @@ def test_the_same_request_twice_makes_one_export(shared_stack: Stack) -> None:
     assert person.await_end(first)["state"] == "ready"
 
 
-def test_somebody_elses_export_is_not_there(shared_stack: Stack) -> None:
+def test_another_users_export_is_not_found(shared_stack: Stack) -> None:
     export = shared_stack.signed_in("small@example.com").export(format="csv")
     stranger = shared_stack.signed_in("enterprise@example.com").browser
     for path in (f"/exports/{export}/", f"/exports/{export}/download/", f"/api/exports/{export}/"):

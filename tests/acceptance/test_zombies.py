@@ -1,6 +1,7 @@
-"""A worker is stopped past its lease, another does its work, and then it wakes up and goes on as if nothing were.
+"""Zombie workers: stopped for longer than their lease, replaced by another worker, and then resumed.
 
-Nothing proves that it is dead, so its lease must run out. What it then writes is refused, and its files are nobody's.
+Nothing shows that such a worker is dead, so its lease has to expire. Its later writes are refused, and its files are
+orphans.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ QUICK = {
     "ROWS_PER_PART": "20", "SMALL_ROWS": "10",
 }  # fmt: skip
 ROWS = 50
-"""Of the small customer: three parts, and too many to count as a small export, so that both workers are in it."""
+"""Rows of the small customer: three parts, and too many for a small export, so that both queues are used."""
 
 
 class Scene:
-    """A site with two workers of each queue, as on two machines, and nobody to start again what ends."""
+    """A site with two workers of each queue, as on two machines. Ended processes are not restarted."""
 
     def __init__(self, stack: Stack, mails: SmtpSink) -> None:
         self.stack, self.mails = stack, mails
@@ -43,7 +44,7 @@ class Scene:
         self.undisturbed = self.whole(self.person.export(format="csv"))
 
     def whole(self, export: str) -> bytes:
-        """The file of an export that has come to READY, with the bytes that were recorded."""
+        """Wait until the export is READY. Return its file, after checking the recorded SHA-256."""
         seen = self.person.await_end(export)
         assert (seen["state"], seen["rows_total"]) == ("ready", ROWS), seen["error"]
         body = self.person.download(export)
@@ -51,20 +52,20 @@ class Scene:
         return body
 
     def asleep_at(self, point: str) -> tuple[str, Fall]:
-        """A new export, and who fell asleep over it."""
+        """Start an export. Return its id and the process that has stopped itself at the point."""
         points.arm(self.points, point, asleep=True)
         export = self.person.export(format="csv")
-        (fall,) = wait_until(lambda: points.fallen(self.points), what=f"somebody at {point}")
+        (fall,) = wait_until(lambda: points.fallen(self.points), what=f"a process at {point}")
         return export, fall
 
     def log(self, program: str) -> str:
         return (self.stack.folder / f"{program}.log").read_text(errors="replace")
 
-    def wake(self, sleeper: Fall, told: str) -> None:
-        """Let the sleeper go on, until it has found out and said so."""
-        before = self.log(sleeper.program).count(told)
-        points.wake(sleeper)
-        wait_until(lambda: self.log(sleeper.program).count(told) > before, what=f"'{told}' from {sleeper.program}")
+    def wake(self, zombie: Fall, logged: str) -> None:
+        """Resume the stopped process, and wait until it has logged this text."""
+        before = self.log(zombie.program).count(logged)
+        points.wake(zombie)
+        wait_until(lambda: self.log(zombie.program).count(logged) > before, what=f"'{logged}' from {zombie.program}")
 
     def facts(self, purge: bool = False) -> dict[str, Any]:
         return dict(json.loads(self.stack.shell(f"purge = {purge}\n{FACTS}")))
@@ -106,31 +107,32 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def start_elsewhere(stack: Stack) -> None:
-    """A second worker of each queue, which takes itself for one on another machine."""
+    """Start a second worker of each queue, configured as if on another machine."""
     for name in WORKERS:
-        own = worker(name.removeprefix("worker-"), stack.var_dir, stack.port + 1)  # a name of its own in Redis
+        # Another port, for another node name in Redis.
+        own = worker(name.removeprefix("worker-"), stack.var_dir, stack.port + 1)
         other = replace(own, name=f"{name}-{ELSEWHERE}", environment={"MACHINE": ELSEWHERE})
         stack.programs[other.name] = other
         stack.start(other.name)
     for name in WORKERS:
         log = stack.folder / f"{name}-{ELSEWHERE}.log"
-        wait_until(partial(says_ready, log), 40, what=f"{log.stem} ready")
+        wait_until(partial(logged_ready, log), 40, what=f"{log.stem} ready")
 
 
-def says_ready(log: Path) -> bool:
+def logged_ready(log: Path) -> bool:
     return " ready" in log.read_text(errors="replace")
 
 
 @pytest.fixture(autouse=True)
-def _afresh(scene: Scene) -> None:
-    """Nothing is left of the test before."""
+def _reset(scene: Scene) -> None:
+    """Delete the data of the previous test."""
     scene.stack.shell("Export.objects.all().delete(); Notification.objects.all().delete()")
     scene.mails.accepted.clear()
     (scene.points / points.LOG).unlink(missing_ok=True)
 
 
 def await_mail(scene: Scene) -> list[Any]:
-    """The one delivery by mail, once it is sent: its state, attempt and Message-ID."""
+    """Wait until the only e-mail delivery is sent. Return its state, attempt and Message-ID."""
 
     def sent() -> list[Any] | None:
         (mail,) = scene.facts()["mails"]
@@ -140,7 +142,7 @@ def await_mail(scene: Scene) -> list[Any]:
 
 
 def assert_once(scene: Scene, export: str, purge: bool = True) -> dict[str, Any]:
-    """The right bytes, one file, one notice and one mail."""
+    """Assert that the export has the right bytes, one file, one notification and one mail."""
     assert scene.whole(export) == scene.undisturbed
     await_mail(scene)
     facts = scene.facts(purge)
@@ -149,39 +151,39 @@ def assert_once(scene: Scene, export: str, purge: bool = True) -> dict[str, Any]
     return facts
 
 
-def test_a_sleeper_in_the_middle_of_a_part_writes_nothing_more(scene: Scene) -> None:
-    export, sleeper = scene.asleep_at("part-stored")
+def test_a_part_zombie_writes_nothing_more(scene: Scene) -> None:
+    export, zombie = scene.asleep_at("part-stored")
     assert scene.whole(export) == scene.undisturbed, "another worker did not take over"
 
-    scene.wake(sleeper, "somebody else holds it after attempt 1.")
+    scene.wake(zombie, "attempt 1 lost its lease.")
     assert assert_once(scene, export)["attempts"][-1] == 2
     assert len(scene.mails.accepted) == 1
 
 
-def test_a_sleeper_in_the_middle_of_assembling_makes_nothing_twice(scene: Scene) -> None:
-    export, sleeper = scene.asleep_at("assembled-stored")
+def test_an_assembly_zombie_produces_no_second_file_or_mail(scene: Scene) -> None:
+    export, zombie = scene.asleep_at("assembled-stored")
     assert scene.whole(export) == scene.undisturbed, "another worker did not take over"
 
-    scene.wake(sleeper, "somebody else holds it after attempt")
-    facts = assert_once(scene, export, purge=False)  # it has removed its file itself
-    assert facts["attempt"] == 3  # one to plan, and two to join
+    scene.wake(zombie, "lost its lease.")
+    facts = assert_once(scene, export, purge=False)  # the zombie has removed its file itself
+    assert facts["attempt"] == 3  # one to plan and two to assemble
     assert len(scene.mails.accepted) == 1
 
 
-def test_a_sleeper_in_the_middle_of_a_mail_sends_one_more_copy_at_most(scene: Scene) -> None:
-    """The mail server had said yes, and nobody else can know: the mail goes out again, under the same Message-ID."""
-    export, sleeper = scene.asleep_at("mail-accepted")
+def test_a_mail_zombie_causes_at_most_one_more_copy(scene: Scene) -> None:
+    """The acknowledged mail was not recorded, so another worker sends it again with the same Message-ID."""
+    export, zombie = scene.asleep_at("mail-accepted")
     assert await_mail(scene)[:2] == ["sent", 2], "another worker did not take over"
 
-    scene.wake(sleeper, "somebody else holds it after attempt 1.")
+    scene.wake(zombie, "somebody else holds it after attempt 1.")
     facts = assert_once(scene, export)
     assert facts["mails"][0][:2] == ["sent", 2]
     assert len(scene.mails.accepted) == 2
     assert len({str(mail["Message-ID"]) for mail in scene.mails.accepted}) == 1
 
 
-def test_the_death_of_another_machine_waits_for_the_lease(scene: Scene) -> None:
-    """Nobody else can see that it has ended, so nothing is taken from it before its lease has run out."""
+def test_rows_of_a_dead_machine_are_freed_when_the_lease_expires(scene: Scene) -> None:
+    """Other machines cannot see that a process has ended, so its rows are freed only when the lease expires."""
     export, dead = scene.asleep_at("part-stored")
     for name in WORKERS:
         scene.stack.kill(f"{name}-{ELSEWHERE}" if ELSEWHERE in dead.program else name)

@@ -1,4 +1,4 @@
-"""A whole site, and the system's Chromium to look at it with."""
+"""Fixtures of the browser tests: pages of a whole site in the system's Chromium."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 def chromium() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        pytest.fail("No Chromium on the PATH: install it with `apt-get install chromium`, then run the tests again.")
+        pytest.fail(
+            "Chromium not found on the PATH: install it with `apt-get install chromium` and run the tests again."
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
@@ -35,7 +37,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, shared_stack: Stack) -> Iterator[Page]:
-    """A fresh browser's page, signed in as the demo's enterprise customer; an error in its scripts fails the test."""
+    """A page of a new browser context, signed in as the demo's enterprise customer. Script errors fail the test."""
     context = chromium.new_context(base_url=shared_stack.url, accept_downloads=True)
     page = context.new_page()
     faults: list[str] = []
@@ -48,7 +50,7 @@ def page(chromium: Browser, shared_stack: Stack) -> Iterator[Page]:
 
 @pytest.fixture
 def plain_page(chromium: Browser, shared_stack: Stack) -> Iterator[Page]:
-    """The same without JavaScript."""
+    """Like `page`, without JavaScript."""
     context: BrowserContext = chromium.new_context(base_url=shared_stack.url, java_script_enabled=False)
     page = context.new_page()
     sign_in(page)

@@ -1,4 +1,4 @@
-"""A whole site whose files lie in S3, and whose bucket is full for a while: the browser gets the file from there."""
+"""Browser test of a site with files in S3: the browser downloads from the bucket, which is full at first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, bucket: Bucket) -> Iterator[S
         yield stack
 
 
-def test_the_file_comes_from_the_bucket(chromium: Browser, site: Stack, bucket: Bucket, tmp_path: Path) -> None:
+def test_the_file_is_downloaded_from_the_bucket(chromium: Browser, site: Stack, bucket: Bucket, tmp_path: Path) -> None:
     arm(site.folder / "faults.json", full=True, times=3)
     context = chromium.new_context(base_url=site.url, accept_downloads=True)
     page = context.new_page()

@@ -1,4 +1,4 @@
-"""A bundle's index.html, opened from a folder by a browser without a network: it shows the data and runs none of it."""
+"""Browser tests of a bundle's index.html, opened offline from a folder: hostile data is shown and never executed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
     params=[(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")], ids=lambda way: f"{way[0]} {way[1]}"
 )
 def offline(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page of that width and colour scheme; any request, dialog or fault of its own fails the test."""
+    """An offline page with this width and color scheme. Requests, dialogs, console output and errors fail the test."""
     width, scheme = request.param
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
     page = context.new_page()
@@ -63,7 +63,7 @@ def offline(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]
     assert not faults
 
 
-def test_hostile_data_is_shown_and_does_nothing(offline: Page, folder: Path) -> None:
+def test_hostile_data_is_shown_and_not_executed(offline: Page, folder: Path) -> None:
     offline.goto((folder / "index.html").as_uri())
     offline.hover("h2")
     for cell in offline.locator("td").all()[:12]:

@@ -1,4 +1,4 @@
-"""The button, as a person sees it in a real browser over the real site."""
+"""Browser tests of the export form, the export page and the list of exports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MS = SECONDS * 1000
 
 
 def seen_until_ready(page: Page) -> list[tuple[str, str]]:
-    """Every (state, progress) that the page has shown, in order, up to the last one."""
+    """Return every (state, progress) that the page shows, in order, until a final state."""
     seen: list[tuple[str, str]] = []
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
@@ -34,19 +34,19 @@ def seen_until_ready(page: Page) -> list[tuple[str, str]]:
 
 
 def choose(page: Page, format_label: str, period: str = "Year to date") -> None:
-    page.get_by_label("What", exact=True).select_option("orders")
+    page.get_by_label("Data", exact=True).select_option("orders")
     page.get_by_role("radio", name=format_label).check()
     page.get_by_role("radio", name=period).check()
 
 
-def test_the_button_the_progress_and_the_file(page: Page, tmp_path: Path) -> None:
+def test_button_progress_and_download(page: Page, tmp_path: Path) -> None:
     choose(page, "JSON Lines")
     page.get_by_role("button", name="Export my data").click()
     page.wait_for_url("**/exports/*-*/")
     page.evaluate("window.notReloaded = true")
     seen = seen_until_ready(page)
     assert seen[-1][0] == "ready", seen
-    assert len(seen) > 1, "the page never moved"
+    assert len(seen) > 1, "the page never showed any progress"
     assert page.evaluate("window.notReloaded") is True
     expect(page.get_by_role("status").first).to_have_text("Your file is ready.")
 
@@ -58,7 +58,7 @@ def test_the_button_the_progress_and_the_file(page: Page, tmp_path: Path) -> Non
     assert hashlib.sha256(path.read_bytes()).hexdigest() == page.locator("#sha256").inner_text()
 
 
-def test_the_list_follows_without_reloading(page: Page) -> None:
+def test_the_list_updates_without_reloading(page: Page) -> None:
     choose(page, "Excel")
     page.get_by_role("button", name="Export my data").click()
     page.wait_for_url("**/exports/*-*/")
@@ -70,7 +70,7 @@ def test_the_list_follows_without_reloading(page: Page) -> None:
     assert page.evaluate("window.notReloaded") is True
 
 
-def test_a_mistake_is_said_beside_its_field_and_the_choice_stays(page: Page) -> None:
+def test_an_error_is_shown_at_its_field_and_the_choices_are_kept(page: Page) -> None:
     choose(page, "JSON Lines", "From … to …")
     page.get_by_label("From", exact=True).fill("2026-05-01")
     page.get_by_label("To", exact=True).fill("2026-04-01")
@@ -81,7 +81,7 @@ def test_a_mistake_is_said_beside_its_field_and_the_choice_stays(page: Page) -> 
 
 
 def fields(page: Page) -> list[str]:
-    """The ticked fields, in the order of the page."""
+    """Return the checked fields, in the order of the page."""
     ticked = page.locator('#columns [name="fields"]:checked')
     return [str(box.get_attribute("value")) for box in ticked.all()]
 
@@ -92,7 +92,7 @@ def open_fields(page: Page) -> None:
 
 
 def header(page: Page) -> str:
-    """The first line of the file that comes of the form."""
+    """Submit the form, download the file and return its first line."""
     page.get_by_role("button", name="Export my data").click()
     page.wait_for_url("**/exports/*-*/")
     expect(page.get_by_role("link", name="Download")).to_be_visible(timeout=MS)
@@ -101,18 +101,18 @@ def header(page: Page) -> str:
     return Path(started.value.path()).read_text().splitlines()[0].lstrip("\ufeff")
 
 
-def test_fields_are_chosen_and_put_in_order(page: Page) -> None:
+def test_fields_are_chosen_and_reordered(page: Page) -> None:
     choose(page, "CSV", "Last month")
     expect(page.locator("[data-count]")).to_have_text("11 of 11 fields")
     open_fields(page)
-    page.get_by_role("button", name="None", exact=True).click()
+    page.get_by_role("button", name="Select none", exact=True).click()
     for name in ("Order", "Buyer", "Item"):
         page.get_by_role("checkbox", name=name, exact=True).check()
     expect(page.locator("[data-count]")).to_have_text("3 of 11 fields")
-    up = page.get_by_role("button", name="Item: up")
+    up = page.get_by_role("button", name="Move Item up")
     up.focus()
     for _ in range(2):
-        page.keyboard.press("Enter")  # the focus goes along
+        page.keyboard.press("Enter")  # the focus stays on the button
     expect(up).to_be_focused()
     expect(page.locator("[data-announcer]")).to_have_text("Item: place 3 of 11")
     assert fields(page) == ["number", "item", "buyer"]
@@ -120,8 +120,8 @@ def test_fields_are_chosen_and_put_in_order(page: Page) -> None:
     assert header(page) == "Order;Item;Buyer"
 
 
-def test_a_field_is_dragged_to_its_place_and_all_of_it_comes_back(page: Page) -> None:
-    page.get_by_label("What", exact=True).select_option("orders")
+def test_a_field_is_dragged_and_the_order_is_reset(page: Page) -> None:
+    page.get_by_label("Data", exact=True).select_option("orders")
     open_fields(page)
     before = fields(page)
     page.locator("#columns").scroll_into_view_if_needed()
@@ -133,12 +133,12 @@ def test_a_field_is_dragged_to_its_place_and_all_of_it_comes_back(page: Page) ->
     page.mouse.move(handle["x"] + 8, target["y"] + 4, steps=12)
     page.mouse.up()
     assert fields(page) == [before[3], *before[:3], *before[4:]]
-    page.get_by_role("button", name="As it was").click()
+    page.get_by_role("button", name="Reset").click()
     assert fields(page) == before
 
 
-def test_the_fields_and_options_follow_the_choice(page: Page) -> None:
-    page.get_by_label("What", exact=True).select_option("invoices")
+def test_fields_and_options_depend_on_the_dataset_and_format(page: Page) -> None:
+    page.get_by_label("Data", exact=True).select_option("invoices")
     expect(page.locator("[data-count]")).to_have_text("8 of 8 fields")
     open_fields(page)
     expect(page.get_by_role("checkbox", name="Company")).to_be_visible()
@@ -147,10 +147,10 @@ def test_the_fields_and_options_follow_the_choice(page: Page) -> None:
     expect(page.get_by_label("Separator")).to_be_hidden()
 
 
-def test_without_fields_it_is_refused_beside_them(page: Page) -> None:
+def test_an_export_without_fields_shows_an_error_at_the_fields(page: Page) -> None:
     choose(page, "CSV")
     open_fields(page)
-    page.get_by_role("button", name="None", exact=True).click()
+    page.get_by_role("button", name="Select none", exact=True).click()
     expect(page.locator("#estimate")).to_have_text("Choose at least one field.")
     page.get_by_role("button", name="Export my data").click()
     expect(page.get_by_role("alert").filter(has_text="Choose at least one field.")).to_be_visible()
@@ -158,7 +158,7 @@ def test_without_fields_it_is_refused_beside_them(page: Page) -> None:
     expect(page.locator("[data-count]")).to_have_text("0 of 11 fields")
 
 
-def test_the_estimate_follows_the_choice(page: Page) -> None:
+def test_the_estimate_is_updated_with_the_choices(page: Page) -> None:
     choose(page, "CSV", "Everything")
     expect(page.locator("#estimate")).to_contain_text("About 160,000 rows")
     page.get_by_role("radio", name="Last month").check()
@@ -169,11 +169,11 @@ def test_the_estimate_follows_the_choice(page: Page) -> None:
 
 def test_a_bundle_of_two_datasets(page: Page) -> None:
     choose(page, "ZIP bundle", "Last month")
-    expect(page.get_by_label("What", exact=True)).to_be_hidden()
+    expect(page.get_by_label("Data", exact=True)).to_be_hidden()
     page.get_by_role("checkbox", name="Invoices").check()
     page.get_by_role("checkbox", name="JSON Lines").check()
     page.get_by_role("checkbox", name="PDF").uncheck()
-    expect(page.locator("#columns")).to_contain_text("All fields of each.", use_inner_text=False)
+    expect(page.locator("#columns")).to_contain_text("All fields of each dataset.", use_inner_text=False)
     page.get_by_role("button", name="Export my data").click()
     page.wait_for_url("**/exports/*-*/")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Orders, Invoices")
@@ -182,40 +182,40 @@ def test_a_bundle_of_two_datasets(page: Page) -> None:
         page.get_by_role("link", name="Download").click()
     names = ZipFile(started.value.path()).namelist()
     assert len([name for name in names if name.endswith((".csv", ".jsonl"))]) == 4
-    page.get_by_role("link", name="Make a new one").click()
+    page.get_by_role("link", name="Export again").click()
     expect(page.get_by_role("checkbox", name="Invoices")).to_be_checked()
     expect(page.get_by_role("checkbox", name="PDF")).not_to_be_checked()
 
 
 def test_rows_without_dates_have_no_period(page: Page) -> None:
-    """Then none is sent, and the server takes everything."""
+    """No period is sent, and the server exports all rows."""
     page.evaluate("""document.querySelector('[name="dataset"] [value="invoices"]').dataset.undated = "" """)
     periods, words = page.locator(".periods"), page.get_by_text("This data has no dates")
     for dataset, dated in (("orders", True), ("invoices", False), ("orders", True)):
-        page.get_by_label("What", exact=True).select_option(dataset)
+        page.get_by_label("Data", exact=True).select_option(dataset)
         expect(periods).to_be_visible(visible=dated)
         expect(words).to_be_visible(visible=not dated)
         sent = page.evaluate("new FormData(document.querySelector('#export-form')).has('period')")
         assert sent is dated
 
 
-def test_the_dates_show_for_their_period_alone(page: Page) -> None:
+def test_the_dates_are_shown_only_for_a_custom_period(page: Page) -> None:
     expect(page.get_by_label("From", exact=True)).to_be_hidden()
     page.get_by_role("radio", name="From … to …").check()
     expect(page.get_by_label("From", exact=True)).to_be_visible()
 
 
-def test_fields_are_put_in_order_without_javascript(plain_page: Page) -> None:
+def test_fields_are_reordered_without_javascript(plain_page: Page) -> None:
     choose(plain_page, "CSV", "Last month")
-    plain_page.get_by_label("What", exact=True).select_option("invoices")
+    plain_page.get_by_label("Data", exact=True).select_option("invoices")
     open_fields(plain_page)
     plain_page.get_by_role("button", name="Show the fields").click()
-    plain_page.get_by_role("button", name="None", exact=True).click()
+    plain_page.get_by_role("button", name="Select none", exact=True).click()
     for name in ("Invoice", "Month"):
         plain_page.get_by_role("checkbox", name=name, exact=True).check()
-    plain_page.get_by_role("button", name="Month: up").click()
+    plain_page.get_by_role("button", name="Move Month up").click()
     assert fields(plain_page) == ["month", "number"]
-    plain_page.get_by_role("button", name="How long will it take?").click()
+    plain_page.get_by_role("button", name="Estimate").click()
     expect(plain_page.locator("#estimate")).to_have_text("Fewer than 50 rows: ready at once.")
     assert header(plain_page) == "Month,Invoice"
 

@@ -1,1 +1,1 @@
-"""Whole sites under faults, counted from ledgers that are not the site's to bend: `make chaos`."""
+"""Whole sites under faults, judged by ledgers that the site cannot change: `make chaos`."""

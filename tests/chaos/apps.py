@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class ChaosConfig(AppConfig):
-    """What a site under faults has beside the real one: a channel and a schedule that write down each time they ran."""
+    """App of a site under faults: adds a channel and a schedule that log each of their runs to a ledger."""
 
     name = "tests.chaos"
     label = "chaos"

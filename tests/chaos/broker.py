@@ -1,4 +1,4 @@
-"""The broker of a run, which can be killed, frozen, emptied and cut off: one Redis, or a pair that Sentinels watch."""
+"""Brokers of a run, which can be killed, frozen, flushed and disconnected: one Redis, or a pair under Sentinels."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ SECONDS = 30
 
 
 class Broker(ABC):
-    """Started, killed and revived by the thread that lasts for the whole run."""
+    """Base class of brokers. Only the thread that lasts for the whole run may start, kill and revive one."""
 
     name: str
 
     @property
     @abstractmethod
     def environment(self) -> dict[str, str]:
-        """What a site needs in order to use it."""
+        """Environment variables with which a site uses this broker."""
 
     @abstractmethod
     def start(self) -> None: ...
 
     @abstractmethod
     def kill(self) -> str:
-        """SIGKILL it; what was killed."""
+        """Send SIGKILL. Return a description of the server that was killed."""
 
     @abstractmethod
     def freeze(self) -> str:
-        """SIGSTOP it; what was stopped."""
+        """Send SIGSTOP. Return a description of the server that was stopped."""
 
     @abstractmethod
     def revive(self) -> None:
-        """Bring back what was killed or stopped."""
+        """Restart or resume the server that was killed or stopped."""
 
     @abstractmethod
     def client(self) -> redis.Redis:
-        """A client of the server that takes writes."""
+        """Return a client of the server that accepts writes."""
 
     @abstractmethod
     def stop(self) -> None: ...
 
     def flush(self) -> int:
-        """Empty it; how many keys it held."""
+        """Delete all keys. Return the number of keys deleted."""
         with self.client() as client:
             keys: Any = client.dbsize()
             client.flushall()
             return int(keys)
 
     def cut(self) -> int:
-        """Cut every connection of a client; how many."""
+        """Close all client connections. Return the number closed."""
         with self.client() as client:
             cut: Any = client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             return int(cut)
@@ -70,7 +70,7 @@ class Broker(ABC):
 
 
 class PlainRedis(Broker):
-    """One server with its data on the disk."""
+    """One server that persists its data to disk."""
 
     name = "redis"
 
@@ -114,7 +114,7 @@ class PlainRedis(Broker):
 
 
 class Watched(Broker):
-    """A master and a replica under three Sentinels: whoever kills or stops the master makes them choose another."""
+    """A master and a replica under three Sentinels, which fail over when the master is killed or stopped."""
 
     name = "sentinel"
 
@@ -138,14 +138,14 @@ class Watched(Broker):
         return f"master {name}"
 
     def order(self) -> str:
-        """Have Sentinel change the roles in good order; the new master."""
+        """Trigger a planned failover. Return a description of the new master."""
         return f"new master {self._trio.failover('order')}"
 
     def revive(self) -> None:
         self._trio.revive()
 
     def _master(self) -> str:
-        return str(wait_until(lambda: self._trio.master, SECONDS, 0.1, "an agreement on the master"))
+        return str(wait_until(lambda: self._trio.master, SECONDS, 0.1, "the sentinels' agreement on a master"))
 
     def client(self) -> redis.Redis:
         port = self._trio.servers[self._master()]

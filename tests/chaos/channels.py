@@ -1,4 +1,4 @@
-"""A channel as a webhook would be: told at least once, with an id that stays the same."""
+"""A webhook-like channel: at-least-once delivery with a stable message id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @channels.register
 class FileSink(Channel):
-    """Appends to a file; the file is the receiver's ledger."""
+    """Append each delivery to a file, the receiver's ledger."""
 
     key: ClassVar[str] = "file"
     label = "To a file"

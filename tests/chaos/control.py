@@ -1,9 +1,9 @@
-"""Exports as plain Celery tasks, tuned as well as its settings allow: what the site is measured against.
+"""Exports as plain Celery tasks, tuned as well as Celery's settings allow: the control that the site is compared with.
 
 celery -A tests.chaos.control worker -Q bulk
 
-An export is one task that cuts it into parts; a chord renders them and joins them into a file; another task mails its
-owner. Nothing is kept but messages and results in Redis, and the file. Everything is tried again with a backoff.
+One task splits an export into parts, a chord renders the parts and joins them into a file, and another task mails the
+owner. The only state is the messages and results in Redis, and the file. Every task is retried with a backoff.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.chaos.people import home
 MADE = "made.log"
 HIGH, BULK = "high", "bulk"
 VISIBILITY = 60
-"""Seconds until Redis gives an unacknowledged message to another: six times what the longest task takes here."""
+"""Seconds until an unacknowledged message is redelivered: six times the duration of the longest task."""
 FIELDS = ("number", "placed_at", "buyer", "item", "quantity", "total", "status", "note")
 SOCKET = {"socket_timeout": 5, "socket_connect_timeout": 2, "socket_keepalive": True}
 RETRIED: dict[str, Any] = {
@@ -80,7 +80,7 @@ app.conf.update(
 
 @app.task(bind=True, **RETRIED)
 def export(self: Task[Any, Any], number: int, owner: str) -> None:
-    """Cut it into parts, and have them joined when all are there."""
+    """Split an export into parts and start a chord that renders and joins them."""
     _toil()
     rows, size = _count(owner), int(os.environ["ROWS_PER_PART"])
     parts = [render.s(number, owner, first, size) for first in range(0, max(rows, 1), size)]
@@ -89,7 +89,7 @@ def export(self: Task[Any, Any], number: int, owner: str) -> None:
 
 @app.task(bind=True, **RETRIED)
 def render(self: Task[Any, Any], number: int, owner: str, first: int, size: int) -> str:
-    """Write one part; where it lies."""
+    """Write the rows of one part. Return the path of its file."""
     _toil()
     path = _folder() / f"{number}-{first}-{self.request.id}"
     path.write_bytes(text(rows_of(owner, first, size)))
@@ -98,7 +98,7 @@ def render(self: Task[Any, Any], number: int, owner: str, first: int, size: int)
 
 @app.task(bind=True, **RETRIED)
 def assemble(self: Task[Any, Any], parts: list[str], number: int, owner: str) -> None:
-    """Join the parts, and mail their owner."""
+    """Join the parts into the file, and enqueue the mail to the owner."""
     _toil()
     body = b"".join(Path(part).read_bytes() for part in parts)
     made, target = _folder() / f"{number}-{self.request.id}", _folder() / f"{number}.csv"
@@ -120,7 +120,7 @@ def tell(self: Task[Any, Any], number: int, owner: str) -> None:
 
 
 def _toil() -> None:
-    """Work for TOIL seconds, so that an export costs as much as one of ours, and queues are as long."""
+    """Use TOIL seconds of CPU, so that an export costs as much as one of the site and queues grow as long."""
     end = time.thread_time() + float(os.environ.get("TOIL", "0"))
     while time.thread_time() < end:
         hashlib.sha256(b"toil" * 10_000).digest()
@@ -135,20 +135,22 @@ def _folder() -> Path:
 def _count(owner: str) -> int:
     (count,) = next(
         iter(
-            _ask("SELECT count(*) FROM demo_order o JOIN auth_user u ON u.id = o.owner_id WHERE u.username = %s", owner)
+            _query(
+                "SELECT count(*) FROM demo_order o JOIN auth_user u ON u.id = o.owner_id WHERE u.username = %s", owner
+            )
         )
     )
     return int(count)
 
 
 def rows_of(owner: str, first: int, size: int) -> Iterator[tuple[Any, ...]]:
-    """So many of an owner's orders."""
+    """Return up to `size` of an owner's orders, starting at offset `first`."""
     columns = ", ".join(f"o.{name}" for name in FIELDS)
     source = f"SELECT {columns} FROM demo_order o JOIN auth_user u ON u.id = o.owner_id WHERE u.username = %s"
-    return _ask(f"{source} ORDER BY o.id LIMIT {size} OFFSET {first}", owner)
+    return _query(f"{source} ORDER BY o.id LIMIT {size} OFFSET {first}", owner)
 
 
-def _ask(sql: str, owner: str) -> Iterator[tuple[Any, ...]]:
+def _query(sql: str, owner: str) -> Iterator[tuple[Any, ...]]:
     connection: Any
     if url := os.environ.get("DATABASE_URL"):
         connection = psycopg.connect(url, connect_timeout=5)
@@ -164,7 +166,7 @@ def _ask(sql: str, owner: str) -> Iterator[tuple[Any, ...]]:
 
 
 def text(rows: Iterator[tuple[Any, ...]]) -> bytes:
-    """Rows as CSV."""
+    """Return the rows as CSV."""
     lines = io.StringIO()
     csv.writer(lines).writerows(rows)
     return lines.getvalue().encode()

@@ -1,4 +1,4 @@
-"""A run of the control: the same requests and the same faults, as far as plain Celery has what they break."""
+"""A run of the control: the same requests, and those faults that apply to plain Celery."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from tests.chaos.striker import STRUCK, Striker
 
 ACCEPTED = "accepted.log"
 TASKS = 4.5
-"""Tasks of an export, on average: cut, one or two parts, join, tell."""
+"""Average number of tasks per export: split, one or two parts, join, mail."""
 PATIENCE = 180.0
 AWAIT = 300.0
-"""Seconds that what is missing has at the end: the visibility timeout, the retries of a restore, and the backoff."""
+"""Seconds to wait for missing mails at the end: visibility timeout, retries of a restore, and backoff."""
 QUIET = 150.0
-"""Seconds without any news after which the rest counts as lost: more than twice the visibility timeout."""
+"""Seconds without a new mail after which missing exports count as lost: more than twice the visibility timeout."""
 
 
 class ControlSite(Site):
-    """The same machines with other programs on them. Nothing but workers and a mail server."""
+    """The site of the control: the same machines, running only workers and a mail server."""
 
     toil = 0.0
-    """Seconds of each task, so that an export costs as much as one of ours."""
+    """Seconds of CPU that each task uses, so that an export costs as much as one of the site."""
 
     def _programs(self) -> list[Program]:
         mail = [sys.executable, "-m", "tests.chaos.mail", str(self.mail_port), str(self.folder)]
@@ -62,7 +62,7 @@ class ControlSite(Site):
         return Program(name, [*command, "--without-gossip", "--without-mingle"], stop_seconds=15)
 
     def environment(self, program: Program) -> dict[str, str]:
-        # Its soft shutdown, which is better than the warm one (Celery's own advice for Redis).
+        # SIGQUIT starts Celery's soft shutdown, which its documentation recommends over the warm one for Redis.
         return super().environment(program) | {
             "MAIL_PORT": str(self.mail_port),
             "REMAP_SIGTERM": "SIGQUIT",
@@ -72,13 +72,13 @@ class ControlSite(Site):
     def await_ready(self, *names: str) -> None:
         super().await_ready(*(name for name in names if name in self.programs))
 
-    def _says_ready(self, name: str) -> bool:
-        """It logs warnings alone, so its children say that it is up."""
+    def _is_ready(self, name: str) -> bool:
+        """Return whether the program has children: at log level WARNING it logs no "ready" line."""
         return bool(self.manager.children(name))
 
 
 class Clients:
-    """They enqueue as a view would, until Celery says that it has it; a line of the ledger for each."""
+    """Clients that enqueue as a view would, retry until Celery accepts the message, and log it to the ledger."""
 
     def __init__(self, app: Celery, ledger: Path) -> None:
         self._app, self._ledger = app, ledger
@@ -95,10 +95,10 @@ class Clients:
         end, begin = time.monotonic() + PATIENCE, time.monotonic()
         while time.monotonic() < end:
             try:
-                # Celery's own retries end soon; then the view would say "try again", and the client does.
+                # Celery's own retries end soon. A view would then answer "try again", and its client would do so.
                 arguments = (request.number, email(request.spec.owner))
                 self._app.send_task("tests.chaos.control.export", arguments, ignore_result=True)
-            except Exception:  # noqa: BLE001 - whatever the broker's client raises
+            except Exception:  # noqa: BLE001 - any error of the broker's client
                 self.refused += 1
                 time.sleep(0.5)
                 continue
@@ -108,10 +108,10 @@ class Clients:
 
 
 def run(site: ControlSite, plan: Plan, known: dict[str, Fault]) -> dict[str, Any]:
-    """The counts of a run. `site` is up."""
+    """Run the plan on a started site and return the counts."""
     os.environ |= {"REDIS_URL": site.broker.environment["REDIS_URL"], "VAR_DIR": str(site.var_dir)}
     os.environ |= {"DATABASE_URL": site.postgres.url if site.postgres else ""}
-    from tests.chaos.control import app, rows_of, text  # it reads the environment
+    from tests.chaos.control import app, rows_of, text  # the module reads the environment on import
 
     expected = {
         owner: hashlib.sha256(text(rows_of(email(owner), 0, rows))).hexdigest() for owner, rows in enumerate(SHOPS)
@@ -123,22 +123,22 @@ def run(site: ControlSite, plan: Plan, known: dict[str, Fault]) -> dict[str, Any
     strikes = tuple(strike for strike in plan.strikes if strike.kind in known)
     Striker(Scene(site, set), known, site.folder).run(strikes, begin)
     clicking.join()
-    _await_news(site.folder)
+    _await_mails(site.folder)
     return counts(site.folder, expected, [end.name for end in site.manager.unexpected(())]) | {
         "clicks_refused": clients.refused
     }
 
 
-def _await_news(folder: Path) -> None:
-    """Until every accepted export is made and mailed, or nothing has come for a long time."""
-    end, last, moved = time.monotonic() + AWAIT, -1, time.monotonic()
-    while time.monotonic() < min(end, moved + QUIET):
+def _await_mails(folder: Path) -> None:
+    """Wait until every accepted export is mailed, or no new mail has arrived for QUIET seconds."""
+    end, last, changed = time.monotonic() + AWAIT, -1, time.monotonic()
+    while time.monotonic() < min(end, changed + QUIET):
         accepted = {fact["request"] for fact in lines.read(folder / ACCEPTED)}
         mailed = {_number(fact) for fact in lines.read(folder / MAILS)}
         if accepted <= mailed:
             return
         if len(mailed) != last:
-            last, moved = len(mailed), time.monotonic()
+            last, changed = len(mailed), time.monotonic()
         time.sleep(1)
 
 
@@ -147,7 +147,7 @@ def _number(mail: dict[str, Any]) -> int:
 
 
 def counts(folder: Path, expected: dict[int, str], unexpected: list[str]) -> dict[str, Any]:
-    """From the ledgers: accepted, made, mailed; how many of them never, how many more than once, and what is wrong."""
+    """Count the accepted exports that are ready, lost, wrong, made twice, never mailed or mailed twice."""
     accepted = {fact["request"]: fact["owner"] for fact in lines.read(folder / ACCEPTED)}
     made = lines.read(folder / "made.log")
     times = Counter(fact["request"] for fact in made)
@@ -168,5 +168,5 @@ def counts(folder: Path, expected: dict[int, str], unexpected: list[str]) -> dic
 
 
 def same_faults(known: dict[str, Fault]) -> dict[str, Fault]:
-    """Those that plain Celery has something for."""
+    """Return the faults that apply to plain Celery."""
     return {kind: fault for kind, fault in known.items() if fault.control}

@@ -1,4 +1,4 @@
-"""The run's own eyes on the site's database: plain SQL on a connection that nobody else uses."""
+"""The run's own connection to the site's database, for plain SQL."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 import psycopg
 
 PATIENCE = 90.0
-"""Seconds that the database may be away before the run gives up."""
+"""Seconds that the database may be unavailable before the run gives up."""
 
 
 class Away(Exception):
-    """The database does not answer just now."""
+    """Raised when the database is unavailable."""
 
 
 class Database:
-    """For one thread. `url` is PostgreSQL's; without one, `path` is SQLite's file."""
+    """Connection for one thread. `url` is for PostgreSQL; if empty, `path` is the SQLite file."""
 
     def __init__(self, url: str, path: str = "") -> None:
         self._url, self._path = url, path
         self._connection: Any = None
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows now. Raises Away."""
+        """Run the query once and return its rows. Raises Away."""
         try:
             if self._connection is None:
                 self._connection = self._connect()
@@ -34,7 +34,7 @@ class Database:
             raise Away(str(error)) from error
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows, however long a restart takes within PATIENCE. Raises Away."""
+        """Return the rows of the query, retrying for up to PATIENCE seconds. Raises Away."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -46,11 +46,11 @@ class Database:
 
     @property
     def now(self) -> str:
-        """SQL for this moment, to be compared with a moment that Django wrote."""
+        """SQL expression for the current time, comparable with a time that Django wrote."""
         return "now()" if self._url else "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
     def epoch(self, column: str) -> str:
-        """SQL for a moment as seconds since 1970."""
+        """Return an SQL expression for a time column as seconds since 1970."""
         return f"extract(epoch FROM {column})" if self._url else f"(julianday({column}) - 2440587.5) * 86400"
 
     def _connect(self) -> Any:

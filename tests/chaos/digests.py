@@ -1,7 +1,7 @@
-"""The content of a downloaded file as one hash: all of its rows, and nothing that two exports of them may differ in.
+"""Hashes of the content of downloaded files, equal for two exports of the same rows.
 
-Two exports of the same rows differ in the moment of the click, the period's first day (each request has its own), the
-export's id, and the time stamps inside of an archive.
+Two exports of the same rows differ in the time of the click, the period's first day (unique per request), the export's
+id, and the timestamps inside an archive. The hash leaves these out.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Iterator
 from io import BytesIO
 
 OWN_DAYS = re.compile(rb"\d{4}-\d\d-\d\d-to-\d{4}-\d\d-\d\d")
-"""How a period stands in a file's name."""
+"""Matches a period in a file name."""
 OWN_WORDS = re.compile(r"\d{1,2}[A-Z]\w+?\d{4}to31December2100|Requested\d\d/\d\d/\d{4}\d\d:\d\d")
-"""How the period and the moment of the click stand on a page, once the spaces are out."""
+"""Matches the period and the time of the click in the text of a page without its spaces."""
 
 
 def content(body: bytes, kind: str) -> str:
-    """SHA-256 of what a file of this format says; of nothing that can be read, the error's name."""
+    """Return the SHA-256 of the content of a file of this format, or "unreadable: ..." with the error."""
     found = hashlib.sha256()
     try:
         for piece in _pieces(body, kind):
             found.update(hashlib.sha256(piece).digest())
-    except Exception as error:  # noqa: BLE001 - whatever a reader says of a broken file, it is another content
+    except Exception as error:  # noqa: BLE001 - any error of a reader counts as different content
         return f"unreadable: {error!r}"
     return found.hexdigest()
 
@@ -45,7 +45,7 @@ def _members(body: bytes, wanted: object) -> Iterator[bytes]:
     with zipfile.ZipFile(BytesIO(body)) as archive:
         assert callable(wanted)
         if archive.testzip() is not None:
-            raise ValueError("a member of the archive does not fit its checksum")
+            raise ValueError("a member of the archive does not match its checksum")
         for name in sorted(filter(wanted, archive.namelist())):
             yield OWN_DAYS.sub(b"", name.encode())
             yield archive.read(name)
@@ -59,6 +59,6 @@ def _pages(body: bytes) -> Iterator[bytes]:
 
 
 def content_of(path: str, kind: str) -> str:
-    """`content` of a file, for a process of its own."""
+    """Return `content` of the file at `path`. Runs in a separate process."""
     with open(path, "rb") as file:  # noqa: PTH123
         return content(file.read(), kind)

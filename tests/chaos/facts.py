@@ -1,4 +1,4 @@
-"""All that the verdict is made from, as data: read once, after the run, from ledgers that the site does not write."""
+"""Data that the verdict is computed from: read once, after the run, from ledgers that the site does not write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos.observer import Orphan
 
 
 class Row(NamedTuple):
-    """What the database says of an export at the end. `attempts` are all claims of it and of its parts."""
+    """An export's row at the end. `attempts` counts all claims of the export and of its parts."""
 
     state: str
     error: str
@@ -19,7 +19,7 @@ class Row(NamedTuple):
 
 
 class Download(NamedTuple):
-    """What arrived, and what was said of it."""
+    """A downloaded file: SHA-256 of its bytes, the SHA-256 that the site recorded, and its content digest."""
 
     sha256: str
     recorded: str
@@ -27,50 +27,50 @@ class Download(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """A message that the mail server accepted at that moment."""
+    """A message that the mail server accepted at time `at`."""
 
     at: float
     id: str
     export: str
     written: float = 0.0
-    """The whole second in which it was written, by its own word."""
+    """The message's Date header, which has whole seconds."""
 
 
 @dataclass
 class Facts:
-    """Exports are named by the hex digits of their id. Moments are seconds since 1970."""
+    """Facts of a run. Exports are keyed by the hex digits of their id. Times are seconds since 1970."""
 
     accepted: Mapping[str, Mapping[str, Any]]
-    """The clients' ledger: export -> the line of its (last) 202."""
+    """The clients' ledger: export -> the line of its (last) 202 answer."""
     clicks: Sequence[float]
-    """Seconds of each answered click."""
+    """Response time of each accepted click, in seconds."""
     refused: Mapping[str, int]
     unanswered: int
     given_up: int
     cancelled: frozenset[str]
-    """Those that their owners cancelled, and were told so."""
+    """Exports whose cancellation the site confirmed to the owner."""
     rows: Mapping[str, Row]
     unknown: int
-    """Rows that no client was told of."""
+    """Number of exports in the database without an answer to a client."""
     ends: Mapping[str, float]
-    """Seconds from click to end, by the database's clock."""
+    """Export -> seconds from click to final state, by the database's clock."""
     downloads: Mapping[str, Download]
     references: Mapping[str, str]
-    """Spec -> its content without faults."""
+    """Spec -> content digest of an export made without faults."""
     in_app: Sequence[str]
-    """The export of each notice that its owner sees."""
+    """The export of each in-app notification."""
     mails: Sequence[Mail]
     sunk: Sequence[str]
-    """The id of each line of the file sink."""
+    """The message id of each line of the file sink."""
     mail_rows: Mapping[str, int]
-    """Message-ID's hex digits -> the delivery's primary key."""
+    """Hex digits of the Message-ID -> primary key of the delivery."""
     failed_deliveries: Mapping[str, int]
     orphans: Sequence[Orphan]
     slots: Sequence[int]
     slots_expected: Sequence[int]
     slot_runs: int
     unexpected: Sequence[str]
-    """Programs that ended though nobody had killed them."""
+    """Programs that ended without being killed or terminated by the run."""
     strikes: Sequence[Mapping[str, Any]]
     fallen: Mapping[str, int] = field(default_factory=dict)
-    """Kill points -> how many processes fell there."""
+    """Kill point -> number of processes killed there."""

@@ -1,4 +1,4 @@
-"""Somebody who downloads whatever has become ready, as its owner, and writes down what arrived."""
+"""A thread that downloads every export that becomes ready, as its owner, and logs what it received."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READY = (
 
 
 class Fetcher(threading.Thread):
-    """Downloads what has become ready, as its owner, and writes down what arrived."""
+    """Download every export that becomes ready, as its owner, and append each file's hash to the ledger."""
 
     def __init__(self, site: Site) -> None:
         super().__init__(name="fetcher", daemon=True)
@@ -32,10 +32,10 @@ class Fetcher(threading.Thread):
         self.folder.mkdir(exist_ok=True)
         self.seen: set[str] = set()
         self.broken = 0
-        """Downloads that broke off or were refused; each was tried again."""
+        """Number of downloads that broke off or were refused; each was retried."""
 
     def again(self) -> Fetcher:
-        """Another one that goes on where this one has ended."""
+        """Return a new thread that continues where this one ended."""
         other = Fetcher(self._site)
         other.seen, other._people = self.seen, self._people
         return other
@@ -45,7 +45,7 @@ class Fetcher(threading.Thread):
             self._fetch_new()
 
     def fetch_all(self, seconds: float) -> None:
-        """After the run: until nothing is left to fetch, or `seconds` have passed."""
+        """Fetch the remaining exports after the run, for up to `seconds`."""
         self.stop()
         end = time.monotonic() + seconds
         self._ended.clear()
@@ -59,7 +59,7 @@ class Fetcher(threading.Thread):
             self.join(30)
 
     def _fetch_new(self) -> int:
-        """Fetch what is new; how many are left."""
+        """Fetch the exports that have become ready. Return how many could not be fetched."""
         try:
             rows = self._database.ask(READY)
         except Away:

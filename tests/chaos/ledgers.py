@@ -1,4 +1,4 @@
-"""Reads the ledgers of a run that is over, and the database with a connection of the run's own."""
+"""Collect the facts of a finished run from its ledgers and, on a separate connection, from the database."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tests.chaos.striker import STRUCK
 from tests.support import points
 
 CALM = "calm"
-"""The folder of the ledgers from before the first fault."""
+"""Folder of the ledgers written before the first fault."""
 GRACE = 30
-"""Seconds that a slot of the last moment has to come."""
+"""Seconds before the end of the run within which a slot is not expected yet."""
 EXPORTS = """
     SELECT e.uuid, e.state, e.error_code, e.attempt + coalesce(sum(p.attempt), 0), count(p.id)
     FROM exports_export e LEFT JOIN exports_part p ON p.export_id = e.id
@@ -44,7 +44,7 @@ FAILED_DELIVERIES = """
 def gather(
     site: Site, folder: Path, crowd: Crowd, observer: Observer, span: tuple[float, float], references: dict[str, str]
 ) -> Facts:
-    """Everything of a run between the two moments of `span`; `folder` holds its clients' ledgers."""
+    """Return the facts of the run between the two times of `span`. `folder` holds the clients' ledgers."""
     database, fallen = site.database(), points.fallen(site.points)
     accepted = {plain(fact["export"]): fact for fact in lines.read(folder / load.ACCEPTED)}
     facts = Facts(
@@ -57,7 +57,7 @@ def gather(
         orphans=_orphans(observer, fallen),
         unexpected=[f"{end.name} ({end.code})" for end in site.manager.unexpected({fall.pid for fall in fallen})],
         fallen=Counter(fall.point for fall in fallen),
-        **_written(site, folder),
+        **_logged(site, folder),
         **_rows(site, database, accepted),
         **_slots(site, database, span),
     )
@@ -67,12 +67,12 @@ def gather(
     return facts
 
 
-def _written(site: Site, folder: Path) -> dict[str, Any]:
-    """What stands in the other ledgers."""
-    told = [fact for fact in lines.read(folder / load.CANCELLED) if fact["status"] == 200]
+def _logged(site: Site, folder: Path) -> dict[str, Any]:
+    """Facts from the ledgers of the clients, the mail server, the file sink and the striker."""
+    confirmed = [fact for fact in lines.read(folder / load.CANCELLED) if fact["status"] == 200]
     return {
         "clicks": [fact["seconds"] for fact in lines.read(folder / load.ACCEPTED)],
-        "cancelled": frozenset(plain(fact["export"]) for fact in told),
+        "cancelled": frozenset(plain(fact["export"]) for fact in confirmed),
         "mails": [_mail(fact) for fact in lines.read(site.folder / MAILS)],
         "sunk": [fact["id"] for fact in lines.read(site.folder / FILE_SINK)],
         "strikes": lines.read(site.folder / STRUCK),
@@ -80,7 +80,7 @@ def _written(site: Site, folder: Path) -> dict[str, Any]:
 
 
 def _rows(site: Site, database: Database, accepted: dict[str, Any]) -> dict[str, Any]:
-    """What the database says at the end."""
+    """Facts from the database at the end of the run."""
     rows = {plain(uuid): Row(*rest) for uuid, *rest in database.rows(EXPORTS)}
     calm = {plain(fact["export"]) for fact in lines.read(site.folder / CALM / load.ACCEPTED)}
     return {
@@ -94,7 +94,7 @@ def _rows(site: Site, database: Database, accepted: dict[str, Any]) -> dict[str,
 
 
 def _orphans(observer: Observer, fallen: list[points.Fall]) -> list[Orphan]:
-    """What the dead left behind; those who fell at a point fell by our hand, at the moment that they wrote down."""
+    """Return the rows left by dead processes, with the exact time of death of those killed at a kill point."""
     moments = {fall.pid: fall.moment for fall in fallen}
     found = list(observer.orphans.values())
     for orphan in found:
@@ -126,14 +126,14 @@ def _ends(database: Database) -> dict[str, float]:
 
 
 def _downloads(site: Site, accepted: dict[str, Any]) -> dict[str, Download]:
-    """What was fetched, with the digest of its content."""
+    """Return the downloaded exports with their content digests."""
     facts = {fact["export"]: fact for fact in lines.read(site.folder / DOWNLOADED) if fact["export"] in accepted}
     contents = contents_of(site.folder / "downloads", {export: accepted[export]["spec"] for export in facts})
     return {export: Download(fact["sha256"], fact["recorded"], contents[export]) for export, fact in facts.items()}
 
 
 def contents_of(folder: Path, specs: dict[str, str]) -> dict[str, str]:
-    """Export -> the digest of its file's content, read by two processes."""
+    """Return export -> content digest of its file, computed by two processes."""
     paths = [str(folder / export) for export in specs]
     kinds = [spec.split("-")[1] for spec in specs.values()]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
@@ -141,7 +141,7 @@ def contents_of(folder: Path, specs: dict[str, str]) -> dict[str, str]:
 
 
 def _slots(site: Site, database: Database, span: tuple[float, float]) -> dict[str, Any]:
-    """The schedule's slots within the run: those that were to be, and those that were."""
+    """Return the schedule's slots within the run: expected and recorded, and the number of runs."""
     every, (begin, end) = site.options.slot_seconds, span
     expected = range(int(begin // every + 1) * every, int(end) - GRACE, every)
     sql = f"SELECT {database.epoch('slot')} FROM exports_slot WHERE schedule = '{TICK}'"

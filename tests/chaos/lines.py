@@ -1,4 +1,4 @@
-"""Ledgers: a line of JSON a fact, on the disk before the call returns. Many processes may write one."""
+"""Ledgers: files with one line of JSON per fact, synced to disk on each write. Several processes may share one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def append(path: Path, fact: dict[str, Any]) -> None:
-    """Write one fact with the moment (`at`, seconds since 1970). One write(2), so lines never mix."""
+    """Append one fact with the time (`at`, seconds since 1970), in one write(2) so that lines never mix."""
     line = json.dumps({"at": round(time.time(), 3)} | fact, default=str) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -21,7 +21,7 @@ def append(path: Path, fact: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The facts of a ledger, in order; a last line that was cut off is none."""
+    """Return the facts of a ledger in order, without an incomplete last line."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().split("\n")[:-1]]

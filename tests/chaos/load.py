@@ -1,7 +1,7 @@
-"""The people of a run: they press the button, write down each answer, cancel some exports and fetch what is ready.
+"""The users of a run: they request exports, log each answer and cancel some of the exports.
 
-The ledger of what was accepted is theirs: a line for each 202, on the disk before anything else happens. Who gets no
-answer presses again; only what was answered counts as accepted.
+Each 202 answer becomes a line in the ledger of accepted exports, synced to disk before anything else happens. A request
+without an answer is repeated. Only answered requests count as accepted.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from tests.chaos.site import Site
 
 ACCEPTED, CANCELLED = "accepted.log", "cancelled.log"
 FIRST_DAY, LAST_DAY = date(1980, 1, 1), "2100-12-31"
-"""Each request's period begins on a day of its own, long before any order: another choice, the same rows."""
+"""Each request's period begins on a different day, long before any order: distinct requests, the same rows."""
 PATIENCE = 180.0
-"""Seconds that somebody goes on pressing without an answer."""
+"""Seconds for which a request without an answer is repeated."""
 PEOPLE = 24
-"""Clicks at the same time."""
+"""Number of concurrent clicks."""
 
 
-def asked(spec: Spec, number: int) -> dict[str, str | list[str]]:
-    """The fields of a request."""
+def form_fields(spec: Spec, number: int) -> dict[str, str | list[str]]:
+    """Return the form fields of a request."""
     fields: dict[str, str | list[str]] = {
         "dataset": "orders",
         "format": spec.format,
@@ -46,10 +46,10 @@ def asked(spec: Spec, number: int) -> dict[str, str | list[str]]:
 
 
 class Crowd:
-    """Everybody, signed in. `finish` waits for the last answer."""
+    """All users, signed in. `finish` waits for the last answer."""
 
     def __init__(self, site: Site, folder: Path) -> None:
-        """Their ledgers go to `folder`."""
+        """Write the ledgers to `folder`."""
         self._site, self._folder = site, folder
         self._people = [site.sign_in(email(owner)) for owner in range(len(SHOPS))]
         self._pool = ThreadPoolExecutor(PEOPLE, "click")
@@ -57,12 +57,12 @@ class Crowd:
         self._ended = threading.Event()
         self.refused: dict[str, int] = {}
         self.unanswered = 0
-        """Clicks that got no answer, or a broken one."""
+        """Number of requests with no answer, or a broken one."""
         self.given_up = 0
         self._lock = threading.Lock()
 
     def press_all(self, requests: tuple[Request, ...], begin: float) -> None:
-        """Press each at its moment after `begin` on the monotonic clock; returns after the last one."""
+        """Send each request at its offset from `begin` on the monotonic clock. Return after the last one."""
         for request in requests:
             if self._ended.wait(max(0.0, begin + request.at - time.monotonic())):
                 return
@@ -73,7 +73,7 @@ class Crowd:
         self._clicks.append(self._pool.submit(self._press, request))
 
     def finish(self) -> None:
-        """Wait for everybody. Raises what went wrong in them."""
+        """Wait for all clicks, and raise the exception of a failed one."""
         for click in self._clicks:
             click.result(PATIENCE * 2)
 
@@ -86,13 +86,18 @@ class Crowd:
         while not self._ended.is_set() and time.monotonic() - begin < PATIENCE:
             tries += 1
             pressed = time.monotonic()
-            answer = self._post(request.spec.owner, "/api/exports/", asked(request.spec, request.number))
+            answer = self._post(request.spec.owner, "/api/exports/", form_fields(request.spec, request.number))
             if answer is not None and answer.status == 202:
-                told = answer.json()
+                accepted = answer.json()
                 seconds = round(time.monotonic() - pressed, 3)
-                fact = {"request": request.number, "spec": request.spec.name, "export": told["id"], "seconds": seconds}
-                lines.append(self._folder / ACCEPTED, fact | {"existing": told["existing"], "tries": tries})
-                return self._perhaps_cancel(request, told["id"])
+                fact = {
+                    "request": request.number,
+                    "spec": request.spec.name,
+                    "export": accepted["id"],
+                    "seconds": seconds,
+                }
+                lines.append(self._folder / ACCEPTED, fact | {"existing": accepted["existing"], "tries": tries})
+                return self._perhaps_cancel(request, accepted["id"])
             time.sleep(0.5)
         self.given_up += 1
         return None
@@ -133,19 +138,19 @@ def _kind(answer: Answer) -> str:
 
 
 def plain(uuid: object) -> str:
-    """An id as its 32 digits, however the database has it."""
+    """Return an id as 32 hex digits, in whichever form the database stores it."""
     return str(uuid).replace("-", "")
 
 
 def open_work(database: Database) -> int:
-    """Exports that have not come to their end, and deliveries that somebody still has to make."""
+    """Return the number of exports without a final state plus the number of pending deliveries."""
     exports = "SELECT count(*) FROM exports_export WHERE state IN ('queued', 'rendering', 'assembling')"
     deliveries = "SELECT count(*) FROM notifications_delivery WHERE state = 'pending'"
     return sum(int(database.rows(sql)[0][0]) for sql in (exports, deliveries))
 
 
 def settle(database: Database, seconds: float) -> bool:
-    """Wait until all has come to an end. False when it had not within `seconds`."""
+    """Wait for all open work. Return False if some is left after `seconds`."""
     end = time.monotonic() + seconds
     while open_work(database):
         if time.monotonic() > end:

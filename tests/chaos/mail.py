@@ -1,6 +1,6 @@
 """The mail server of a run, as a process: `python -m tests.chaos.mail PORT FOLDER`.
 
-It writes each message that it accepts to its ledger before it says yes, and reads from `mail.json` how to behave.
+It writes each message to its ledger before it acknowledges it, and reads the faults to apply from `mail.json`.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ EXPORT = re.compile(r"/exports/([0-9a-f]{8}-[0-9a-f-]{27})/")
 
 
 class Sink(SmtpSink):
-    """Writes down as well which export a mail is about, and when it was written."""
+    """SMTP sink that also logs the export that a mail is about and the mail's date."""
 
     @staticmethod
-    def _write_down(ledger: Path, message: EmailMessage) -> None:
+    def _log_message(ledger: Path, message: EmailMessage) -> None:
         written = parsedate_to_datetime(str(message["Date"])).timestamp() if message["Date"] else 0.0
-        told = {"id": str(message["Message-ID"]), "to": str(message["To"]), "export": _export(message)}
-        append(ledger, told | {"written": written})
+        fact = {"id": str(message["Message-ID"]), "to": str(message["To"]), "export": _export(message)}
+        append(ledger, fact | {"written": written})
 
 
 def _export(message: EmailMessage) -> str:
-    """By the link in it."""
+    """Return the id of the export that the message links to, or ""."""
     body: Any = message.get_body(("plain",))
     found = EXPORT.search(body.get_content() if body else "")
     return found[1] if found else ""
 
 
 def behave(folder: Path, **faults: Any) -> None:
-    """Tell a running server how to behave, by the faults of SmtpSink; nothing makes it well again."""
+    """Apply the faults (see SmtpSink) to a running server. No arguments remove all faults."""
     (folder / ".mail").write_text(json.dumps(faults))
     (folder / ".mail").rename(folder / CONTROL)
 

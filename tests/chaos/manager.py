@@ -1,4 +1,4 @@
-"""The process manager of a run: it starts what has ended again after a second, and knows who killed it."""
+"""The process manager of a run: restarts ended programs after a second and records which ones the run killed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAUSE = 1.0
-"""Seconds until what has ended is started again."""
+"""Seconds until an ended program is restarted."""
 LOOK_EVERY = 0.1
 Process = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)
 class End:
-    """A process that ended: `ours` when it was killed or asked to end by the run."""
+    """A process that ended. `ours` is true if the run killed or terminated it."""
 
     name: str
     pid: int
@@ -29,7 +29,7 @@ class End:
 
 
 class Manager(threading.Thread):
-    """Keeps programs up. It alone starts them, for the kernel ends a child with the thread that started it."""
+    """Keep programs running. Only this thread starts them: the kernel ends a child with the thread that started it."""
 
     def __init__(self, start: Callable[[str], Process], stop_seconds: Callable[[str], float]) -> None:
         super().__init__(name="manager", daemon=True)
@@ -37,11 +37,11 @@ class Manager(threading.Thread):
         self._lock = threading.RLock()
         self._up: dict[str, Process] = {}
         self._due: dict[str, float] = {}
-        self._asked: dict[str, float] = {}
+        self._terminating: dict[str, float] = {}
         self._ended = threading.Event()
         self.ends: list[End] = []
         self.deaths: dict[int, float] = {}
-        """Process id -> when it was killed by us, on the monotonic clock."""
+        """Process id -> time at which the run killed it, on the monotonic clock."""
         self.failure: BaseException | None = None
 
     def keep_up(self, *names: str) -> None:
@@ -62,21 +62,21 @@ class Manager(threading.Thread):
         for name, process in list(self._up.items()):
             if process.poll() is not None:
                 self._note_end(name, process, now)
-            elif now > self._asked.get(name, now):
+            elif now > self._terminating.get(name, now):
                 self._kill_group(name, process)
         for name in [name for name, at in self._due.items() if at <= now]:
             del self._due[name]
             self._up[name] = self._start(name)
 
     def _note_end(self, name: str, process: Process, now: float) -> None:
-        ours = name in self._asked or process.pid in self.deaths
-        self._asked.pop(name, None)
-        _end_group(process)  # what it has left behind
+        ours = name in self._terminating or process.pid in self.deaths
+        self._terminating.pop(name, None)
+        _end_group(process)  # remaining children
         self.ends.append(End(name, process.pid, process.returncode, time.time(), ours))
         del self._up[name]
         self._due[name] = now + PAUSE
 
-    # -- what the run does to them -----------------------------------------------------------------------------------
+    # -- used by the run ---------------------------------------------------------------------------------------------
 
     def pid(self, name: str) -> int | None:
         with self._lock:
@@ -84,12 +84,12 @@ class Manager(threading.Thread):
             return process.pid if process is not None and process.poll() is None else None
 
     def children(self, name: str) -> list[int]:
-        """Ids of a program's direct children."""
+        """Return the process ids of a program's direct children."""
         pid = self.pid(name)
         return children_of(pid) if pid else []
 
     def kill(self, name: str) -> bool:
-        """SIGKILL a program with all its children, as the kernel would. False when it is not up."""
+        """Send SIGKILL to a program and all its children, as the kernel would. Return False if it is not running."""
         with self._lock:
             process = self._up.get(name)
             if process is None or process.poll() is not None:
@@ -101,11 +101,11 @@ class Manager(threading.Thread):
     def _kill_group(self, name: str, process: Process) -> None:
         now = time.monotonic()
         self.deaths |= dict.fromkeys([process.pid, *children_of(process.pid)], now)
-        self._asked.pop(name, None)
+        self._terminating.pop(name, None)
         _end_group(process)
 
     def kill_child(self, pid: int) -> bool:
-        """SIGKILL one child. False when it has ended by itself."""
+        """Send SIGKILL to one child. Return False if it has already ended."""
         self.deaths[pid] = time.monotonic()
         try:
             os.kill(pid, signal.SIGKILL)
@@ -113,22 +113,22 @@ class Manager(threading.Thread):
             return False
         return True
 
-    def ask(self, name: str) -> bool:
-        """SIGTERM a program; its group is killed when it does not end in its time. False when it is not up."""
+    def terminate(self, name: str) -> bool:
+        """Send SIGTERM to a program, and SIGKILL to its group after `stop_seconds`. Return False if it is not up."""
         with self._lock:
             process = self._up.get(name)
             if process is None or process.poll() is not None:
                 return False
-            self._asked[name] = time.monotonic() + self._stop_seconds(name)
+            self._terminating[name] = time.monotonic() + self._stop_seconds(name)
             process.terminate()
             return True
 
     def unexpected(self, fallen: Container[int]) -> list[End]:
-        """Who ended by itself; `fallen` are those that were made to kill themselves."""
+        """Return the processes that ended by themselves, without those killed at a kill point (`fallen`)."""
         return [end for end in self.ends if not end.ours and end.pid not in fallen]
 
     def stop(self) -> None:
-        """Start nothing more, and kill everything."""
+        """Stop restarting programs, and kill all of them."""
         self._ended.set()
         if self.is_alive():
             self.join(30)

@@ -1,4 +1,4 @@
-"""Who holds which row, looked at four times a second: what a dead process held, and how long until somebody had it."""
+"""Observer of leases, polled four times a second: rows held by dead processes, and the time until they recover."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ HELD = " UNION ALL ".join(
 
 @dataclass
 class Orphan:
-    """A row whose holder died with it. `seconds` is None until somebody claimed it again, or it was closed."""
+    """A row whose holder died. `seconds` to recovery is None until the row is claimed again or closed."""
 
     kind: str
     pk: int
     attempt: int
     pid: int
     since: float
-    """On the monotonic clock."""
+    """Time of death on the monotonic clock."""
     moment: float
-    """The same, in seconds since 1970."""
+    """Time of death in seconds since 1970."""
     ours: bool
-    """We killed the process; others ended by themselves."""
+    """Whether the run killed the process."""
     seconds: float | None = None
     freed: float | None = None
-    """Seconds until anybody might have claimed it: what the lease and the sweep take, without the queue before it."""
+    """Seconds until the row could be claimed: the time for the lease and the sweep, without the queue."""
 
 
 class Observer(threading.Thread):
-    """Finds every row of a dead process, whoever killed it. `deaths` says when, where that is known."""
+    """Record every row held by a dead process. `deaths` maps process ids to times of death, where known."""
 
     def __init__(self, database: Database, deaths: Mapping[int, float]) -> None:
         super().__init__(name="observer", daemon=True)
@@ -53,7 +53,7 @@ class Observer(threading.Thread):
         self._ended = threading.Event()
         self.orphans: dict[tuple[str, int, int], Orphan] = {}
         self.held: list[tuple[str, int, int, int]] = []
-        """(kind, primary key, attempt, process id) at the last look."""
+        """(kind, primary key, attempt, process id) at the last poll."""
         self.failed_looks = 0
 
     def run(self) -> None:
@@ -65,7 +65,7 @@ class Observer(threading.Thread):
         self._database.close()
 
     def finish(self) -> None:
-        """A last look, and the end."""
+        """Poll a last time and stop."""
         time.sleep(2 * EVERY)
         self.stop()
 
@@ -78,7 +78,7 @@ class Observer(threading.Thread):
         return [orphan for orphan in list(self.orphans.values()) if orphan.seconds is None]
 
     def holders(self, kind: str = "") -> set[int]:
-        """Process ids that held something at the last look."""
+        """Return the ids of the processes that held a row at the last poll."""
         return {pid for what, _, _, pid in self.held if not kind or what == kind}
 
     def look(self) -> None:
@@ -96,7 +96,7 @@ class Observer(threading.Thread):
         self.orphans[kind, pk, attempt] = Orphan(kind, pk, attempt, pid, since, moment, pid in self._deaths)
 
     def _settle(self) -> None:
-        """Close those that somebody has claimed again, or that have nothing left to do."""
+        """Note the orphans that have become claimable, and those that have been claimed again or closed."""
         waiting, held = self.open_orphans(), f"lease_until > {self._database.now}"
         for kind, table in TABLES.items():
             mine = {orphan.pk: orphan for orphan in waiting if orphan.kind == kind}
@@ -112,13 +112,13 @@ class Observer(threading.Thread):
 
 
 def _process(holder: str) -> tuple[int, str]:
-    """Process id and start of a holder's name, `<host>:<scope>:<pid>:<start>`."""
+    """Return process id and start tick from a holder's name, `<host>:<scope>:<pid>:<start>`."""
     *_, pid, start = ["0", "0", *holder.split(":")]
     return int(pid), start
 
 
 def ended(pid: int, start: str) -> bool:
-    """Whether the process that began at that tick of the clock has ended; a zombie has."""
+    """Return whether the process with this start tick has ended. A zombie counts as ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Who uses the site of a run, and where what it says is written down. No Django: the run itself has none."""
+"""Users of a run's site and names of its ledgers. Imports no Django, because the run itself does not set it up."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ TICK = "tests.chaos.tasks.tick"
 
 
 def home() -> Path:
-    """The folder of the run that this process of a site belongs to."""
+    """Return the folder of the run that this site process belongs to."""
     return Path(os.environ["CHAOS_FOLDER"])
 
 
 def email(owner: int) -> str:
-    """The name by which an owner signs in."""
+    """Return an owner's e-mail address, which is also the user name."""
     return f"chaos-{owner:02d}@example.com"

@@ -1,4 +1,4 @@
-"""The plan of a run, as data: who asks for what and when, and what breaks when. The same for the same seed and size."""
+"""The plan of a run as data: its requests and its faults, with their times. Deterministic for a seed and a size."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 SHOPS = (30, 45, 60, 50, 20, 55, 95, 115, 40, 170, 300, 1_170)
-"""Rows of each user's shop: at 60 rows a part, 1 to 20 parts."""
+"""Rows of each user's shop: 1 to 20 parts of 60 rows."""
 WEIGHTS = (8, 8, 8, 8, 8, 8, 5, 5, 8, 3, 1.5, 0.5)
-"""How often each user asks, against the others."""
+"""Relative number of requests of each user."""
 FORMATS = {"csv": 8, "jsonl": 6, "json": 5, "xlsx": 4, "pdf": 3, "zip": 2}
 FIELDS = ("", "number,placed_at,total", "item,quantity,status,note")
-"""All columns, or some."""
+"""Choices of columns. The empty one means all columns."""
 INSIDE = "csv,json"
-"""What a bundle holds."""
+"""Formats of the files in a bundle."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What an export holds: two exports of one spec have the same content."""
+    """Content of an export: two exports of one spec have the same content."""
 
     owner: int
     format: str
@@ -33,7 +33,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Request:
-    """One click: `at` seconds after the begin. `number` makes the choice another one than every other request's."""
+    """One click, `at` seconds after the start. `number` makes the form fields differ from every other request's."""
 
     number: int
     at: float
@@ -41,12 +41,12 @@ class Request:
     twice: bool = False
     """Two clicks at the same moment."""
     cancel_after: float | None = None
-    """Its owner cancels it so many seconds after the answer."""
+    """Seconds from the answer to the owner's cancellation."""
 
 
 @dataclass(frozen=True)
 class Strike:
-    """One fault: `seconds` until it heals, `target` chooses among what it may hit, `name` says which of its kinds."""
+    """One fault: it lasts for `seconds`, `target` selects the process that it hits, and `name` selects a variant."""
 
     at: float
     kind: str
@@ -57,7 +57,7 @@ class Strike:
 
 @dataclass(frozen=True)
 class Weight:
-    """How often a fault strikes in a run of 3,000 exports, and how long it lasts: there, and in the short form."""
+    """Number of times that a fault strikes in a run of 3,000 exports, and its duration there and in the short form."""
 
     often: int
     seconds: float = 0.0
@@ -67,7 +67,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole run. `seconds` is from the first click to the last."""
+    """A whole run. `seconds` is the time from the first click to the last."""
 
     seed: int
     requests: tuple[Request, ...]
@@ -79,38 +79,38 @@ class Plan:
 
 
 FULL = 3_000
-"""The size of run that the weights are for."""
+"""Number of exports of the run that the weights are defined for."""
 GAP, GAP_SHORT = 4.0, 1.5
-"""Seconds between two faults, at least: what one has broken has a chance to be taken up before the next."""
+"""Minimum seconds between two faults, so that the site can start to recover from one before the next."""
 STRETCH = 0.25
 """Share of the requests that arrive slightly above capacity, at the end."""
 ABOVE = 1.1
-"""What that is, as a share of capacity."""
+"""Load of these requests, as a share of capacity."""
 
 
 def specs(seed: int, number: int) -> list[Spec]:
-    """The specs of a run: few for a small one, for each has to be exported once without faults before."""
-    luck = random.Random(f"{seed} specs")
+    """Return the specs of a run: few for a small one, since each is first exported once without faults."""
+    rng = random.Random(f"{seed} specs")
     sizes = range(len(SHOPS))
-    many = min(60, max(12, number // 5))
+    wanted = min(60, max(12, number // 5))
     first = [Spec(owner, _fitting(owner, list(FORMATS)[owner % len(FORMATS)]), FIELDS[0]) for owner in sizes]
-    drawn = (_spec(luck, sizes) for _ in range(10 * many))
-    return list(dict.fromkeys([*first, *drawn]))[:many]
+    drawn = (_spec(rng, sizes) for _ in range(10 * wanted))
+    return list(dict.fromkeys([*first, *drawn]))[:wanted]
 
 
-def _spec(luck: random.Random, sizes: Sequence[int]) -> Spec:
-    owner = luck.choices(sizes, WEIGHTS)[0]
-    kind = _fitting(owner, luck.choices(list(FORMATS), list(FORMATS.values()))[0])
-    return Spec(owner, kind, luck.choice(FIELDS) if kind != "zip" else FIELDS[0])
+def _spec(rng: random.Random, sizes: Sequence[int]) -> Spec:
+    owner = rng.choices(sizes, WEIGHTS)[0]
+    kind = _fitting(owner, rng.choices(list(FORMATS), list(FORMATS.values()))[0])
+    return Spec(owner, kind, rng.choice(FIELDS) if kind != "zip" else FIELDS[0])
 
 
 def _fitting(owner: int, kind: str) -> str:
-    """A bundle has four files of each part, and a printed table is slow: neither is for the largest shop."""
+    """Return the format, or XLSX if a bundle (four files per part) or a PDF (slow) is too much for the largest shop."""
     return "xlsx" if SHOPS[owner] > 300 and kind in ("zip", "pdf") else kind
 
 
 def make(seed: int, number: int, rate: float, load: float, faults: dict[str, Weight], *, short: bool) -> Plan:
-    """A plan of `number` exports at `load` of a capacity of `rate` exports a second, with a stretch above it."""
+    """Return a plan of `number` exports at `load` of a capacity of `rate` exports per second, ending above capacity."""
     strikes = _strikes(seed, number, faults, short=short)
     gap = GAP_SHORT if short else GAP
     seconds = max(_length(number, rate, load), gap * len(strikes))
@@ -128,43 +128,43 @@ def _length(number: int, rate: float, load: float) -> float:
 
 
 def _moments(seed: int, number: int, rate: float, load: float, seconds: float) -> Iterator[float]:
-    """When each click comes: at chance intervals, stretched to `seconds` together."""
-    luck = random.Random(f"{seed} moments")
+    """Yield the time of each click: random intervals, scaled to a total of `seconds`."""
+    rng = random.Random(f"{seed} moments")
     calm = int(number * (1 - STRETCH))
-    gaps = [luck.expovariate(rate * (load if index < calm else ABOVE)) for index in range(number)]
+    gaps = [rng.expovariate(rate * (load if index < calm else ABOVE)) for index in range(number)]
     scale, moment = seconds / sum(gaps), 0.0
     for gap in gaps:
         yield round(moment := moment + gap * scale, 3)
 
 
 def _requests(seed: int, number: int, moments: list[float]) -> Iterator[Request]:
-    luck = random.Random(f"{seed} requests")
+    rng = random.Random(f"{seed} requests")
     known = specs(seed, number)
     weights = [WEIGHTS[spec.owner] * FORMATS[spec.format] for spec in known]
     for index, at in enumerate(moments):
-        spec = luck.choices(known, weights)[0] if index >= len(known) else known[index]
-        chance = luck.random()
-        cancel = round(luck.uniform(0, 2), 2) if chance < 0.03 or index == 1 else None
+        spec = rng.choices(known, weights)[0] if index >= len(known) else known[index]
+        chance = rng.random()
+        cancel = round(rng.uniform(0, 2), 2) if chance < 0.03 or index == 1 else None
         yield Request(index + 1, at, spec, twice=0.03 <= chance < 0.06 or index == 2, cancel_after=cancel)
 
 
 def _strikes(seed: int, number: int, faults: dict[str, Weight], *, short: bool) -> list[Strike]:
-    """Every fault at least once in each of its kinds, in an order of chance."""
-    luck = random.Random(f"{seed} strikes")
+    """Return the faults in random order, each variant at least once."""
+    rng = random.Random(f"{seed} strikes")
     found: list[Strike] = []
     for kind, weight in faults.items():
         count = max(len(weight.names), round(weight.often * number / FULL))
         seconds = weight.short if short else weight.seconds
         found += [
-            Strike(0, kind, seconds, luck.randrange(1_000), weight.names[index % len(weight.names)])
+            Strike(0, kind, seconds, rng.randrange(1_000), weight.names[index % len(weight.names)])
             for index in range(count)
         ]
-    luck.shuffle(found)
+    rng.shuffle(found)
     return found
 
 
 def _placed(strikes: list[Strike], seconds: float) -> Iterator[Strike]:
-    """Spread over the run, from its first moments to its last."""
+    """Yield the faults with their times, spread evenly over the run."""
     for index, strike in enumerate(strikes):
         at = seconds * (0.02 + 0.96 * index / max(len(strikes), 1))
         yield Strike(round(at, 2), strike.kind, strike.seconds, strike.target, strike.name)

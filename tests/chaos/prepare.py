@@ -1,4 +1,4 @@
-"""What a site under faults needs in its database: shops of many sizes, who wants to be told how, and a schedule."""
+"""Seed data of a site under faults: shops of different sizes, notification preferences and a schedule."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.chaos.plan import SHOPS
 from tests.chaos.tasks import SCHEDULE
 
 ALSO_BY_FILE = range(0, len(SHOPS), 3)
-"""Owners who are told by the file sink as well."""
+"""Owners who also receive notifications through the file sink."""
 
 
 def prepare(slot_seconds: int) -> None:
-    """Fill an empty site. Its schedule has a slot every `slot_seconds`."""
+    """Fill the database of an empty site. Its schedule has a slot every `slot_seconds`."""
     password, end = make_password(PASSWORD), timezone.now() - timedelta(hours=1)
     for owner, rows in enumerate(SHOPS):
         account = Account(

@@ -1,4 +1,4 @@
-"""A run in words and figures: for the terminal, as JSON beside others, and as the table of the documents."""
+"""Result of a run as text for the terminal and as a JSON file."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def versions(**servers: str) -> dict[str, str]:
 
 
 def result(options: Mapping[str, Any], counted: dict[str, Any], gates: Iterable[Gate], **more: Any) -> dict[str, Any]:
-    """All that is kept of a run."""
+    """Return the result of a run as it is written to its JSON file."""
     known: dict[str, Any] = {"machine": machine(), "options": dict(options), **more}
     return known | {"counts": counted, "gates": {gate.name: gate.holds for gate in gates}}
 
 
 def place(options: Mapping[str, Any], var: Path) -> Path:
-    """The file of a run with these options."""
+    """Return the path of the result file of a run with these options."""
     kind = "control" if options["control"] else options["broker"]
     return var / "chaos" / f"{options['database']}-{kind}-{options['seed']}-{options['number']}.json"
 
 
 def keep(found: dict[str, Any], var: Path) -> Path:
-    """Write a run to a file of its own, and as the newest one."""
+    """Write a result to its own file and to `chaos.json`, the latest result. Return the path of the former."""
     path = place(found["options"], var)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_finite(found), indent=1) + "\n"
@@ -44,7 +44,7 @@ def keep(found: dict[str, Any], var: Path) -> Path:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity: what never came is "never"."""
+    """Replace infinity, which JSON does not have, with "never"."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -53,15 +53,15 @@ def _finite(value: Any) -> Any:
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """For the terminal."""
-    lines = [f"{name:<28} {_said(value)}" for name, value in found["counts"].items()]
+    """Return the counts and gates as text for the terminal."""
+    lines = [f"{name:<28} {_text(value)}" for name, value in found["counts"].items()]
     marks = [f"{'ok  ' if holds else 'FAIL'} {name}" for name, holds in found["gates"].items()]
     return "\n".join(["", *lines, "", *marks])
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_said(each)}" for name, each in value.items()) or "none"
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items()) or "none"
     if isinstance(value, float):
         return f"{value:.2f}"
     return "-" if value is None else str(value)

@@ -29,14 +29,14 @@ STEP_SECONDS = 120
 
 @dataclass(frozen=True)
 class Options:
-    """What a run chooses about its site."""
+    """Options of a run's site."""
 
     database: str = "postgresql"
     broker: str = "redis"
     quick: bool = False
-    """Leases of seconds, as the short form has them."""
+    """Leases of a few seconds, for the short form."""
     one_machine: bool = False
-    """All workers see each other's processes, so that the dead are found before their leases run out."""
+    """All workers see each other's processes, so that dead ones are detected before their leases expire."""
     rows_per_part: int = 60
     small_rows: int = 40
     backoff_first: float = 5.0
@@ -47,7 +47,7 @@ class Options:
 
 
 class Site:
-    """One site in a folder. The thread that makes it must last until `stop`."""
+    """One site in a folder. The thread that creates it must last until `stop`."""
 
     def __init__(self, folder: Path, options: Options) -> None:
         self.folder, self.options = folder, options
@@ -80,10 +80,10 @@ class Site:
             *(replace(beat(), name=name) for name in BEATS),
         ]
 
-    # -- coming up and going down -------------------------------------------------------------------------------------
+    # -- start and stop -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Everything up and ready, with its shops filled. Raises Fault."""
+        """Fill the database, start all programs and wait until they are ready. Raises Fault."""
         self.points.mkdir(parents=True)
         self._ended.callback(self.broker.stop)
         self.broker.start()
@@ -103,10 +103,10 @@ class Site:
         self._ended.close()
 
     def await_ready(self, *names: str) -> None:
-        """Until each of them has said that it is ready since its last start. Raises Fault."""
+        """Wait until each program has reported that it is ready since its last start. Raises Fault."""
         end = time.monotonic() + READY_SECONDS
         for name in names:
-            while not (self._answers() if name == "web" else self._says_ready(name)):
+            while not (self._answers() if name == "web" else self._is_ready(name)):
                 if time.monotonic() > end or self.manager.failure:
                     raise Fault(f"{name} was not ready within {READY_SECONDS} s; its log is {self.log_of(name)}.")
                 time.sleep(0.1)
@@ -117,7 +117,7 @@ class Site:
         except Fault:
             return False
 
-    def _says_ready(self, name: str) -> bool:
+    def _is_ready(self, name: str) -> bool:
         if name not in self._logs or self.manager.pid(name) is None:
             return False
         with self.log_of(name).open("rb") as log:
@@ -137,10 +137,10 @@ class Site:
     def log_of(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
-    # -- what its processes run with ----------------------------------------------------------------------------------
+    # -- environment of the processes ---------------------------------------------------------------------------------
 
     def environment(self, program: Program) -> dict[str, str]:
-        own = {
+        overrides = {
             "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
             "CHAOS_FOLDER": str(self.folder),
             "KILL_POINTS": str(self.points),
@@ -155,14 +155,14 @@ class Site:
             **({"QUICK_LEASES": "1"} if self.options.quick else {}),
             **self.broker.environment,
         }
-        return program.full_environment(self.var_dir, self.port, os.environ) | own
+        return program.full_environment(self.var_dir, self.port, os.environ) | overrides
 
     def _machine(self, name: str) -> str:
-        """A group that was killed comes back on another machine, so nobody but its lease says that it is dead."""
+        """Return a new machine name for each start, so that only an expired lease shows that a killed group is dead."""
         return "" if self.options.one_machine else f"{name}-{self.starts.get(name, 0)}"
 
     def manage(self, *arguments: str) -> str:
-        """`manage.py` in this site's environment; what it printed. Raises Fault."""
+        """Run `manage.py` in this site's environment and return its output. Raises Fault."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment(web(self.port)),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=STEP_SECONDS, check=False,
@@ -172,22 +172,22 @@ class Site:
         return done.stdout
 
     def database(self) -> Database:
-        """A connection of the asking thread's own."""
+        """Return a new connection for the calling thread."""
         return Database(self.postgres.url if self.postgres else "", str(self.var_dir / "db.sqlite3"))
 
     def sign_in(self, name: str) -> tuple[Browser, str]:
-        """A user's browser, and the token that its forms need."""
+        """Sign a user in. Return the browser and the CSRF token for its forms."""
         browser = Browser(self.url, seconds=10)
         form = browser.get("/accounts/login/").form("username")
         answer = browser.post("/accounts/login/", form.fields | {"username": name, "password": PASSWORD})
         if answer.status != 302:
-            raise Fault(f"Signing in as {name} was answered {answer.status}: {answer.reason()}.")
+            raise Fault(f"Signing in as {name} failed with status {answer.status}: {answer.reason()}.")
         token = browser.get("/exports/").form("csrfmiddlewaretoken").fields["csrfmiddlewaretoken"]
         return browser, str(token)
 
 
 def _another(program: Program, name: str) -> Program:
-    """The same program once more, under another name, to Celery too."""
+    """Return a copy of the program under another name, with another Celery node name."""
     command = list(program.command)
     place = command.index("-n") + 1
     command[place] = command[place].replace("@", f"-{name[-1]}@", 1)

@@ -1,4 +1,4 @@
-"""Carries out the plan's faults at their moments, heals them in their time, and writes down what each one hit."""
+"""Injects the plan's faults at their times, heals them, and logs what each one hit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STRUCK = "faults.log"
 
 
 class Striker:
-    """Runs in the thread that made the site, which what it starts again must not outlive."""
+    """Inject and heal faults. Runs in the thread of the site: processes end with the thread that started them."""
 
     def __init__(self, scene: Scene, known: Mapping[str, Fault], folder: Path) -> None:
         self._scene, self._known, self._folder = scene, known, folder
@@ -23,7 +23,7 @@ class Striker:
         self._busy: dict[str, float] = {}
 
     def run(self, strikes: tuple[Strike, ...], begin: float) -> None:
-        """Strike each at its moment after `begin`, or once the last fault of its resource has healed; heal all."""
+        """Inject each fault at its offset from `begin`, or once the last fault of its resource has healed. Heal all."""
         waiting = [(begin + strike.at, number, strike) for number, strike in enumerate(strikes)]
         heapq.heapify(waiting)
         while waiting:
@@ -51,7 +51,7 @@ class Striker:
         lines.append(self._folder / STRUCK, {"kind": strike.kind, "name": strike.name, "struck": hit})
 
     def _sleep_until(self, moment: float) -> None:
-        """Sleep, and heal on the way."""
+        """Sleep until `moment`, healing the faults that are due before."""
         while self._healing and self._healing[0][0] <= moment:
             at, _, strike = heapq.heappop(self._healing)
             time.sleep(max(0.0, at - time.monotonic()))

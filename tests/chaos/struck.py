@@ -1,4 +1,4 @@
-"""The part of a run with the faults: requests and strikes by the plan, the wait for the last, and what is counted."""
+"""The part of a run with faults: requests and faults by the plan, the wait for the last export, and the counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.chaos.striker import Striker
 from tests.chaos.verdict import Gate, counts, gates
 
 SETTLE, SETTLE_SHORT = 420.0, 120.0
-"""Seconds after the last click until what has not come to its end is lost."""
+"""Seconds after the last click until an export without a final state counts as lost."""
 FETCH = 120.0
 
 
@@ -27,7 +27,7 @@ def run(
     site: Site, plan: Plan, known: dict[str, Fault], fetcher: Fetcher, references: dict[str, str], ended: ExitStack,
     *, short: bool,
 ) -> tuple[dict[str, Any], list[Gate], dict[str, Any]]:  # fmt: skip
-    """The counts, the gates, and what else is worth keeping. `ended` ends the threads, before the site."""
+    """Return the counts, the gates and further results. `ended` stops the threads before the site."""
     (folder := site.folder / "struck").mkdir()
     crowd, observer, fetcher = Crowd(site, folder), Observer(site.database(), site.manager.deaths), fetcher.again()
     for thing in (crowd, observer, fetcher):

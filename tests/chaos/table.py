@@ -1,4 +1,4 @@
-"""The published runs as the tables of docs/reliability.md: `python -m tests.chaos --table`."""
+"""Tables of docs/reliability.md, written from the published runs: `python -m tests.chaos --table`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BEGIN, END = "<!-- runs: written by `python -m tests.chaos --publish` -->\n", "<
 NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 Run = Mapping[str, Any]
 HEAD = (
-    "run", "seed", "accepted", "lost", "wrong", "never mailed", "told twice in the app", "mails twice",
-    "of them in the window", "recovery p50 / p99 / max, s", "click p50 / p99, ms", "faults",
+    "run", "seed", "accepted", "lost", "wrong", "never mailed", "notified twice in the app", "mails twice",
+    "of these in the window", "recovery p50 / p99 / max, s", "click p50 / p99, ms", "faults",
 )  # fmt: skip
 
 
 def publish(files: Iterable[Path], target: Path = PUBLISHED, page: Path = PAGE) -> None:
-    """Take these runs' files together into the one that the page is written from, and write the page."""
+    """Merge the result files of these runs into `target`, and write its tables to `page`."""
     runs = sorted((json.loads(file.read_text()) for file in files), key=_order)
     target.write_text(json.dumps(runs, indent=1) + "\n")
     before, _, rest = page.read_text().partition(BEGIN)
@@ -35,9 +35,9 @@ def _order(run: Run) -> tuple[Any, ...]:
 
 
 def tables(runs: Sequence[Run]) -> str:
-    """What docs/reliability.md holds of them; a test compares it."""
+    """Return the tables of docs/reliability.md for these runs. A test compares them with the page."""
     ours = [run for run in runs if not run["options"]["control"]]
-    lines = [*markdown(HEAD, [_row(run) for run in runs], texts=1), "", *_faults(runs), "", *_ends(ours)]
+    lines = [*markdown(HEAD, [_row(run) for run in runs], texts=1), "", *_faults(runs), "", *_outcomes(ours)]
     return "\n".join(lines)
 
 
@@ -47,9 +47,9 @@ def _row(run: Run) -> tuple[object, ...]:
         _name(run),
         options["seed"],
         f"{counts['accepted']:,}",
-        _loud(counts["lost"]),
-        _loud(counts["wrong"]),
-        _loud(counts["untold_by_mail"]),
+        _bold(counts["lost"]),
+        _bold(counts["wrong"]),
+        _bold(counts["untold_by_mail"]),
         counts.get("double_in_app", "–"),
         counts["double_mail"],
         counts.get("double_mail_inside_window", "–"),
@@ -65,7 +65,7 @@ def _name(run: Run) -> str:
     return f"plain Celery, {place}" if options["control"] else place
 
 
-def _loud(number: int) -> str:
+def _bold(number: int) -> str:
     return f"**{number}**" if number else "0"
 
 
@@ -82,14 +82,14 @@ def _short(figure: Any, by: float) -> str:
 
 
 def _faults(runs: Sequence[Run]) -> list[str]:
-    """How often each fault struck."""
+    """Return the table of how often each fault struck."""
     kinds = sorted({kind for run in runs for kind in run["counts"]["strikes"]})
     heads = ["fault", *(f"{_name(run)}, {run['options']['seed']}" for run in runs)]
     return markdown(heads, [[kind, *(run["counts"]["strikes"].get(kind, "–") for run in runs)] for kind in kinds])
 
 
-def _ends(runs: Sequence[Run]) -> list[str]:
-    """What became of the exports, and what it took."""
+def _outcomes(runs: Sequence[Run]) -> list[str]:
+    """Return the table of final states, recoveries and timings."""
     heads = ["", *(f"{_name(run)}, {run['options']['seed']}" for run in runs)]
     return markdown(heads, _facts(runs))
 
@@ -102,18 +102,18 @@ def _facts(runs: Sequence[Run]) -> Iterator[list[object]]:
     for what in ("ready", "cancelled"):
         yield line(what, *(counts[what] for counts in counted))
     yield line("failed", *(_words(counts["failed"]) for counts in counted))
-    yield line("rows whose process died", *(counts["recovery"]["rows"] for counts in counted))
-    yield line("processes that fell at a named point", *(sum(counts["fallen"].values()) for counts in counted))
-    yield line("programs that ended unasked", *(_words(counts["unexpected_exits"]) for counts in counted))
+    yield line("rows held by a process that died", *(counts["recovery"]["rows"] for counts in counted))
+    yield line("processes killed at a named point", *(sum(counts["fallen"].values()) for counts in counted))
+    yield line("programs that ended unexpectedly", *(_words(counts["unexpected_exits"]) for counts in counted))
     yield line("clicks refused", *(_words(counts["clicks"]["refused"]) for counts in counted))
-    yield line("rows that no client was told of", *(counts["recorded_without_an_answer"] for counts in counted))
-    yield line("attempts beyond need, p50 / max", *(_pair(counts["attempts_beyond_need"]) for counts in counted))
+    yield line("rows without an answer to the client", *(counts["recorded_without_an_answer"] for counts in counted))
+    yield line("attempts beyond the minimum, p50 / max", *(_pair(counts["attempts_beyond_need"]) for counts in counted))
     ends = (_spread(counts["click_to_end"], "p50", "p99", "max") for counts in counted)
     yield line("click to end, p50 / p99 / max, s", *ends)
     slots = (f"{counts['slots']['expected']} / {counts['slots']['missed']}" for counts in counted)
     yield line("slots expected / missed", *slots)
-    yield line("exports a second, capacity", *(run["rate"] for run in runs))
-    yield line("LOAD, a share of it", *(run["options"]["load"] for run in runs))
+    yield line("capacity, exports per second", *(run["rate"] for run in runs))
+    yield line("LOAD, share of the capacity", *(run["options"]["load"] for run in runs))
     yield line("seconds", *(f"{run['seconds']:.0f}" for run in runs))
 
 

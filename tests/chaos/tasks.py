@@ -1,4 +1,4 @@
-"""A schedule of every minute whose runs are written down outside of the database."""
+"""A schedule for each minute that logs its runs outside the database."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ def _run() -> dict[str, Any]:
     return {}
 
 
-SCHEDULE = schedules.Schedule(task=TICK, name="Chaos: each minute", description="Writes down that it ran.", run=_run)
+SCHEDULE = schedules.Schedule(task=TICK, name="Chaos: each minute", description="Logs that it ran.", run=_run)

@@ -1,4 +1,4 @@
-"""The counts, and the gates that a run has to pass."""
+"""The counts of a run, and the gates that it has to pass."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.chaos.observer import Orphan
 FINAL = frozenset({"ready", "failed", "cancelled", "expired"})
 RECOVERY_P50, RECOVERY_P99 = 30.0, 60.0
 NEAR = 0.5
-"""Seconds by which two ledgers' moments of the same thing may differ."""
+"""Seconds by which the times of one event in two ledgers may differ."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Something that must hold."""
+    """A condition on the counts that a run has to pass."""
 
     name: str
     holds: bool
@@ -29,14 +29,14 @@ class Gate:
 
 @dataclass(frozen=True)
 class Mails:
-    """What reached the mail server."""
+    """Counts of duplicates at the mail server."""
 
     copies: int
-    """Further copies of a message."""
+    """Additional copies of a message."""
     inside: int
-    """Those of a delivery whose process died between the server's yes and our commit."""
+    """Copies of a delivery whose process died between the server's acknowledgement and our commit."""
     facts: int
-    """Exports of which their owner was told by two messages of different ids."""
+    """Additional messages about an export with another Message-ID."""
 
     @property
     def outside(self) -> int:
@@ -44,8 +44,8 @@ class Mails:
 
 
 def counts(facts: Facts) -> dict[str, Any]:
-    """Every figure of a run, as JSON takes it."""
-    return _exports(facts) | _told(facts) | _work(facts) | _people(facts) | _clock_and_faults(facts)
+    """Return all figures of a run, ready for JSON."""
+    return _exports(facts) | _notifications(facts) | _work(facts) | _people(facts) | _clock_and_faults(facts)
 
 
 def _exports(facts: Facts) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _exports(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _told(facts: Facts) -> dict[str, Any]:
+def _notifications(facts: Facts) -> dict[str, Any]:
     mails = mail_copies(facts)
     return {
         "untold_in_app": len(untold(facts, facts.in_app)),
@@ -110,7 +110,7 @@ def _clock_and_faults(facts: Facts) -> dict[str, Any]:
 
 
 def gates(counted: dict[str, Any]) -> list[Gate]:
-    """What must hold of the counts."""
+    """Return the gates, evaluated on the counts."""
     recovered = counted["recovery"]
     outside = counted["double_mail"] - counted["double_mail_inside_window"]
     return [
@@ -130,16 +130,16 @@ def gates(counted: dict[str, Any]) -> list[Gate]:
 
 
 def lost(facts: Facts) -> list[str]:
-    """Accepted, and not at an end."""
+    """Return the accepted exports without a final state."""
     return [export for export in facts.accepted if export not in facts.rows or facts.rows[export].state not in FINAL]
 
 
 def wrong(facts: Facts) -> list[str]:
-    """Ready, and not what was asked for: no file, other bytes than recorded, or another content than without faults."""
+    """Return the ready exports with no file, other bytes than recorded, or other content than without faults."""
     return [
         export
-        for export, told in facts.accepted.items()
-        if export in facts.rows and facts.rows[export].state == "ready" and not _right(facts, export, told["spec"])
+        for export, line in facts.accepted.items()
+        if export in facts.rows and facts.rows[export].state == "ready" and not _right(facts, export, line["spec"])
     ]
 
 
@@ -149,24 +149,24 @@ def _right(facts: Facts, export: str, spec: str) -> bool:
 
 
 def went_on(facts: Facts) -> list[str]:
-    """Cancelled, by the answer that their owners got, and not so in the end."""
+    """Return the exports whose cancellation was confirmed and whose final state is another one."""
     return [one for one in facts.cancelled if one not in facts.rows or facts.rows[one].state != "cancelled"]
 
 
-def untold(facts: Facts, told: Iterable[str]) -> list[str]:
-    """Accepted and ready or failed, and nobody was told."""
-    known = frozenset(told)
+def untold(facts: Facts, notified: Iterable[str]) -> list[str]:
+    """Return the accepted exports that are ready or failed and not in `notified`."""
+    known = frozenset(notified)
     ended = (export for export, row in facts.rows.items() if row.state in ("ready", "failed"))
     return [export for export in ended if export in facts.accepted and export not in known]
 
 
 def doubled(what: Iterable[Any]) -> int:
-    """How many are there beyond one of each."""
+    """Return the number of items beyond the first of each."""
     return sum(count - 1 for count in Counter(what).values())
 
 
 def mail_copies(facts: Facts) -> Mails:
-    """Copies of one message, each explained by a death or not."""
+    """Count the additional copies of messages, and those explained by the death of the sending process."""
     by_id: dict[str, list[Mail]] = defaultdict(list)
     for mail in sorted(facts.mails):
         by_id[mail.id].append(mail)
@@ -180,9 +180,9 @@ def mail_copies(facts: Facts) -> Mails:
 
 
 def _explained(facts: Facts, first: Mail, second: Mail) -> bool:
-    """Whether the process that sent the first copy died after it had written it, and before it had noted that.
+    """Return whether the sender of the first copy died after writing the message and before recording its delivery.
 
-    It may have died before the server's yes: a slow server accepts what a dead client has handed over.
+    It may have died before the server's acknowledgement: a slow server accepts a message whose client has died since.
     """
     row = facts.mail_rows.get(first.id)
     return any(
@@ -192,12 +192,12 @@ def _explained(facts: Facts, first: Mail, second: Mail) -> bool:
 
 
 def recovery(orphans: Sequence[Orphan]) -> list[float]:
-    """Seconds until each row of a dead process was somebody's again, or closed; infinite where it never was."""
+    """Return the seconds until each row of a dead process was claimed again or closed, infinite if it never was."""
     return [math.inf if orphan.seconds is None else orphan.seconds for orphan in orphans]
 
 
 def spread(figures: Sequence[float]) -> dict[str, Any]:
-    """Median, 99th percentile (nearest rank) and maximum; null where there is nothing."""
+    """Return median, 99th percentile (nearest rank) and maximum, or null for no figures."""
     if not figures:
         return {"p50": None, "p99": None, "max": None}
     ordered = sorted(figures)

@@ -1,4 +1,4 @@
-"""The web server's worker: whole requests in, whole answers out, and an end for every client that is too slow."""
+"""Tests of the web server's worker class: complete requests and responses, and timeouts for slow clients."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from deploy.steps import ROOT, TETHERED
 from tests.support import web_app
 from tests.support.stack import wait_until
 
-ENDED = 15
-"""Seconds after which a client that is too slow has been cut off, on a busy machine; the server's limits are 2 s."""
+TIMEOUT = 15
+"""Seconds within which the server cuts off a slow client, even on a busy machine. Its own limits are 2 s."""
 FILE = web_app.BLOCK * web_app.BLOCKS
 
 
@@ -38,17 +38,17 @@ class Server(NamedTuple):
     log: Path
 
     def connect(self, buffer: int | None = None) -> socket.socket:
-        """A raw client; with a small `buffer`, one for which the kernel keeps little."""
+        """Return a connected socket, with a receive buffer of `buffer` bytes if given."""
         client = socket.socket()
         if buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        client.settimeout(ENDED)
+        client.settimeout(TIMEOUT)
         client.connect(("127.0.0.1", self.port))
         return client
 
     @contextmanager
     def http(self) -> Iterator[http.client.HTTPConnection]:
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ENDED)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         with closing(client):
             yield client
 
@@ -94,7 +94,7 @@ def server(serve: Callable[[], Server]) -> Server:
 
 
 def read(client: socket.socket) -> bytes:
-    """All that comes until the server closes; nothing more when it cuts the connection."""
+    """Return everything received until the server closes or resets the connection."""
     found = b""
     try:
         while data := client.recv(65536):
@@ -104,17 +104,17 @@ def read(client: socket.socket) -> bytes:
     return found
 
 
-# -- what is sent in time ---------------------------------------------------------------------------------------------
+# -- requests that arrive in time -------------------------------------------------------------------------------------
 
 
-def test_a_request_may_come_byte_by_byte(server: Server) -> None:
+def test_a_request_may_arrive_byte_by_byte(server: Server) -> None:
     with server.connect() as client:
         for byte in b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nbytes":
             client.sendall(bytes([byte]))
         assert read(client).endswith(b"\r\n\r\nbytes")
 
 
-def test_requests_that_come_together_are_answered_in_order(server: Server) -> None:
+def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     first = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none"
     unread = b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nGET / no"
     last = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nthree"
@@ -123,7 +123,7 @@ def test_requests_that_come_together_are_answered_in_order(server: Server) -> No
         assert [part[-5:].strip() for part in read(client).split(b"HTTP/1.1 200 OK")[1:]] == [b"one", b"ok", b"three"]
 
 
-def test_a_connection_stays_for_the_next_request(server: Server) -> None:
+def test_a_connection_is_kept_alive(server: Server) -> None:
     with server.http() as client:
         client.connect()
         first = client.sock
@@ -137,7 +137,7 @@ def test_a_connection_stays_for_the_next_request(server: Server) -> None:
         assert client.sock is first
 
 
-def test_an_expected_body_is_asked_for_once(server: Server) -> None:
+def test_100_continue_is_sent_once(server: Server) -> None:
     with server.connect() as client:
         client.sendall(
             b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
@@ -147,11 +147,11 @@ def test_an_expected_body_is_asked_for_once(server: Server) -> None:
         assert read(client).count(b"HTTP/1.1") == 1
 
 
-def test_an_answer_without_a_length_comes_whole(server: Server) -> None:
+def test_a_response_without_a_length_is_complete(server: Server) -> None:
     assert server.get("/chunks") == (200, FILE)
 
 
-# -- what is refused --------------------------------------------------------------------------------------------------
+# -- requests that are refused ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -166,17 +166,17 @@ def test_an_answer_without_a_length_comes_whole(server: Server) -> None:
         (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf", 408),
     ],
 )
-def test_a_bad_request_is_answered_and_ended(server: Server, sent: bytes, status: int) -> None:
+def test_a_bad_request_gets_an_error_response(server: Server, sent: bytes, status: int) -> None:
     with server.connect() as client:
         client.sendall(sent)
         assert b" %d " % status in read(client).partition(b"\r\n")[0]
 
 
-def test_a_head_has_its_time_however_often_a_byte_of_it_comes(server: Server) -> None:
+def test_the_timeout_of_a_head_is_not_extended_by_each_byte(server: Server) -> None:
     with server.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\nX: ")
         client.settimeout(0.3)
-        wait_until(lambda: _trickle(client), ENDED, what="the end of a head that comes byte by byte")
+        wait_until(lambda: _trickle(client), TIMEOUT, what="the timeout of a head that arrives byte by byte")
 
 
 def _trickle(client: socket.socket) -> bool:
@@ -187,16 +187,16 @@ def _trickle(client: socket.socket) -> bool:
         return False
 
 
-def test_all_unfinished_requests_together_take_no_more_memory_than_they_may(server: Server) -> None:
+def test_unfinished_requests_share_a_memory_limit(server: Server) -> None:
     head = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % LARGEST_BODY
     with server.connect() as first, server.connect() as second:
         for client in (first, second):
             client.sendall(head + b"x" * (LARGEST_BODY - 1))
-        ready, _, _ = select.select([first, second], [], [], ENDED)
+        ready, _, _ = select.select([first, second], [], [], TIMEOUT)
         assert [client.recv(1000)[9:12] for client in ready] == [b"503"]
 
 
-def test_the_longest_wait_makes_room_for_a_newcomer(server: Server) -> None:
+def test_the_longest_waiting_connection_is_closed_for_a_new_one(server: Server) -> None:
     silent = [server.connect() for _ in range(web_app.worker_connections * 2)]
     try:
         assert server.get("/") == (200, b"hello")
@@ -206,49 +206,53 @@ def test_the_longest_wait_makes_room_for_a_newcomer(server: Server) -> None:
             client.close()
 
 
-# -- answers ----------------------------------------------------------------------------------------------------------
+# -- responses --------------------------------------------------------------------------------------------------------
 
 
 def download(server: Server, path: str = "/file") -> socket.socket:
-    """A download whose client has read nothing yet."""
+    """Request a file and return the socket, without reading from it."""
     client = server.connect(buffer=4096)
     client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
     return client
 
 
-def test_a_slow_download_comes_whole(server: Server) -> None:
+def test_a_slow_download_is_complete(server: Server) -> None:
     began, found = time.monotonic(), b""
     with download(server) as client:
         while data := client.recv(16384):
             found += data
             time.sleep(0.02)
     assert found.endswith(FILE)
-    assert time.monotonic() - began > 2 * gunicorn_worker.ANSWER_SECONDS, "the test was too fast to say anything"
+    assert time.monotonic() - began > 2 * gunicorn_worker.ANSWER_SECONDS, "the download was faster than the timeout"
 
 
 @pytest.mark.parametrize("path", ["/file", "/chunks"])
-def test_a_download_that_stands_still_is_cut_off_and_its_file_closed(server: Server, path: str) -> None:
-    before = _closed(server)
+def test_a_stalled_download_is_cut_off_and_its_file_closed(server: Server, path: str) -> None:
+    before = _blocks_made(server)
     with download(server, path) as client:
-        wait_until(lambda: len(_closed(server)) > len(before), ENDED, what="the end of the download")
+        wait_until(lambda: len(_blocks_made(server)) > len(before), TIMEOUT, what="the end of the download")
         assert len(read(client)) < len(FILE)
-    assert int(_closed(server)[-1]) < web_app.BLOCKS, "more was made than the client had room for"
+    assert int(_blocks_made(server)[-1]) < web_app.BLOCKS, (
+        "the whole file was generated for a client that does not read"
+    )
 
 
-def test_a_download_of_a_byte_now_and_then_is_cut_off(server: Server) -> None:
-    before = _closed(server)
+def test_a_download_of_single_bytes_is_cut_off(server: Server) -> None:
+    before = _blocks_made(server)
     with download(server) as client:
-        wait_until(lambda: client.recv(1) and len(_closed(server)) > len(before), ENDED, what="the end of the download")
+        wait_until(
+            lambda: client.recv(1) and len(_blocks_made(server)) > len(before), TIMEOUT, what="the end of the download"
+        )
 
 
-def test_a_download_whose_client_hangs_up_closes_its_file(server: Server) -> None:
-    before = _closed(server)
+def test_a_disconnected_client_closes_its_file(server: Server) -> None:
+    before = _blocks_made(server)
     with download(server) as client:
         client.recv(1000)
-    wait_until(lambda: len(_closed(server)) > len(before), ENDED, what="the end of the download")
+    wait_until(lambda: len(_blocks_made(server)) > len(before), TIMEOUT, what="the end of the download")
 
 
-def test_more_clients_that_are_behind_than_threads_hold_up_nobody(server: Server) -> None:
+def test_more_slow_clients_than_threads_do_not_block_others(server: Server) -> None:
     clients = [download(server) for _ in range(8)]
     try:
         for client in clients:
@@ -260,22 +264,22 @@ def test_more_clients_that_are_behind_than_threads_hold_up_nobody(server: Server
             client.close()
 
 
-def test_an_answer_that_breaks_never_arrives_whole(server: Server) -> None:
+def test_a_failing_response_is_never_complete(server: Server) -> None:
     with server.http() as client, pytest.raises(http.client.IncompleteRead) as broken:
         client.request("GET", "/damaged")
         client.getresponse().read()
-    assert FILE.startswith(broken.value.partial), "an error page stands in the middle of a file"
+    assert FILE.startswith(broken.value.partial), "an error page is in the middle of a file"
 
 
-def _closed(server: Server) -> list[str]:
-    """For each answer that was made on the way and has ended, how many blocks were made."""
+def _blocks_made(server: Server) -> list[str]:
+    """Return the number of blocks made for each generated response that has ended."""
     return server.closed.read_text().split() if server.closed.exists() else []
 
 
-# -- the end ----------------------------------------------------------------------------------------------------------
+# -- shutdown ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_is_ended_finishes_what_has_begun(serve: Callable[[], Server]) -> None:
+def test_a_terminated_server_finishes_open_responses(serve: Callable[[], Server]) -> None:
     server = serve()
     with download(server) as slow, download(server, "/slow") as page, server.connect() as silent:
         assert slow.recv(1)
@@ -283,4 +287,4 @@ def test_a_server_that_is_ended_finishes_what_has_begun(serve: Callable[[], Serv
         assert read(page).endswith(b"hello")
         assert read(slow).endswith(FILE)
         assert read(silent) == b""
-    assert server.process.wait(ENDED) == 0
+    assert server.process.wait(TIMEOUT) == 0

@@ -1,1 +1,1 @@
-"""Datasets that kill or hold up whoever reads them, for whole sites under test that are started with POISON=1."""
+"""Datasets that kill or block the process that reads them, for sites under test that are started with POISON=1."""

@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class PoisonConfig(AppConfig):
-    """TIME_LIMITS="2 3" are the seconds of the soft and of the hard limit of every task."""
+    """App of the poison datasets. TIME_LIMITS="2 3" sets the soft and hard time limits of every task, in seconds."""
 
     name = "tests.poison"
     label = "poison"

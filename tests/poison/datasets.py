@@ -1,4 +1,4 @@
-"""Orders of the demo shop with columns that do harm at one row, in the middle of the second part of four."""
+"""Orders of the demo shop with columns that fail at one row, in the middle of the second of four parts."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from exports.demo.models import Order
 
 ROWS = 12_000
 FIRST, MIDDLE = "00000001", "00004500"
-"""The numbers of the first order, which planning reads too, and of one that only the second part's worker reads."""
+"""Order numbers: the first order, which planning also reads, and one that only the second part's worker reads."""
 HOG_BYTES = 400 << 20
 
 
 def crash() -> None:
-    """A real segmentation fault, as a broken C extension makes it."""
+    """Cause a segmentation fault, as a broken C extension would."""
     ctypes.string_at(0)
 
 
 def hog() -> None:
-    """Take memory until the OOM killer comes: the kernel's own, in the group of MEMORY_GROUP, else one in its place."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # on a busy machine it may take longer than allowed
+    """Allocate memory until the OOM killer strikes in the MEMORY_GROUP control group. Without one, send SIGKILL."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # may exceed the soft time limit on a busy machine
     if group := os.environ.get("MEMORY_GROUP"):
         (Path(group) / "cgroup.procs").write_text(str(os.getpid()))
         taken = [os.urandom(1 << 20) for _ in range(HOG_BYTES >> 20)]
-        raise AssertionError(f"Nobody minded {len(taken)} MB.")
+        raise AssertionError(f"The OOM killer did not strike after {len(taken)} MB.")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_out() -> None:
-    """What Python itself says where the process may not have more memory."""
+    """Raise MemoryError, as Python does if the process may not allocate more memory."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (HOG_BYTES, before[1]))
     try:
@@ -48,13 +48,13 @@ def run_out() -> None:
 
 
 def hang() -> None:
-    """A call of C that hears nothing of the soft time limit; the thread that renews the lease goes on all the while."""
+    """Block in a C call that ignores the soft time limit. The thread that renews the lease keeps running."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     ctypes.CDLL(None).sleep(3_600)
 
 
 def wait() -> None:
-    """Long work: until the file GATE is there."""
+    """Wait until the file GATE exists."""
     while not Path(os.environ["GATE"]).exists():
         time.sleep(0.1)
 

@@ -1,4 +1,4 @@
-"""A site whose database is about to fail: people who click, what they must get, and ways to be in its way."""
+"""Helpers for tests of database faults: a site, clicking users, and the assertions on their answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORDERS = 160_000
 
 
 class Site:
-    """A running site, a console in it, and what a faultless export looks like."""
+    """A running site with a console, two clicking users, and the file of an export without faults."""
 
     def __init__(self, stack: Stack, shell: Console) -> None:
         self.stack, self.shell = stack, shell
@@ -38,32 +38,32 @@ class Site:
         return self.big.person.download(export)
 
     def assert_whole(self, export: str) -> None:
-        """READY with the very bytes of the run without a fault, and told once."""
+        """Assert that the export is READY with the bytes of an export without faults, and has one notification."""
         assert self.body(export) == self.expected
-        assert self.told(export) == 1
+        assert self.notifications(export) == 1
 
-    def told(self, export: str) -> int:
-        """How many notifications there are of it."""
+    def notifications(self, export: str) -> int:
+        """Return the number of notifications about the export."""
         return int(self.shell.run(f"print(Notification.objects.filter(link__contains={export!r}).count())"))
 
     def recorded(self) -> int:
         return int(self.shell.run("print(Export.objects.count())"))
 
-    def begun(self) -> str:
-        """A big export that is in the middle."""
+    def rendering_export(self) -> str:
+        """Return a large export that has rendered some of its rows."""
         export = self.big.export()
         wait_until(lambda: self.big.person.look(export)["rows_done"], what=f"the middle of {export}", pause=0.02)
         return export
 
     def manage_processes(self) -> list[str]:
-        """Start again what has ended, as the process manager does; their names."""
+        """Restart the programs that have ended, as the process manager does. Return their names."""
         ended = [name for name, process in self.stack.processes.items() if process.poll() is not None]
         self.stack.start(*ended)
         return ended
 
 
 class Clicker:
-    """A person whose form is open already: the click is the one request."""
+    """A user with an open form, so that a click is a single request."""
 
     def __init__(self, stack: Stack, email: str, base: str = "") -> None:
         self.person = Person(Browser(base), email) if base else stack.signed_in(email)
@@ -71,8 +71,8 @@ class Clicker:
         self.token = self.browser.get("/exports/").form("dataset").fields["csrfmiddlewaretoken"]
 
     def click(self, path: str = "/api/exports/", **fields: str) -> Answer:
-        asked = {"dataset": "orders", "format": "csv", "period": "all", "csrfmiddlewaretoken": str(self.token)}
-        return self.browser.post(path, asked | fields)
+        form = {"dataset": "orders", "format": "csv", "period": "all", "csrfmiddlewaretoken": str(self.token)}
+        return self.browser.post(path, form | fields)
 
     def export(self, **fields: str) -> str:
         answer = self.click(**fields)
@@ -85,7 +85,7 @@ def identity(answer: Answer) -> str:
 
 
 def assert_refused(answer: Answer) -> None:
-    """A clear 503 in the language of a program, that says when to come back."""
+    """Assert that the answer is a JSON 503 with a message and a Retry-After header."""
     assert answer.status == 503, answer.text
     assert answer.json()["error"]["code"] in ("not_recorded", "database_away")
     assert "try again in a minute" in answer.json()["error"]["message"]
@@ -94,7 +94,7 @@ def assert_refused(answer: Answer) -> None:
 
 @contextmanager
 def another_web(stack: Stack, server: PostgresServer, port: int) -> Iterator[str]:
-    """A second web server of the same site, which reaches the database through this port; its address."""
+    """Run a second web server of the site, connected to the database through `port`. Yield its URL."""
     program = web(free_port())
     url = f"http://{program.command[program.command.index('--bind') + 1]}"
     through = {"DATABASE_URL": server.url.replace(str(server.port), str(port))}
@@ -123,13 +123,13 @@ def answers(url: str) -> bool:
 
 
 def take_all_places(server: PostgresServer, places: int, taken: ExitStack) -> None:
-    """Throw everybody out and take their places, until all of them are ours."""
+    """Terminate all other connections and open new ones until all `places` are taken."""
     own = f"{server.url}?application_name=greedy"
-    boss = taken.enter_context(psycopg.connect(own, autocommit=True))
-    throw_out = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name <> %s"
-    mine = 1
-    while mine < places:
-        boss.execute(throw_out, [DATABASE, "greedy"])
-        with suppress(psycopg.OperationalError):  # too many, until those thrown out have gone
+    superuser = taken.enter_context(psycopg.connect(own, autocommit=True))
+    terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name <> %s"
+    opened = 1
+    while opened < places:
+        superuser.execute(terminate, [DATABASE, "greedy"])
+        with suppress(psycopg.OperationalError):  # too many connections until the terminated ones have closed
             taken.enter_context(psycopg.connect(own, autocommit=True))
-            mine += 1
+            opened += 1

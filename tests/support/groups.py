@@ -1,4 +1,4 @@
-"""A program with all its children, as the kernel sees them: one process group."""
+"""Process groups: a program and all its children."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def members(group: int) -> list[int]:
-    """The living processes of a process group."""
+    """Return the ids of the live processes of a process group, without zombies."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,4 +1,4 @@
-"""A web server on loopback that remembers what it was asked for, and documents that would ask."""
+"""A web server on loopback that records its requests, and HTML that tries to load resources from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threading import Thread
 
 
 class Listener(ThreadingHTTPServer):
-    """Remembers each path in `asked`, and sends everybody on: to a file, or to itself from a path with "far" in it."""
+    """Record each path in `asked`. Redirect to the canary file, or to this server if the path contains "far"."""
 
     def __init__(self, canary: Path) -> None:
         self.asked: list[str] = []
@@ -33,7 +33,7 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
 
     def log_message(self, *args: object) -> None:
-        """Nothing on the terminal."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def listening(canary: Path) -> Iterator[Listener]:
 
 
 def loads(url: str) -> str:
-    """A document with every way of loading that HTML and CSS know."""
+    """Return a document with every way of loading a resource that HTML and CSS have."""
     return f"""
         <link rel=stylesheet href="{url}/sheet"><link rel=attachment href="{url}/attached"><base href="{url}/base/">
         <style>

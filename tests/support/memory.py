@@ -1,4 +1,4 @@
-"""A small group of processes in which the kernel's OOM killer really comes, where this machine lets us make one."""
+"""A control group with a memory limit that triggers the kernel's OOM killer, if this machine allows creating one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 LIMIT = 100 << 20
-"""Bytes; what a process had before it came is not counted."""
+"""Limit in bytes. Memory that a process allocated before it joined the group does not count."""
 
 
 @contextmanager
 def memory_group() -> Iterator[str]:
-    """The folder of a control group with LIMIT; empty where only the administrator could make one.
+    """Yield the folder of a control group with LIMIT, or "" if creating one needs root.
 
-    cgroup v1 (cgroups(7)) has the controller in a folder of its own, v2 the one tree for all of them.
+    cgroup v1 (cgroups(7)) has a separate folder per controller, v2 one tree for all of them.
     """
     for parent, limit in ((CGROUPS / "memory", "memory.limit_in_bytes"), (CGROUPS, "memory.max")):
         group = parent / f"carryall-test-{os.getpid()}"
-        if _made(group, limit):
+        if _create(group, limit):
             try:
                 yield str(group)
             finally:
@@ -31,8 +31,8 @@ def memory_group() -> Iterator[str]:
     yield ""
 
 
-def _made(group: Path, limit: str) -> bool:
-    if not (group.parent / "cgroup.procs").exists():  # no control group, though perhaps a folder
+def _create(group: Path, limit: str) -> bool:
+    if not (group.parent / "cgroup.procs").exists():  # the folder is not a control group
         return False
     try:
         group.mkdir()
@@ -47,7 +47,7 @@ def _made(group: Path, limit: str) -> bool:
 
 
 def _remove(group: Path) -> None:
-    for _ in range(50):  # the kernel needs a moment after the last process
+    for _ in range(50):  # the kernel needs some time after the last process has ended
         with contextlib.suppress(OSError):
             group.rmdir()
             return

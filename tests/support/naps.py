@@ -1,4 +1,4 @@
-"""A task that takes as long as it is asked to, for workers that are started with `-I tests.support.naps`."""
+"""A task that sleeps for a given time, for workers that are started with `-I tests.support.naps`."""
 
 from __future__ import annotations
 

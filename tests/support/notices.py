@@ -1,4 +1,4 @@
-"""Users and notifications for tests: contexts as the exports app gives them."""
+"""Users and notifications for tests, with contexts like those of the exports app."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ CONTEXTS: dict[str, dict[str, Any]] = {
 
 
 def make_user(name: str = "ada", email: str | None = None, **fields: Any) -> User:
-    """A user with an e-mail address of its own, unless `email` says otherwise."""
+    """Create a user, with the address `<name>@example.com` unless `email` is given."""
     address = f"{name}@example.com" if email is None else email
     return User.objects.create_user(name, address, "password", **fields)
 
 
 def tell(user: User, kind: str = "export_failed", key: str = "fact", **options: Any) -> Notification:
-    """`notify` with a context that the kind's templates understand."""
+    """Call `notify` with a context that fits the templates of the kind."""
     context = CONTEXTS[kind] | options.pop("context", {})
-    link = "/exports/1/" if key == "fact" else f"/exports/{key}/"  # another fact is about another export
+    link = "/exports/1/" if key == "fact" else f"/exports/{key}/"  # another key is about another export
     notification = notify(user, kind, dedupe_key=key, context=context, **({"link": link} | options))
     assert notification is not None
     return notification
 
 
 def mail_of(notification: Notification) -> Delivery:
-    """The notification's e-mail delivery, as the database has it now."""
+    """Return the notification's e-mail delivery, read from the database."""
     return Delivery.objects.get(notification=notification, channel="email")

@@ -1,4 +1,4 @@
-"""The site's addresses, with the admin at another one."""
+"""The site's URLs, with the admin at another path."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before a test's PostgreSQL."""
+"""A PgBouncer in transaction mode in front of a test's PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ START_SECONDS = 20
 
 @contextmanager
 def pgbouncer(url: str, *, pool: int = 20) -> Iterator[str]:
-    """Run it before the database at `url`, with `pool` server connections; yields the URL to connect to instead."""
+    """Run PgBouncer in front of the database at `url`, with `pool` server connections. Yield the URL to connect to."""
     program = found("pgbouncer")
     if program is None:
-        raise RuntimeError("There is no pgbouncer: run `make setup-dev`, or install Debian's package pgbouncer.")
+        raise RuntimeError("pgbouncer not found: run `make setup-dev`, or install Debian's package pgbouncer.")
     server = urlsplit(url)
     port = free_port()
     home = Path(tempfile.mkdtemp(prefix="carryall-pgbouncer-"))
@@ -49,7 +49,7 @@ def pgbouncer(url: str, *, pool: int = 20) -> Iterator[str]:
     (home / "pgbouncer.ini").write_text(
         f"[databases]\n* = host={server.hostname} port={server.port}\n[pgbouncer]\n{lines}\n"
     )
-    root = os.geteuid() == 0  # it refuses to run as root
+    root = os.geteuid() == 0  # PgBouncer refuses to run as root
     if root:
         for path in (home, *home.iterdir()):
             shutil.chown(path, UNPRIVILEGED)

@@ -1,9 +1,9 @@
-"""A Redis under Sentinel's watch: a master, a replica and three sentinels on loopback, ended by their own ids.
+"""Redis under Sentinel: a master, a replica and three sentinels on loopback.
 
 with watched(folder) as trio:
     site = Stack(other_folder, **trio.environment)
-    trio.failover()                  # the master is killed; returns once the replica is master for everybody
-    trio.revive()                    # the old one is back, as a replica: the next failover may come
+    trio.failover()                  # kill the master; return once all sentinels agree on the new one
+    trio.revive()                    # restart the old master as a replica, ready for another failover
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ MASTER = "carryall"
 LOOPBACK = "127.0.0.1"
 SECONDS = 30
 How = Literal["kill", "freeze", "order"]
-"""How a master goes: SIGKILL, SIGSTOP, or in good order because Sentinel is told to."""
+"""Kind of failover: SIGKILL or SIGSTOP to the master, or a planned one with SENTINEL FAILOVER."""
 
 
 class Trio:
-    """Two servers, "one" and "two", and three sentinels that agree by two votes."""
+    """Two servers, "one" and "two", and three sentinels with a quorum of two."""
 
     def __init__(self, folder: Path, *, down_after_ms: int = 800, password: str = "") -> None:
-        """`down_after_ms`: for how long a server must be silent to count as down. `password` is everybody's."""
+        """`down_after_ms` is the silence after which a server counts as down. All servers share `password`."""
         self.folder, self.down_after_ms, self.password = folder, down_after_ms, password
         self.servers = {name: free_port() for name in ("one", "two")}
         self.sentinels = {f"sentinel-{number}": free_port() for number in (1, 2, 3)}
@@ -50,28 +50,31 @@ class Trio:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a site needs in order to use it."""
+        """Environment variables with which a site uses this Redis."""
         return {"REDIS_URL": self.url}
 
-    # -- life --------------------------------------------------------------------------------------------------
+    # -- start and stop ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start all five, and wait until the sentinels know each other and the replica."""
+        """Start all five processes, and wait until the sentinels have found each other and the replica."""
         for name in self.servers:
             self._write_server(name)
             self._run(name)
             wait_until(partial(self._answers, name), SECONDS, 0.05, f"an answer of {name}")
         wait_until(
-            lambda: self.info("two").get("master_link_status") == "up", SECONDS, 0.05, "the replica's first copy"
+            lambda: self.info("two").get("master_link_status") == "up",
+            SECONDS,
+            0.05,
+            "the replica's initial synchronization",
         )
         for name in self.sentinels:
             self._write_sentinel(name)
             self._run(name, "--sentinel")
         for name in self.sentinels:
-            wait_until(partial(self._knows_all, name), SECONDS, 0.1, f"{name} knowing the others")
+            wait_until(partial(self._knows_all, name), SECONDS, 0.1, f"{name} to find the others")
 
     def stop(self) -> None:
-        """Kill all; nothing of it is worth a goodbye."""
+        """Kill all processes."""
         for process in self.processes.values():
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -102,11 +105,11 @@ class Trio:
         )
         (self.folder / f"{name}.conf").write_text("\n".join(lines) + "\n")
 
-    # -- questions ---------------------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------------------
 
     @contextmanager
     def client(self, name: str) -> Iterator[Any]:
-        """A client of one server or sentinel."""
+        """Yield a client of one server or sentinel."""
         port = (self.servers | self.sentinels)[name]
         once: Any = None
         client = redis.Redis(
@@ -118,7 +121,7 @@ class Trio:
             client.close()
 
     def info(self, name: str) -> dict[str, Any]:
-        """A server's own word on replication; empty where it does not answer."""
+        """Return a server's replication info, empty if it does not answer."""
         with self.client(name) as client, suppress(redis.RedisError, OSError):
             return dict(client.info("replication"))
         return {}
@@ -127,7 +130,7 @@ class Trio:
         return bool(self.info(name))
 
     def seen(self, sentinel: str) -> dict[str, Any]:
-        """What one sentinel knows of the master; empty where it does not answer."""
+        """Return one sentinel's state of the master, empty if it does not answer."""
         with self.client(sentinel) as client, suppress(redis.RedisError, OSError):
             seen: Any = client.sentinel_master(MASTER)
             return dict(seen)
@@ -139,7 +142,7 @@ class Trio:
 
     @property
     def master(self) -> str:
-        """Who is master by the word of all three sentinels, and by its own; "" while they differ."""
+        """Name of the master on which all sentinels and the server itself agree, or ""."""
         ports = {self.seen(sentinel).get("port") for sentinel in self.sentinels}
         names = [name for name, port in self.servers.items() if ports == {port}]
         return names[0] if names and self.info(names[0]).get("role") == "master" else ""
@@ -147,37 +150,37 @@ class Trio:
     # -- faults ------------------------------------------------------------------------------------------------
 
     def failover(self, how: How = "kill", meanwhile: Callable[[], object] = lambda: None) -> str:
-        """The master goes; `meanwhile` is called before anybody has replaced it. Returns the name of the new one."""
-        old = wait_until(lambda: self.master, SECONDS, 0.1, "an agreement on the master")
-        gone: dict[str, Callable[[], Any]] = {
+        """Fail the master over and return the name of the new one. `meanwhile` is called before the replacement."""
+        old = wait_until(lambda: self.master, SECONDS, 0.1, "the sentinels' agreement on a master")
+        actions: dict[str, Callable[[], Any]] = {
             "kill": partial(self.kill, old),
             "freeze": partial(self._signal, old, signal.SIGSTOP),
-            "order": partial(wait_until, partial(self._order, old), SECONDS, 0.1, "an order that Sentinel obeys"),
+            "order": partial(wait_until, partial(self._order, old), SECONDS, 0.1, "Sentinel to accept the failover"),
         }
-        gone[how]()
+        actions[how]()
         meanwhile()
 
         def new() -> str:
-            if how == "order":  # Sentinel gives up when the replica does not answer in time: then once more
+            if how == "order":  # repeat it: Sentinel gives up if the replica does not answer in time
                 self._order(old)
             return "" if self.master == old else self.master
 
         return str(wait_until(new, SECONDS, 0.1, "a new master"))
 
     def kill_master(self) -> str:
-        """SIGKILL the master and wait for nothing; its name."""
-        old = wait_until(lambda: self.master, SECONDS, 0.1, "an agreement on the master")
+        """Send SIGKILL to the master, without waiting for the failover. Return its name."""
+        old = wait_until(lambda: self.master, SECONDS, 0.1, "the sentinels' agreement on a master")
         self.kill(old)
         return str(old)
 
     def kill(self, name: str) -> None:
-        """SIGKILL a server or a sentinel."""
+        """Send SIGKILL to a server or a sentinel."""
         process = self.processes.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
     def revive(self) -> None:
-        """Start what was killed and wake what was frozen; returns when there is a master with its replica again."""
+        """Restart killed processes, resume frozen ones, and wait until the replica is connected to the master."""
         for name in [*self.servers, *self.sentinels]:
             if name not in self.processes:
                 self._run(name, *(["--sentinel"] if name in self.sentinels else []))
@@ -185,7 +188,7 @@ class Trio:
         wait_until(self._paired, SECONDS, 0.1, "a master with its replica")
 
     def _paired(self) -> bool:
-        """Whether it is so. A second master is told at once what Sentinel would tell it after ten seconds."""
+        """Return whether the replica is connected. Demote a second master, as Sentinel would do after ten seconds."""
         master = self.master
         if not master:
             return False
@@ -200,7 +203,7 @@ class Trio:
         os.killpg(self.processes[name].pid, number)
 
     def _order(self, old: str) -> bool:
-        """False while no replica is known to be good enough (NOGOODSLAVE), or a failover is not over (INPROG)."""
+        """Request a failover. Return False if there is no suitable replica (NOGOODSLAVE) or one is running (INPROG)."""
         first = "sentinel-1"
         with self.client(first) as client, suppress(redis.ResponseError):
             if self.seen(first).get("port") == self.servers[old]:
@@ -210,7 +213,7 @@ class Trio:
 
 @contextmanager
 def watched(folder: Path, *, password: str = "") -> Iterator[Trio]:
-    """A trio for the length of a block."""
+    """Yield a running trio, and stop it afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     trio = Trio(folder, password=password)
     try:

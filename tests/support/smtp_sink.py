@@ -1,10 +1,10 @@
-"""A small SMTP server for tests: it speaks as much of RFC 5321 as smtplib asks for, and misbehaves on request.
+"""An SMTP server for tests, with the subset of RFC 5321 that smtplib uses and with configurable faults.
 
-In a test's own process: `with smtp_sink() as sink: sink.slow = 3`. As a process that outlives whoever is killed:
+In the test's process: `with smtp_sink() as sink: sink.slow = 3`. As a separate process that survives killed workers:
 `python -m tests.support.smtp_sink --port 2525 --ledger FILE --control FILE`. Each accepted mail is a line of JSON in
-the ledger, there before the server says yes: {"at", "message_id", "to", "subject"}. The control file is a JSON object
-with some of the faults by name ({"slow": 3}; {} or no file means none), read ten times a second; "down": true closes
-the port. Replace it by renaming another over it.
+the ledger, written before the server acknowledges it: {"at", "message_id", "to", "subject"}. The control file is a JSON
+object of faults by name ({"slow": 3}; {} or a missing file means no faults), read ten times a second; "down": true
+closes the port. To replace it, rename a new file over it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 @dataclass
 class Faults:
-    """How the server misbehaves."""
+    """Faults of the server."""
 
     refuse_for_good: set[str] = field(default_factory=set)
     """Recipients answered with 550."""
@@ -35,34 +35,34 @@ class Faults:
     refuse_message: bool = False
     """Every message is answered with 554 after its last line."""
     hang_up_after_yes: bool = False
-    """Drop the connection right after a message was accepted, in place of the answer to QUIT."""
+    """Close the connection after accepting a message, instead of answering QUIT."""
     slow: float = 0.0
-    """Seconds until a message is answered."""
+    """Seconds before a message is answered."""
     silent: bool = False
-    """Take connections and say nothing, not even a greeting, as long as this holds."""
+    """Accept connections and send nothing, not even a greeting."""
 
 
 @dataclass
 class SmtpSink(Faults):
-    """What the server does, and the ledger of what it accepted. Change the faults while it runs."""
+    """The server and its accepted mails. The faults can be changed while it runs."""
 
     port: int = 0
     ledger: Path | None = None
-    """A file for the ledger as well."""
+    """File of the ledger, if any."""
     accepted: list[EmailMessage] = field(default_factory=list)
     connections: int = 0
     _server: _Server | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def listen(self) -> None:
-        """Open the port: the one it had before, if it was open."""
+        """Open the port, the same one as before if it was open."""
         if self._server is None:
             self._server = _Server(self, self.port)
             self.port = self._server.server_address[1]
             threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def close(self) -> None:
-        """Close the port: who connects is refused. Conversations that have begun go on."""
+        """Close the port: new connections are refused, open sessions continue."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -72,30 +72,30 @@ class SmtpSink(Faults):
         with self._writing:
             self.accepted.append(message)
             if self.ledger is not None:
-                self._write_down(self.ledger, message)
+                self._log_message(self.ledger, message)
 
     @staticmethod
-    def _write_down(ledger: Path, message: EmailMessage) -> None:
-        said = {"message_id": message["Message-ID"], "to": message["To"], "subject": message["Subject"]}
+    def _log_message(ledger: Path, message: EmailMessage) -> None:
+        mail = {"message_id": message["Message-ID"], "to": message["To"], "subject": message["Subject"]}
         with ledger.open("a") as file:
-            file.write(json.dumps({"at": time.time()} | {name: str(value) for name, value in said.items()}) + "\n")
+            file.write(json.dumps({"at": time.time()} | {name: str(value) for name, value in mail.items()}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def message_ids(self) -> list[str]:
-        """Of all accepted mails, in order."""
+        """Return the Message-IDs of all accepted mails, in order."""
         return [str(message["Message-ID"]) for message in self.accepted]
 
-    def misbehave(self, told: dict[str, Any]) -> None:
-        """Take over what a control file says; what it leaves out is as usual."""
-        usual = Faults()
+    def misbehave(self, faults: dict[str, Any]) -> None:
+        """Apply the faults of a control file. Faults that it omits get their defaults."""
+        defaults = Faults()
         for fault in fields(Faults):
-            setattr(self, fault.name, told.get(fault.name, getattr(usual, fault.name)))
-        self.close() if told.get("down") else self.listen()
+            setattr(self, fault.name, faults.get(fault.name, getattr(defaults, fault.name)))
+        self.close() if faults.get("down") else self.listen()
 
 
 class _Session(socketserver.StreamRequestHandler):
-    """One connection. The recipients matter only for refusals."""
+    """One connection. Recipients are only checked against the refused ones."""
 
     server: _Server
 
@@ -108,11 +108,11 @@ class _Session(socketserver.StreamRequestHandler):
             while line := self.rfile.readline():
                 if not self._answer(line.decode(errors="replace").strip()):
                     return
-        except ConnectionError:  # whoever spoke to us was killed
+        except ConnectionError:  # the client was killed
             return
 
     def _answer(self, line: str) -> bool:
-        """Answer one command; False ends the connection."""
+        """Answer one command. Return False to end the connection."""
         sink = self.server.sink
         match line.partition(" ")[0].upper():
             case "EHLO" | "HELO":
@@ -136,7 +136,7 @@ class _Session(socketserver.StreamRequestHandler):
         return "451 try again later" if sink.refuse_for_now else "250 ok"
 
     def _take_message(self) -> bool:
-        """False when the connection ended before the message had: that is no mail."""
+        """Read and answer a message. Return False, without accepting it, if the connection ended first."""
         sink = self.server.sink
         lines: list[bytes] = []
         while (line := self.rfile.readline()) != b".\r\n":
@@ -154,7 +154,7 @@ class _Session(socketserver.StreamRequestHandler):
     def _say(self, line: str) -> None:
         try:
             self.wfile.write(f"{line}\r\n".encode())
-        except ConnectionError:  # the client has given up, as a slow server must expect
+        except ConnectionError:  # the client has given up
             return
 
 
@@ -169,7 +169,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def smtp_sink() -> Iterator[SmtpSink]:
-    """A running sink on a free loopback port; closed at the end."""
+    """Yield a running sink on a free loopback port, and close it afterwards."""
     sink = SmtpSink()
     sink.listen()
     try:
@@ -179,23 +179,23 @@ def smtp_sink() -> Iterator[SmtpSink]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description="An SMTP server that keeps a ledger and misbehaves on request.")
+    options = argparse.ArgumentParser(description="SMTP server for tests, with a ledger and configurable faults.")
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--ledger", type=Path, required=True)
     options.add_argument("--control", type=Path, required=True)
     given = options.parse_args()
     sink = SmtpSink(port=given.port, ledger=given.ledger)
     while True:
-        sink.misbehave(_told(given.control))
+        sink.misbehave(_read_faults(given.control))
         time.sleep(0.1)
 
 
-def _told(control: Path) -> dict[str, Any]:
+def _read_faults(control: Path) -> dict[str, Any]:
     try:
-        told: dict[str, Any] = json.loads(control.read_text())
+        faults: dict[str, Any] = json.loads(control.read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    return told
+    return faults
 
 
 if __name__ == "__main__":

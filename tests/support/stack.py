@@ -1,4 +1,4 @@
-"""The whole site for a test: its own folder, Redis, database, ports and processes; the same commands as `make run`."""
+"""A whole site for tests, with its own folder, Redis, database, ports and processes, run by `make run`'s commands."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ PASSWORD = "demo"
 ENTERPRISE, SMALL, STAFF = "enterprise@example.com", "small@example.com", "staff@example.com"
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 30, pause: float = 0.1, what: str = "it") -> Any:
-    """The first truthy answer. Fails the test when none came within `seconds`."""
+def wait_until(true: Callable[[], Any], seconds: float = 30, pause: float = 0.1, what: str = "the condition") -> Any:
+    """Return the first truthy result of `true`. Fail the test if there is none within `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if answer := true():
             return answer
         time.sleep(pause)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
+    raise AssertionError(f"timed out after {seconds} s waiting for {what}")
 
 
 class Stack:
-    """One site. Processes are started and killed by name; every one of them is ended by its own id."""
+    """One site. Processes are started and killed by program name."""
 
     def __init__(self, folder: Path, database_url: str = "", **environment: str) -> None:
         self.folder = folder
@@ -67,7 +67,7 @@ class Stack:
     # -- processes ---------------------------------------------------------------------------------------------
 
     def start(self, *names: str) -> None:
-        """Start these programs: redis, web, worker-high, worker-bulk, beat."""
+        """Start programs by name: redis, web, worker-high, worker-bulk, beat."""
         for name in names:
             command = self.redis.command if name == "redis" else self.programs[name].command
             if name == "redis":
@@ -96,22 +96,22 @@ class Stack:
             return False
 
     def await_workers(self) -> None:
-        """Until every started worker says that it is ready."""
+        """Wait until every started worker has logged that it is ready."""
         for name in ("worker-high", "worker-bulk"):
             if name in self.processes:
-                wait_until(partial(self._says_ready, name), READY_SECONDS, what=f"{name} ready")
+                wait_until(partial(self._logged_ready, name), READY_SECONDS, what=f"{name} ready")
 
-    def _says_ready(self, name: str) -> bool:
+    def _logged_ready(self, name: str) -> bool:
         return " ready" in (self.folder / f"{name}.log").read_text(errors="replace")
 
     def kill(self, name: str) -> None:
-        """SIGKILL a program with all its children, as the kernel would."""
+        """Send SIGKILL to a program and all its children, as the kernel would."""
         process = self.processes.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
     def stop(self, name: str) -> None:
-        """End a program in good order."""
+        """Terminate a program with SIGTERM, and kill it if it takes more than 30 s."""
         process = self.processes.pop(name)
         process.terminate()
         try:
@@ -121,13 +121,13 @@ class Stack:
             process.wait(10)
 
     def children(self, name: str) -> list[int]:
-        """Process ids of a program's direct children."""
+        """Return the process ids of a program's direct children."""
         pid = self.processes[name].pid
         listing = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(child) for child in listing.split()]
 
     def end(self) -> None:
-        """Kill everything that still runs; nothing here is worth a slow goodbye."""
+        """Kill all running programs."""
         for name in list(self.processes):
             process = self.processes.pop(name)
             try:
@@ -139,7 +139,7 @@ class Stack:
     # -- the site ----------------------------------------------------------------------------------------------
 
     def manage(self, *arguments: str, check: bool = True, **environment: str) -> str:
-        """`manage.py` in this site's environment; what it printed."""
+        """Run `manage.py` in this site's environment and return its output."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment() | environment,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=STEP_SECONDS, check=False,
@@ -151,7 +151,7 @@ class Stack:
         return done.stdout + ("" if check else done.stderr)
 
     def shell(self, code: str) -> str:
-        """What `code` prints inside the site."""
+        """Run `code` in the site's Django shell and return its output."""
         return self.manage("shell", "--verbosity", "0", "-c", code).strip()
 
     def browser(self) -> Browser:
@@ -170,7 +170,7 @@ class Stack:
 
 
 class Person:
-    """Somebody at the site: signs in, presses the button, follows, downloads."""
+    """A signed-in user of the site."""
 
     def __init__(self, browser: Browser, email: str, password: str = PASSWORD) -> None:
         self.browser = browser
@@ -179,12 +179,12 @@ class Person:
         assert answer.status == 302, answer.text[:500]
 
     def press(self, **fields: str) -> Answer:
-        """Press the button as a plain form does."""
+        """Submit the export form without JavaScript."""
         form = self.browser.get("/exports/").form("dataset")
         return self.browser.post("/exports/", form.fields | {"dataset": "orders", "period": "all"} | fields)
 
     def export(self, **fields: str) -> str:
-        """Press the button; the export's id."""
+        """Submit the export form. Return the export's id."""
         answer = self.press(**fields)
         assert answer.status == 303, (answer.status, answer.reason())
         return answer.location.rstrip("/").rsplit("/", 1)[-1]
@@ -195,7 +195,7 @@ class Person:
         return dict(answer.json())
 
     def await_end(self, export: str, seconds: float = 60) -> dict[str, Any]:
-        """The export once it is in a final state."""
+        """Wait until the export is in a final state. Return it."""
         final = ("ready", "failed", "cancelled", "expired")
 
         def ended() -> dict[str, Any] | None:
@@ -214,7 +214,7 @@ class Person:
 def running(
     folder: Path, *names: str, database_url: str = "", seed: bool = True, **environment: str
 ) -> Iterator[Stack]:
-    """A prepared site with these programs up (default: all but Beat), ended whatever happens."""
+    """Yield a prepared site with these programs running (default: all but Beat), and kill them afterwards."""
     stack = Stack(folder, database_url, **environment)
     try:
         stack.start("redis")
@@ -228,7 +228,7 @@ def running(
 
 
 _prepared: dict[bool, Path] = {}
-"""Folders of this session with a migrated SQLite site, by whether the demo shop is in it: copying one takes no time."""
+"""Folders with a migrated SQLite site, to be copied by later tests, keyed by whether they contain the demo shop."""
 
 
 def _prepare(stack: Stack, *, seed: bool) -> None:

@@ -1,4 +1,4 @@
-"""A WSGI application for tests of the web server, and the server's settings with short times."""
+"""A WSGI application for tests of the web server, and server settings with short timeouts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ gunicorn_worker.UNFINISHED_BYTES = 4 * 1024 * 1024
 
 BLOCK = bytes(range(256)) * 256
 BLOCKS = 32
-"""Two megabytes: more than the kernel and the server keep for a client that does not read."""
+"""2 MB in total: more than the kernel and the server buffer for a client that does not read."""
 
 
 class File:
-    """Blocks that are made on the way; notes in `closed` how it ended."""
+    """Iterator of generated blocks. `close` appends the number of blocks made to the file CLOSED."""
 
     def __init__(self, fails_after: int | None = None) -> None:
         self.fails_after = fails_after

@@ -1,4 +1,4 @@
-"""The run under faults judges rightly: each gate fails for the ledger that it is there for, and plans are data."""
+"""Tests of the chaos run itself: the gates, the plan, the observer and the process manager."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ IDS = ("a" * 32, "b" * 32)
 
 
 def clean(**other: Any) -> Facts:
-    """Two exports, asked for, made, told and fetched; `other` is what is different."""
-    usual: dict[str, Any] = {
+    """Return the facts of two exports without any fault. `other` overrides fields."""
+    defaults: dict[str, Any] = {
         "accepted": {export: {"spec": "00-csv-0", "request": 1} for export in IDS},
         "clicks": [0.1, 0.2],
         "refused": {},
@@ -53,7 +53,7 @@ def clean(**other: Any) -> Facts:
         "unexpected": [],
         "strikes": [{"kind": "worker-kill", "struck": "worker-high"}],
     }
-    return Facts(**usual | other)
+    return Facts(**defaults | other)
 
 
 def orphan(kind: str = "delivery", pk: int = 1, moment: float = 100.5, seconds: float | None = 2.0) -> Orphan:
@@ -61,25 +61,25 @@ def orphan(kind: str = "delivery", pk: int = 1, moment: float = 100.5, seconds: 
 
 
 def broken(facts: Facts) -> list[str]:
-    """The names of the gates that fail."""
+    """Return the names of the gates that fail."""
     return [gate.name for gate in gates(counts(facts)) if not gate.holds]
 
 
-def test_a_run_in_which_nothing_went_wrong_passes() -> None:
+def test_a_run_without_errors_passes() -> None:
     assert broken(clean()) == []
     assert all(isinstance(gate, Gate) for gate in gates(counts(clean())))
 
 
 DOCTORED: dict[str, tuple[dict[str, Any], str]] = {
-    "no row at all": ({"rows": {IDS[0]: Row("ready", "", 3, 1)}}, "0 lost"),
-    "never at its end": ({"rows": {IDS[0]: Row("ready", "", 3, 1), IDS[1]: Row("rendering", "", 9, 1)}}, "0 lost"),
-    "nobody could fetch it": ({"downloads": {IDS[0]: Download("sha", "sha", "content")}}, "0 wrong"),
-    "other bytes": ({"downloads": dict.fromkeys(IDS, Download("other", "sha", "content"))}, "0 wrong"),
-    "other rows": ({"downloads": dict.fromkeys(IDS, Download("sha", "sha", "less"))}, "0 wrong"),
-    "nobody was told": ({"in_app": [IDS[0]]}, "0 untold in the app"),
+    "no row": ({"rows": {IDS[0]: Row("ready", "", 3, 1)}}, "0 lost"),
+    "no final state": ({"rows": {IDS[0]: Row("ready", "", 3, 1), IDS[1]: Row("rendering", "", 9, 1)}}, "0 lost"),
+    "no download": ({"downloads": {IDS[0]: Download("sha", "sha", "content")}}, "0 wrong"),
+    "different bytes": ({"downloads": dict.fromkeys(IDS, Download("other", "sha", "content"))}, "0 wrong"),
+    "different rows": ({"downloads": dict.fromkeys(IDS, Download("sha", "sha", "less"))}, "0 wrong"),
+    "no notification": ({"in_app": [IDS[0]]}, "0 untold in the app"),
     "no mail": ({"mails": [Mail(100.0, "m1", IDS[0])]}, "0 untold by mail"),
-    "told twice": ({"in_app": [*IDS, IDS[0]]}, "0 told twice in the app"),
-    "cancelled in vain": (
+    "two notifications": ({"in_app": [*IDS, IDS[0]]}, "0 told twice in the app"),
+    "not cancelled": (
         {"cancelled": frozenset({IDS[0]})},
         "0 went on though their owners were told that they are cancelled",
     ),
@@ -87,28 +87,28 @@ DOCTORED: dict[str, tuple[dict[str, Any], str]] = {
         {"mails": [Mail(100.0, "m1", IDS[0]), Mail(101.0, "m2", IDS[1]), Mail(102.0, "m3", IDS[1])]},
         "0 told by two different mails",
     ),
-    "slow to recover": (
+    "slow recovery": (
         {"orphans": [orphan(seconds=31.0)]},
         "recovery: half within 30 s",
     ),
-    "a slot is missing": ({"slots": [60]}, "every slot once"),
-    "a slot is there twice": ({"slots": [60, 60, 120]}, "every slot once"),
+    "a missing slot": ({"slots": [60]}, "every slot once"),
+    "a slot twice": ({"slots": [60, 60, 120]}, "every slot once"),
 }
 
 
 @pytest.mark.parametrize("case", DOCTORED)
-def test_each_gate_fails_for_its_own_reason(case: str) -> None:
+def test_each_gate_fails_for_its_fault(case: str) -> None:
     changes, gate = DOCTORED[case]
     assert broken(clean(**changes)) == [gate]
 
 
-def test_a_row_that_nobody_took_up_again_counts_as_never() -> None:
+def test_a_row_that_is_never_claimed_again_counts_as_infinite() -> None:
     assert broken(clean(orphans=[orphan(seconds=1.0), orphan(seconds=1.0), orphan(seconds=None)])) == [
         "recovery: 99 % within 60 s"
     ]
 
 
-def test_a_run_in_which_nothing_happened_is_no_proof() -> None:
+def test_a_run_without_exports_fails() -> None:
     nothing = clean(accepted={}, rows={}, in_app=[], mails=[])
     assert broken(nothing) == ["somebody was there: exports were accepted and became ready"]
 
@@ -119,21 +119,23 @@ COPIED = [Mail(103.0, "m1", IDS[0], 100.0), Mail(101.0, "m2", IDS[1], 101.0), Ma
 @pytest.mark.parametrize(
     ("orphans", "explained"),
     [
-        pytest.param([], False, id="nobody died"),
-        pytest.param([orphan()], True, id="its process died before it wrote that down"),
+        pytest.param([], False, id="no process died"),
+        pytest.param([orphan()], True, id="its process died before recording the delivery"),
         pytest.param([orphan(pk=2)], False, id="another delivery's process died"),
         pytest.param([orphan(kind="part")], False, id="a part's process died"),
-        pytest.param([orphan(moment=99.0)], False, id="it died before it wrote the first copy"),
+        pytest.param([orphan(moment=99.0)], False, id="it died before writing the first copy"),
         pytest.param([orphan(moment=111.0)], False, id="it died after the second copy"),
     ],
 )
-def test_a_second_copy_of_a_mail_is_explained_by_its_own_process_alone(orphans: list[Orphan], explained: bool) -> None:
+def test_only_the_death_of_its_own_process_explains_a_second_copy_of_a_mail(
+    orphans: list[Orphan], explained: bool
+) -> None:
     facts = clean(mails=COPIED, orphans=orphans)
     assert counts(facts)["double_mail"] == 1
     assert (broken(facts) == []) is explained
 
 
-def test_a_spread_is_of_what_was_measured() -> None:
+def test_spread() -> None:
     assert spread([]) == {"p50": None, "p99": None, "max": None}
     assert spread(list(range(1, 101))) == {"p50": 50.0, "p99": 99.0, "max": 100.0}
     assert spread([0.5]) == {"p50": 0.5, "p99": 0.5, "max": 0.5}
@@ -147,7 +149,7 @@ def planned(seed: int, number: int = 30, database: str = "postgresql", broker: s
     return make(seed, number, 4.0, 0.5, weights(known, short=number < 100), short=number < 100)
 
 
-def test_the_same_seed_makes_the_same_plan() -> None:
+def test_the_plan_is_determined_by_the_seed() -> None:
     assert planned(1).as_json() == planned(1).as_json()
     assert planned(1).as_json() != planned(2).as_json()
 
@@ -163,7 +165,7 @@ def test_every_fault_strikes_in_every_run(number: int, database: str, broker: st
     assert struck == {(kind, name) for kind in known for name in often[kind].names}
 
 
-def test_requests_come_in_order_and_are_all_different() -> None:
+def test_requests_are_ordered_and_distinct() -> None:
     plan = planned(1, 300)
     moments = [request.at for request in plan.requests]
     assert moments == sorted(moments)
@@ -173,12 +175,12 @@ def test_requests_come_in_order_and_are_all_different() -> None:
     assert any(request.cancel_after is not None for request in plan.requests)
 
 
-# --- the eyes -------------------------------------------------------------------------------------------------------
+# --- the observer and the manager -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """The columns that the observer looks at."""
+    """Tables with the columns that the observer reads."""
     database = sqlite3.connect(tmp_path / "db.sqlite3", isolation_level=None)
     for table in TABLES.values():
         database.execute(f"CREATE TABLE {table} (id, attempt, leased_by, lease_until, next_attempt_at)")
@@ -187,23 +189,23 @@ def tables(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def gone() -> int:
+def dead_pid() -> int:
     """The id of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
 
 
-def test_what_a_dead_process_held_is_watched_until_somebody_has_it(
-    tmp_path: Path, tables: sqlite3.Connection, gone: int
+def test_the_rows_of_a_dead_process_are_observed_until_they_are_claimed(
+    tmp_path: Path, tables: sqlite3.Connection, dead_pid: int
 ) -> None:
-    tables.execute(f"INSERT INTO exports_part VALUES (7, 1, 'host:ab:{gone}:99', 'then', 'then')")
-    observer = Observer(Database("", str(tmp_path / "db.sqlite3")), {gone: time.monotonic() - 5})
+    tables.execute(f"INSERT INTO exports_part VALUES (7, 1, 'host:ab:{dead_pid}:99', 'then', 'then')")
+    observer = Observer(Database("", str(tmp_path / "db.sqlite3")), {dead_pid: time.monotonic() - 5})
     observer.look()
     (found,) = observer.open_orphans()
-    assert (found.kind, found.pk, found.attempt, found.pid, found.ours) == ("part", 7, 1, gone, True)
+    assert (found.kind, found.pk, found.attempt, found.pid, found.ours) == ("part", 7, 1, dead_pid, True)
 
-    tables.execute("UPDATE exports_part SET lease_until = NULL")  # freed, and nobody has come yet
+    tables.execute("UPDATE exports_part SET lease_until = NULL")  # freed and not yet claimed
     observer.look()
     assert observer.open_orphans() == [found]
     assert found.freed == pytest.approx(5, abs=1)
@@ -213,17 +215,17 @@ def test_what_a_dead_process_held_is_watched_until_somebody_has_it(
     assert found.seconds == pytest.approx(5, abs=1)
 
 
-def test_the_living_are_left_alone(tmp_path: Path, tables: sqlite3.Connection) -> None:
+def test_a_running_process_has_not_ended(tmp_path: Path, tables: sqlite3.Connection) -> None:
     with subprocess.Popen(["sleep", "60"]) as sleeper:
         start = Path(f"/proc/{sleeper.pid}/stat").read_text().rpartition(")")[2].split()[19]
         assert not ended(sleeper.pid, start)
-        assert ended(sleeper.pid, "1"), "another process had this id"
+        assert ended(sleeper.pid, "1"), "the process id was reused"
         sleeper.kill()
         sleeper.wait()
         assert ended(sleeper.pid, start)
 
 
-def test_the_manager_starts_again_what_was_killed() -> None:
+def test_the_manager_restarts_a_killed_program() -> None:
     started: list[str] = []
 
     def start(name: str) -> subprocess.Popen[bytes]:
@@ -251,7 +253,7 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_a_line_that_was_cut_off_is_no_fact(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_ignored(tmp_path: Path) -> None:
     lines.append(tmp_path / "ledger", {"export": "one"})
     with (tmp_path / "ledger").open("a") as ledger:
         ledger.write('{"export": "tw')
@@ -266,7 +268,7 @@ def zipped(day: str, rows: bytes) -> bytes:
     return file.getvalue()
 
 
-def test_contents_differ_by_their_rows_alone() -> None:
+def test_contents_differ_only_by_their_rows() -> None:
     assert content(zipped("1980-01-02", b"a,b"), "zip") == content(zipped("1980-01-03", b"a,b"), "zip")
     assert content(zipped("1980-01-02", b"a,b"), "zip") != content(zipped("1980-01-02", b"a,c"), "zip")
     assert content(b"a,b", "csv") != content(b"a,c", "csv")

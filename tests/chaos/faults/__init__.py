@@ -1,4 +1,4 @@
-"""The faults: what each does to a site, and how it heals."""
+"""The faults, and how each one heals."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ OF_DATABASE: dict[str, type[Fault]] = {"postgresql": RestartPostgres, "sqlite": 
 
 
 def faults(database: str, broker: str) -> dict[str, Fault]:
-    """Every fault of such a site, by kind."""
+    """Return the faults for a site with this database and broker, by kind."""
     kinds: list[type[Fault]] = [*EVERYWHERE, OF_DATABASE[database], *([OrderFailover] if broker == "sentinel" else [])]
     return {kind.kind: kind() for kind in kinds}
 
 
 def weights(known: dict[str, Fault], *, short: bool) -> dict[str, Weight]:
-    """How often each strikes; the short form has the points alone that matter most."""
+    """Return the weight of each fault. The short form has only the most important kill points."""
     found = {kind: fault.weight for kind, fault in known.items()}
     if short and KillPoint.kind in found:
         found[KillPoint.kind] = Weight(0, names=SHORT_POINTS)

@@ -1,4 +1,4 @@
-"""What a fault is, and how one waits for something to hit."""
+"""Base class of faults, and helpers that wait for a target."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from tests.chaos.plan import Strike, Weight
 from tests.chaos.site import Site
 
 HUNT = 2.0
-"""Seconds that a kill waits for somebody who is in the middle of something."""
+"""Seconds that a kill waits for a busy process."""
 UP = 10.0
-"""Seconds that it waits for a program to be up."""
+"""Seconds that a kill waits for a program to be up."""
 
 
 @dataclass
 class Scene:
-    """What a fault works with."""
+    """The site that faults act on, and its busy processes."""
 
     site: Site
     holders: Callable[[], set[int]]
-    """Ids of the processes that are in the middle of something, as far as anybody knows."""
+    """Returns the ids of the processes that held a row at the last poll."""
 
 
 class Fault:
-    """One kind of fault. `resource` is what two at a time would share."""
+    """One kind of fault. Faults with the same `resource` do not overlap."""
 
     kind: ClassVar[str]
     weight: ClassVar[Weight]
     resource: ClassVar[str] = ""
     late: ClassVar[bool] = False
-    """What it has hit is known only once it has healed."""
+    """What the fault hit is known only once it has healed."""
     control: ClassVar[bool] = True
-    """Plain Celery has the thing that breaks."""
+    """Whether the fault applies to plain Celery."""
 
     def strike(self, scene: Scene, strike: Strike) -> str:
         raise NotImplementedError
 
     def heal(self, scene: Scene, strike: Strike) -> None:
-        """Undo it, where it does not end by itself."""
+        """Undo the fault, if it does not end by itself."""
 
     def hit(self, scene: Scene, strike: Strike) -> str:
-        """What a late one has hit, once it has healed; "" for nothing."""
+        """Return what a `late` fault hit, once it has healed, or ""."""
         return ""
 
 
 def choose(names: tuple[str, ...], strike: Strike) -> str:
-    """The one that the strike is for."""
+    """Return the name that the strike's `target` selects."""
     return names[strike.target // 2 % len(names)]
 
 
 def until(true: Callable[[], object], seconds: float = UP) -> bool:
-    """Wait for it; False when it did not come."""
+    """Wait until `true()` holds. Return False after `seconds`."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -64,7 +64,7 @@ def until(true: Callable[[], object], seconds: float = UP) -> bool:
 
 
 def hunt(found: Callable[[], set[int]]) -> set[int]:
-    """Who is in the middle of something, if anybody comes to it soon."""
+    """Wait up to HUNT seconds for a busy process. Return the process ids found, which may be empty."""
     end = time.monotonic() + HUNT
     while time.monotonic() < end:
         if pids := found():

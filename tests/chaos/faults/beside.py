@@ -1,4 +1,4 @@
-"""What the site stands on: its database, its mail server, its storage_faults."""
+"""Faults of the services that the site depends on: database, mail server and storage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support import storage_faults
 
 
 class RestartPostgres(Fault):
-    """An immediate shutdown: no goodbye to anybody, and recovery from the log at the start."""
+    """An immediate shutdown: connections are dropped, and the start recovers from the write-ahead log."""
 
     kind, weight, resource = "database-restart", Weight(4), "database"
 
@@ -24,7 +24,7 @@ class RestartPostgres(Fault):
 
 
 class LockSqlite(Fault):
-    """Another program holds SQLite's one lock for writing."""
+    """Another program holds SQLite's write lock."""
 
     kind, weight, resource = "database-lock", Weight(6, 8, 4), "database"
     _holder: sqlite3.Connection | None = None
@@ -41,7 +41,7 @@ class LockSqlite(Fault):
 
 
 class MailDown(Fault):
-    """Its port is closed. A conversation that has begun goes on, so what it has accepted it has also said."""
+    """The server's port is closed. Open sessions continue, so every accepted mail is also acknowledged."""
 
     kind, resource, weight = "mail-down", "mail", Weight(1, 60, 5)
     behaviour: ClassVar[dict[str, Any]] = {"down": True}
@@ -63,13 +63,13 @@ class MailRefuses(MailDown):
 
 
 class MailSilent(MailDown):
-    """It takes the connection and says nothing."""
+    """The server accepts connections and never answers."""
 
     kind, weight, behaviour = "mail-silent", Weight(1, 15, 3), {"silent": True}
 
 
 class FailStorage(Fault):
-    """Full, broken off in the middle, lying about what it stored, unreadable, or done without saying so."""
+    """The storage is full, breaks off a write, stores too few bytes, is unreadable, or raises after storing a file."""
 
     kind, resource, late, control = "storage", "storage", True, False
     weight = Weight(10, 6, 3, names=("full", "lie", "fail_after", "read", "lost", "scratch_full"))

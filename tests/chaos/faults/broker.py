@@ -1,4 +1,4 @@
-"""The broker that dies, stands still, forgets, hangs up or changes its place."""
+"""Faults of the broker: killed, frozen, flushed, disconnected or failed over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.chaos.plan import Strike, Weight
 
 
 class KillRedis(Fault):
-    """Under Sentinel, the master: a failover. Else the server comes back with what its log on the disk says."""
+    """Kill Redis. With Sentinel, the master: a failover. Otherwise the server restarts from its append-only file."""
 
     kind, weight, resource = "redis-kill", Weight(4, 3, 1), "redis"
 
@@ -35,7 +35,7 @@ class CutConnections(Fault):
 
 
 class FreezeRedis(KillRedis):
-    """It keeps its connections and says nothing."""
+    """Redis keeps its connections and does not answer."""
 
     kind, weight = "redis-stop", Weight(3, 10, 4)
 
@@ -44,7 +44,7 @@ class FreezeRedis(KillRedis):
 
 
 class OrderFailover(Fault):
-    """The master becomes the replica in good order, as when its machine is to be looked after."""
+    """A planned failover: the master becomes the replica, as for maintenance of its machine."""
 
     kind, weight, resource = "failover", Weight(3), "redis"
 

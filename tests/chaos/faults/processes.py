@@ -1,4 +1,4 @@
-"""Processes that end: killed, told to, or at a moment of their own choice."""
+"""Faults of processes: killed, stopped, terminated, or killed at a named point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHORT_POINTS = (
     "window-chosen", "plan-after-commit", "click-after-commit", "assembled-stored", "sweep-published",
 )  # fmt: skip
 NOT_HERE = ("report-", "failed-", "usagereport-")
-"""How the points begin that such a run does not come to."""
+"""Prefixes of the kill points that a run never reaches."""
 
 
 class KillWorker(Fault):
@@ -46,7 +46,7 @@ class KillChild(Fault):
 
 
 class StopChild(Fault):
-    """A process stands still for longer than its lease, and comes back as if nothing had been."""
+    """Stop a process for longer than its lease, then let it continue."""
 
     kind, weight, resource = "child-stop", Weight(4, 40, 9), "child-stop"
     _pid = 0
@@ -65,7 +65,7 @@ class StopChild(Fault):
 
 
 def _signal(pid: int, number: signal.Signals) -> bool:
-    """False when the process has ended meanwhile."""
+    """Send a signal. Return False if the process has ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -74,7 +74,7 @@ def _signal(pid: int, number: signal.Signals) -> bool:
 
 
 class Deploy(Fault):
-    """Every program is told to end, one after the other, and comes back."""
+    """Terminate every program in turn. The process manager restarts each one."""
 
     kind, weight, resource = "deploy", Weight(3, 45, 25), "deploy"
 
@@ -87,12 +87,12 @@ class Deploy(Fault):
 def _roll(site: Site, names: Iterable[str]) -> None:
     for name in names:
         starts = site.starts.get(name, 0)
-        if site.manager.ask(name):
+        if site.manager.terminate(name):
             until(lambda name=name, starts=starts: site.starts.get(name, 0) > starts, 30)  # type: ignore[misc]
         if name not in BEATS:
             try:
                 site.await_ready(name)
-            except NotReady:  # another fault keeps it from coming up; the process manager goes on
+            except NotReady:  # another fault prevents the start; the process manager keeps trying
                 return
 
 
@@ -112,7 +112,7 @@ class KillBeat(Fault):
 
 
 class KillPoint(Fault):
-    """The next process that comes to a named moment dies there (tests/support/points.py)."""
+    """The next process that reaches a named point is killed there (tests/support/points.py)."""
 
     kind, control = "kill-point", False
     weight = Weight(60, names=(*SHORT_POINTS, *(name for name in points.POINTS if not name.startswith(NOT_HERE))))

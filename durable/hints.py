@@ -1,4 +1,4 @@
-"""Hints to the workers: "this row is due". A hint may be lost, doubled or late, and nothing changes but the delay."""
+"""Hints to the workers that a row is due. A lost, duplicate or late hint changes nothing but the delay."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -12,13 +12,13 @@ from durable.conf import durable_settings
 logger = logging.getLogger(__name__)
 
 Send = Callable[[str, Sequence[int]], None]
-"""(task name, primary keys): one message a key, as one group where there are several."""
+"""(task name, primary keys): send one message per key, several as one group."""
 
 _muted: ContextVar[bool] = ContextVar("hints_muted", default=False)
 
 
 def send(task: str, pks: Sequence[int]) -> bool:
-    """Tell the workers now, within the broker's short limits. False when nobody was told: the sweep does it later."""
+    """Send a hint for each key, within the broker's short timeouts. Return False if none was sent; the sweep will."""
     path = durable_settings().send_hint
     if not pks or path is None or _muted.get():
         return False
@@ -33,7 +33,7 @@ def send(task: str, pks: Sequence[int]) -> bool:
 
 @contextmanager
 def muted() -> Iterator[None]:
-    """Inside, no hint is sent: the caller does the work itself, in this process and without a broker."""
+    """Send no hints inside this context: the caller does the work itself, in this process and without a broker."""
     token = _muted.set(True)
     try:
         yield

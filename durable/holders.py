@@ -1,7 +1,7 @@
-"""Who holds a lease: a name for a process by which its own machine can tell whether the process has ended.
+"""Names of the processes that hold leases. Their own machine can check by the name whether the process has ended.
 
-Process ids are used again, and containers share host names; so a name also says when its process started, and within
-which boot and process namespace its id means anything (proc(5), pid_namespaces(7)).
+Process ids are reused, and containers share host names. So a name also contains the start time of the process, and the
+boot and process namespace in which its id is valid (proc(5), pid_namespaces(7)).
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from durable.conf import durable_settings
 
 PROC = Path("/proc")
 ENDED = frozenset("ZXx")
-"""States of a process that has ended and whose parent has not asked yet; a stopped one (T) may come back."""
+"""States of a process that has ended but that its parent has not waited for. A stopped process (T) may continue."""
 _START_FIELD = 21
-"""`starttime`, the 22nd field of /proc/<pid>/stat: in clock ticks since boot."""
+"""Index of `starttime`, the 22nd field of /proc/<pid>/stat: clock ticks since boot."""
 
 
 class Holder(NamedTuple):
-    """A process, as its name says it."""
+    """The parsed name of a process."""
 
     scope: str
-    """"<host>:<boot and namespace>": where its id means something."""
+    """"<host>:<boot and namespace>": where its id is valid."""
     pid: int
     start: str
-    """The moment it started, in clock ticks since boot."""
+    """Its start time, in clock ticks since boot."""
 
     def __str__(self) -> str:
         return f"{self.scope}:{self.pid}:{self.start}"
 
 
 def holder(pid: int | None = None) -> str:
-    """The name of a process of this machine, this one by default: "web1:4f2a91bc:4242:893214"."""
+    """Return the name of a process of this machine, by default the current one: "web1:4f2a91bc:4242:893214"."""
     pid = pid or os.getpid()
     return str(Holder(scope(), pid, _start(pid) or "0"))
 
 
 def is_dead(name: str) -> bool:
-    """True when it is proved that this process has ended. False for every process of another machine."""
+    """Return True if this process has certainly ended. Always False for a process of another machine."""
     found = _parsed(name)
     if found is None or found.scope != scope() or found.start == "0":
         return False
@@ -52,12 +52,12 @@ def is_dead(name: str) -> bool:
 
 
 def names(pids: Iterable[int]) -> list[str]:
-    """The names of those processes that live."""
+    """Return the names of those processes that are alive."""
     return [str(Holder(scope(), pid, start)) for pid, start in _living(pids)]
 
 
 def scope() -> str:
-    """Where process ids mean what they mean here. It ends in nothing outside of Linux, and nobody is dead there."""
+    """Return the scope in which process ids of this process are valid. Outside of Linux, no process counts as dead."""
     return f"{socket.gethostname()[:100]}:{_namespace(durable_settings().machine)}"
 
 
@@ -84,7 +84,7 @@ def _living(pids: Iterable[int]) -> Iterator[tuple[int, str]]:
 
 
 def _exists(pid: int) -> bool:
-    """Another user's process may be hidden in /proc (its option hidepid), but not from kill(2)."""
+    """Return whether the process exists. /proc may hide other users' processes (option hidepid); kill(2) does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -95,10 +95,10 @@ def _exists(pid: int) -> bool:
 
 
 def _start(pid: int) -> str | None:
-    """When the process started; empty when it has ended, None when /proc shows no such process."""
+    """Return the start time of the process; "" if it has ended, None if /proc does not show it."""
     try:
         stat = (PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()  # its name, in brackets before, may hold anything
+    fields = stat.rpartition(")")[2].split()  # the command name, in the parentheses, may contain any character
     return "" if fields[0] in ENDED else fields[_START_FIELD - 2]

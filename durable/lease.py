@@ -1,4 +1,4 @@
-"""A held lease: every write through it is fenced, and a thread keeps it alive while the work goes on."""
+"""The lease on a claimed row: every write through it is fenced, and a thread renews it during the work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Leasable(Protocol):
-    """What a lease needs of its row; `durable.models.Work` is one."""
+    """The interface of a row that can be leased; `durable.models.Work` implements it."""
 
     pk: Any
     attempt: Any
@@ -34,13 +34,13 @@ W = TypeVar("W", bound=Leasable)
 
 
 class LeaseLost(Exception):
-    """Somebody else holds the row now, or it was closed. Stop quietly: this is no error."""
+    """Raised when another worker holds the row or the row was closed. Stop without reporting an error."""
 
 
 class Lease(Generic[W]):
-    """One claimed attempt at one row. Use it as a context manager so that it is renewed while you work.
+    """One claimed attempt at one row. Use it as a context manager, so that it is renewed during the work.
 
-    Every method that writes raises LeaseLost when the row has another holder or is closed, and then writes nothing.
+    If the row has another holder or is closed, every method that writes raises LeaseLost and writes nothing.
     """
 
     def __init__(self, work: W) -> None:
@@ -64,7 +64,7 @@ class Lease(Generic[W]):
             self._renewer.join()
 
     def check(self) -> None:
-        """Raise LeaseLost if the renewing thread has found the lease gone. Costs nothing; call it between rows."""
+        """Raise LeaseLost if the lease is known to be lost. Costs no query; call it between rows."""
         if self._lost.is_set():
             raise LeaseLost
 
@@ -73,24 +73,24 @@ class Lease(Generic[W]):
         self._write(lease_until=self.work.lease_end(), **fields)
 
     def finish(self, **fields: Any) -> None:
-        """The work is done: close the row, unless `fields` gives it a next moment."""
+        """Close the row after successful work, unless `fields` sets `next_attempt_at`."""
         self._end(**{"next_attempt_at": None} | fields)
 
     def park(self, **fields: Any) -> None:
-        """The work cannot be done: close the row. The same write as `finish`, named for who reads the caller."""
+        """Close the row after failed work. The same write as `finish`; the name documents the caller's intent."""
         self.finish(**fields)
 
     def retry(self, after: float, **fields: Any) -> None:
-        """Open the row again in `after` seconds."""
+        """End this attempt and make the row due again in `after` seconds."""
         self._end(next_attempt_at=self.work.moment_in(after), published_at=None, **fields)
 
     def release(self, **fields: Any) -> None:
-        """Give the row back at once; this attempt does not count."""
+        """End this attempt without counting it, and make the row due at once."""
         self._end(next_attempt_at=Now(), published_at=None, attempt_limit=F("attempt_limit") + 1, **fields)
 
     @property
     def last_attempt(self) -> bool:
-        """No attempt is left after this one."""
+        """Whether no attempt is left after this one."""
         return bool(self.work.attempt >= self.work.attempt_limit)
 
     @property
@@ -126,6 +126,6 @@ class Lease(Generic[W]):
     def _renew_once(self) -> None:
         try:
             self.save()
-        except Error as error:  # the database is away: the lease runs out by itself if it stays so
+        except Error as error:  # the database is unavailable: if it stays so, the lease expires
             logger.warning("The lease on %s was not renewed: %s", self.work, error)
             connection.close()

@@ -1,10 +1,10 @@
 """Leased work: rows that workers claim, renew, finish, give back, retry and park.
 
-A row is open while `next_attempt_at` is set, and has nothing to do while it is NULL. An open row is due when that
-moment has passed and nobody holds a lease on it. Claiming is one conditional UPDATE that raises `attempt`; each later
-write by the holder says `WHERE attempt = mine`, so who lost the lease writes nothing. An attempt is counted before the
-work begins, so a row that kills its worker parks itself after its last attempt. Every comparison uses the database's
-clock. Why it is so: docs/decisions/0002-leased-work.md.
+A row is open while `next_attempt_at` is set, and closed while it is NULL. An open row is due when that time has passed
+and no worker holds a lease on it. Claiming is one conditional UPDATE that increments `attempt`. Each later write of the
+holder has the condition `attempt = mine`, so a worker that lost the lease writes nothing. An attempt is counted before
+the work begins, so a row that kills its workers is parked after its last attempt. Every comparison uses the database's
+clock. The reasons are in docs/decisions/0002-leased-work.md.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ W = TypeVar("W", bound="Work")
 
 
 def backoff(failures: int, first: float | None = None) -> float:
-    """Seconds to wait after the `failures`-th failure in a row: about 60, 120, 240, a little longer by chance.
+    """Return the seconds to wait after the `failures`-th failure in a row: 60, 120, 240 and so on, plus random jitter.
 
-    `first` stands in for the 60 where something is known to come back sooner.
+    `first` replaces the 60 for faults that are known to pass sooner.
     """
     config = durable_settings()
     spread = 1 + random.random() * config.backoff_jitter  # noqa: S311 - jitter, not a secret
@@ -37,7 +37,7 @@ def backoff(failures: int, first: float | None = None) -> float:
 
 
 class WorkQuerySet(models.QuerySet[W]):
-    """The questions that workers and the sweep ask. `unheld` is the half of them that an index answers."""
+    """Queries of the workers and of the sweep."""
 
     def open(self) -> Self:
         return self.filter(next_attempt_at__isnull=False)
@@ -46,24 +46,24 @@ class WorkQuerySet(models.QuerySet[W]):
         return self.filter(Q(lease_until__isnull=True) | Q(lease_until__lte=Now()))
 
     def due(self) -> Self:
-        """May be claimed now."""
+        """Rows that can be claimed now."""
         return self.filter(next_attempt_at__lte=Now(), attempt__lt=F("attempt_limit")).unheld()
 
     def exhausted(self) -> Self:
-        """Exhausted: the last attempt ended without reporting a result."""
+        """Rows whose last attempt ended without reporting a result."""
         return self.filter(next_attempt_at__lte=Now(), attempt__gte=F("attempt_limit")).unheld()
 
     def unpublished(self) -> Self:
-        """No hint was sent, or none that somebody followed in good time."""
+        """Rows for which no hint was sent, or whose hint counts as lost."""
         return self.filter(Q(published_at__isnull=True) | Q(published_at__lte=self.publication_lost_before()))
 
     @staticmethod
     def publication_lost_before() -> Combinable:
-        """Hints sent before this moment of the database's clock, and not followed, count as lost."""
+        """Return the time, by the database's clock, before which a hint must be sent to count as lost."""
         return Now() - timedelta(seconds=durable_settings().republish_after)
 
     def claim(self, pk: int, **fields: Any) -> Lease[W] | None:
-        """Take the row if it is due: one conditional UPDATE. None: somebody else was first, or nothing is due."""
+        """Claim the row with one conditional UPDATE. Return None if it is not due, or another worker claimed it."""
         with transaction.atomic(using=self.db):
             taken = (
                 self.due()
@@ -79,19 +79,20 @@ class WorkQuerySet(models.QuerySet[W]):
             return Lease(self.get(pk=pk)) if taken else None
 
     def held(self) -> Self:
-        """Somebody has a lease on them that has not run out."""
+        """Rows with a lease that has not expired."""
         return self.open().filter(lease_until__gt=Now())
 
     def free_the_dead(self) -> int:
-        """End the leases of processes of this machine that have ended, so that nobody waits for them; how many."""
+        """End the leases of processes of this machine that have ended. Return the number of rows."""
         mine = self.held().filter(leased_by__startswith=f"{scope()}:").order_by()
         held = {name for name in mine.values_list("leased_by", flat=True) if is_dead(name)}
         return self.held().filter(leased_by__in=held).update(lease_until=Now(), published_at=None) if held else 0
 
     def give_back(self, holders: Iterable[str]) -> int:
-        """Open what these processes hold to anybody, at once; how many.
+        """Make the rows that these processes hold due at once. Return the number of rows.
 
-        The attempt does not count, and what they still write is refused. For a worker that must end before its work.
+        The attempts do not count, and later writes of these processes fail. For a worker that exits before its work is
+        done.
         """
         return (
             self.held()
@@ -106,9 +107,9 @@ class WorkQuerySet(models.QuerySet[W]):
         )
 
     def reopen(self, attempts: int, **fields: Any) -> int:
-        """Open closed rows again with so many new attempts; how many. Whoever held one before is fenced off.
+        """Reopen closed rows with `attempts` new attempts. Return the number reopened. Earlier holders are fenced off.
 
-        The caller tells the workers, or says `published_at=None` and leaves it to the sweep.
+        The caller sends the hints, or passes `published_at=None` to leave them to the sweep.
         """
         fresh: dict[str, Any] = {
             "next_attempt_at": Now(),
@@ -121,7 +122,7 @@ class WorkQuerySet(models.QuerySet[W]):
         return self.filter(next_attempt_at__isnull=True).update(**(fresh | fields))
 
     def mark_published(self, limit: int) -> list[W]:
-        """Choose up to `limit` due rows that need a hint and note it on them; the caller sends it after commit."""
+        """Mark up to `limit` due rows that need a hint as published. The caller sends the hints after the commit."""
         with transaction.atomic(using=self.db):
             rows = list(
                 self.due().unpublished().order_by("next_attempt_at").select_for_update(skip_locked=True)[:limit]
@@ -131,7 +132,7 @@ class WorkQuerySet(models.QuerySet[W]):
 
 
 class Work(models.Model):
-    """A row that workers work on. Concrete models name their task in `hint`, and may set `max_attempts`."""
+    """Base class of rows that workers process. Models define their task in `hint`, and may set `max_attempts`."""
 
     max_attempts: ClassVar[int] = 5
 
@@ -151,40 +152,40 @@ class Work(models.Model):
         abstract = True
 
     def __init__(self, *args: Any, **fields: Any) -> None:
-        if not args:  # a new row, and not one out of the database
+        if not args:  # a new row, not one loaded from the database
             fields = {"attempt_limit": self.attempts_given()} | fields
         super().__init__(*args, **fields)
 
     def hint(self) -> str:
-        """The name of the task that does this row's next step; it takes the primary key alone."""
+        """Return the name of the task for the next step of this row. It takes only the primary key."""
         raise NotImplementedError
 
     @property
     def failures(self) -> int:
-        """Attempts used of the ones it has, this one included."""
+        """Attempts used since the row was opened or reopened, including the current one."""
         return self.attempt - (self.attempt_limit - self.attempts_given())
 
     @classmethod
     def attempts_given(cls) -> int:
-        """Attempts that a row has until it is parked; a model may ask its app's settings instead."""
+        """Return the number of attempts before a row is parked. A model may read it from its app's settings instead."""
         return cls.max_attempts
 
     def held_rows(self) -> models.QuerySet[Any]:
-        """This row, as long as it is open, held, and this attempt is its newest: the WHERE of every fenced write.
+        """Return this row if it is open, held, and this attempt is its newest: the condition of every fenced write.
 
-        A lease that has ended has no `lease_until`: a renewal that was on its way must not take the row again.
+        A lease that has ended has no `lease_until`, so that a concurrent renewal does not take the row again.
         """
         held = {"attempt": self.attempt, "next_attempt_at__isnull": False, "lease_until__isnull": False}
         return type(self)._default_manager.filter(pk=self.pk, **held)
 
     def dead_rows(self) -> models.QuerySet[Any]:
-        """This row, as long as its last attempt has died: the WHERE of parking it. A living holder is left alone."""
+        """Return this row if its last attempt has died: the condition for parking it. A live holder keeps the row."""
         rows: WorkQuerySet[Any] = type(self)._default_manager.all()  # type: ignore[assignment]
         return rows.exhausted().filter(pk=self.pk, attempt=self.attempt)
 
     @staticmethod
     def moment_in(seconds: float) -> Combinable:
-        """The database's clock, `seconds` ahead."""
+        """Return the time `seconds` from now, by the database's clock."""
         return Now() + timedelta(seconds=seconds)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Waiting for a database that is away, where giving up costs more than the wait."""
+"""Retries for steps that need the database, for cases in which failing costs more than waiting."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds between two tries; together less than the grace of a worker that must end (decision 0005)."""
+"""Seconds between two tries. Their sum is less than the grace period of a worker's shutdown (decision 0005)."""
 
 
 def patiently(step: Callable[[], R], name: object) -> R:
-    """Do `step`, which can be done again after any error, until the database answers; raises its error after 7.5 s.
+    """Run `step` until the database answers, and return its result. Raises the database's error after 7.5 s of waits.
 
-    Inside of a transaction it raises at once: all of that would have to be done again.
+    `step` must be safe to repeat after any error. Inside a transaction the error is raised at once, because the whole
+    transaction would have to be repeated.
     """
     for pause in PAUSES:
         try:
@@ -27,7 +28,7 @@ def patiently(step: Callable[[], R], name: object) -> R:
         except (InterfaceError, OperationalError) as error:
             if connection.in_atomic_block:
                 raise
-            logger.warning("%s waits for the database (%s).", name, error)
+            logger.warning("%s waits for the database, which is unavailable (%s).", name, error)
             connection.close()
             time.sleep(pause)
     return step()

@@ -1,4 +1,4 @@
-"""Publishing: hints for rows that are due, with a note on the rows when no hint could be sent."""
+"""Publish due rows: send their hints, and mark the rows whose hint could not be sent."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from durable.models import Work
 
 
 def publish(rows: Iterable[Work]) -> None:
-    """Send a hint for each row, grouped by task. Rows that nobody could be told of are marked for the next sweep."""
+    """Send a hint for each row, grouped by task. Rows whose hint could not be sent are marked for the next sweep."""
     by_task: dict[tuple[type[Work], str], list[int]] = defaultdict(list)
     for row in rows:
         by_task[type(row), row.hint()].append(row.pk)
@@ -20,6 +20,6 @@ def publish(rows: Iterable[Work]) -> None:
 
 
 def publish_on_commit(rows: Iterable[Work]) -> None:
-    """`publish` once the caller's transaction has committed; never, if it does not. It raises nothing."""
+    """Call `publish` after the caller's transaction commits. Its errors are logged, not raised."""
     chosen = list(rows)
     transaction.on_commit(lambda: publish(chosen), robust=True)

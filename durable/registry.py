@@ -1,4 +1,4 @@
-"""The registry behind each extension point: datasets, formats, channels and kinds of notification by their keys."""
+"""The registry class of every extension point: datasets, formats, channels and kinds of notification, by key."""
 
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar

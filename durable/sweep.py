@@ -1,8 +1,7 @@
-"""The one sweep: it frees what dead processes of this machine held, parks what has used its attempts, sends lost hints
-again, and runs the apps' own chores.
+"""The sweep: it frees rows of dead processes, parks exhausted rows, sends lost hints again, and runs the apps' chores.
 
-It is safe to run at any time and any number of times at once. Every worker runs it every few seconds in a thread of
-its main process, Beat schedules it as well, so that one of them is enough.
+It is safe to run at any time and any number of times in parallel. Every worker runs it every few seconds in a thread of
+its main process, and Beat schedules it as well; any one of them is enough.
 """
 
 import logging
@@ -25,18 +24,18 @@ from durable.publish import publish
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-"""Rows of one model that one sweep looks at; the next sweep takes the next ones."""
+"""Maximum number of rows of one model per sweep. The next sweep takes the next ones."""
 
 
 @dataclass(frozen=True)
 class Swept:
-    """A model under the sweep."""
+    """A model that the sweep covers."""
 
     model: type[Work]
     park: Callable[[Any], None]
-    """Close a row whose last attempt died, with all that follows from it, in one transaction."""
+    """Close a row whose last attempt died, with all consequences, in one transaction."""
     publishes: Q | None = field(default_factory=Q)
-    """Which of its rows the sweep publishes; for the others, or with None for all, a chore of the app does."""
+    """The rows that the sweep publishes. The other rows, or all with None, are published by a chore of the app."""
 
 
 _swept: dict[type[Work], Swept] = {}
@@ -44,17 +43,17 @@ _chores: dict[str, Callable[[], int]] = {}
 
 
 def register(swept: Swept) -> None:
-    """Put a model under the sweep. Registering it again replaces the entry."""
+    """Add a model to the sweep. Registering it again replaces its entry."""
     _swept[swept.model] = swept
 
 
 def register_chore(name: str, chore: Callable[[], int]) -> None:
-    """Run `chore` in every sweep; it returns how many rows it touched."""
+    """Run `chore` in every sweep. It returns the number of rows that it changed."""
     _chores[name] = chore
 
 
 def sweep() -> dict[str, int]:
-    """One pass over everything. Returns what was done, by name; a step that fails is logged and the others go on."""
+    """Run all steps once. Return the non-zero row counts by step name. A failing step is logged and the rest run."""
     done: Counter[str] = Counter()
     for swept in _swept.values():
         name = swept.model._meta.model_name or ""
@@ -71,18 +70,19 @@ def sweep() -> dict[str, int]:
 def _safely(name: str, step: Callable[[], int]) -> int:
     try:
         return step()
-    except (InterfaceError, OperationalError) as error:  # a traceback for each step and second says no more
+    except (InterfaceError, OperationalError) as error:  # expected during an outage: a traceback would add nothing
         logger.warning("The sweep's step %r failed (%s); the next sweep tries again.", name, error)
         return 0
-    except Exception:  # one broken step must not keep the sweep from the others
+    except Exception:  # one broken step must not stop the others
         logger.exception("The sweep's step %r failed; the next sweep tries again.", name)
         return 0
 
 
 def give_back(holders: Iterable[str]) -> int:
-    """Open all that these processes hold to anybody, at once; how many rows. For a worker that ends before its work.
+    """Make all rows that these processes hold due at once. Return the number of rows.
 
-    Nobody is told: the rows wait for the next sweep of those that are left. Raises what the database raises.
+    For a worker that exits before its work is done. No hints are sent: the next sweep of another worker sends them.
+    Raises any database error.
     """
     names = list(holders)
     return sum(_rows(swept.model).give_back(names) for swept in _swept.values())
@@ -113,9 +113,9 @@ def _publish(model: type[Work], which: Q) -> int:
 
 
 class Sweeper:
-    """Runs the sweep in a thread of a worker's main process, which forks its children from there.
+    """Runs the sweep in a thread of a worker's main process, which also forks the worker's children.
 
-    A child must not be forked while the thread has a database connection open, so a fork waits for the pass to end.
+    A child must not be forked while the thread has a database connection open, so a fork waits for the end of the pass.
     """
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class Sweeper:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start sweeping, once; further calls change nothing."""
+        """Start the thread. Further calls do nothing."""
         if self._thread is not None:
             return
         os.register_at_fork(
@@ -137,7 +137,7 @@ class Sweeper:
         self._stop.set()
 
     def _run(self) -> None:
-        while not self._stop.is_set():  # at once: whoever starts may find what the one before has given back
+        while not self._stop.is_set():  # begins at once: the worker before may have given rows back
             with self._pass:
                 done = sweep()
                 connections.close_all()

@@ -1,4 +1,4 @@
-"""What the workers run: a primary key in, a call out. Only the tasks whose result somebody reads store one."""
+"""Celery tasks: each takes a primary key and makes one call. Only tasks whose results are read store them."""
 
 from typing import Any
 

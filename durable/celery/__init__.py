@@ -1,4 +1,4 @@
-"""Celery for leased work: call `install(app)` in the site's own celery.py."""
+"""Celery integration for leased work. Call `install(app)` in the site's celery.py."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from celery.signals import beat_init, celeryd_init, worker_ready, worker_shuttin
 from durable.celery import shutdown, slow, transport
 
 PATIENT = {"socket_timeout": 5, "socket_connect_timeout": 2}
-"""Seconds that workers and Beat wait for Redis: nobody waits for them."""
+"""Redis timeouts of workers and Beat, in seconds. They may be longer than those of a web server: no user waits."""
 
 
 def install(app: Celery) -> None:
-    """Connect what leased work needs in each process of `app`; call it once, before the app is used.
+    """Connect the signal handlers and transports of leased work to `app`. Call it once, before the app is used.
 
-    Workers run the sweep, end within `shutdown.ENDS_WITHIN` seconds, and log slow tasks. Redis goes through transports
-    that survive its restarts.
+    Workers run the sweep, shut down within `shutdown.ENDS_WITHIN` seconds, and log slow tasks. The Redis transports
+    survive restarts of Redis.
     """
     transport.register()
     slow.connect()
@@ -28,16 +28,16 @@ def install(app: Celery) -> None:
     for starting in (celeryd_init, beat_init):
         starting.connect(wait_longer, weak=False)
     worker_ready.connect(_stand_by)
-    worker_shutting_down.connect(_end)
+    worker_shutting_down.connect(_begin_shutdown)
 
 
 def _stand_by(**_: Any) -> None:
-    from durable.sweep import sweeper  # models: only once Django's apps are ready
+    from durable.sweep import sweeper  # imports models, so only once Django's apps are ready
 
     sweeper.start()
     shutdown.shutdown.stand_by()
 
 
-def _end(**_: Any) -> None:
-    """Called inside a signal handler."""
-    shutdown.shutdown.ask()
+def _begin_shutdown(**_: Any) -> None:
+    """Runs inside a signal handler."""
+    shutdown.shutdown.begin()

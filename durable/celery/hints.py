@@ -1,4 +1,4 @@
-"""How a hint becomes a Celery message: the one place where rows meet the broker."""
+"""Send hints as Celery messages. No other module publishes tasks for rows."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from celery import current_app, group
 
 
 def send(task: str, pks: Sequence[int]) -> None:
-    """One message a primary key; several go out as one group. Raises what the broker's client raises."""
+    """Send one message per primary key; several go out as one group. Raises any error of the broker's client."""
     signatures = [current_app.signature(task, args=(pk,)) for pk in pks]
     if len(signatures) == 1:
         signatures[0].apply_async()

@@ -1,11 +1,11 @@
-"""A worker that outlives its messages and its Redis: what it cannot read is refused one by one, and it goes on.
+"""A Celery consumer and a channel that survive unreadable messages: each one is rejected, and the worker continues.
 
-Celery and kombu 5.7.0 refuse most of them. But a body that is no list of three, a task's name that is no text, a
-missing id or delivery tag, or something in the queue that is no message at all raises in the main process: it ends,
-its connection gives the message back, and the next process ends over it in its turn. One such message, from another
-release or from anybody who reaches Redis, would hold up the queue for good.
+Celery and kombu 5.7.0 reject most unreadable messages. But a body that is not a list of three, a task name that is
+not a string, a missing id or delivery tag, or a queue entry that is not a message raises in the main process. The
+process exits, its connection requeues the message, and the next process exits in the same way. One bad message, from
+another release or from any client of Redis, would block the queue for good.
 
-What was refused is not lost: the row that it meant is still due, and the sweep sends a message that can be read.
+A rejected message loses no work: its row is still due, and the sweep sends a new message.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ else:
 
 
 PAUSES: dict[str, Any] = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
-"""Seconds between two tries to reach a lost Redis. Kombu's own grow to 30, and people wait for them when it is back."""
+"""Seconds between two attempts to reconnect to Redis. Kombu's own grow to 30, which delays users after an outage."""
 
 
 class Consumer(consumer.Consumer):
-    """Celery's consumer, which outlives each message."""
+    """Celery's consumer, but no message can end its process."""
 
     connection_errors: tuple[type[Exception], ...]
 
@@ -46,7 +46,7 @@ class Consumer(consumer.Consumer):
         return connected
 
     def on_connection_error_after_connected(self, error: Exception) -> None:
-        with warnings.catch_warnings():  # that what runs could be cancelled: decision 0012 says why it is not
+        with warnings.catch_warnings():  # it proposes to cancel running tasks; decision 0012 says why we do not
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(error)
 
@@ -56,7 +56,7 @@ class Consumer(consumer.Consumer):
         def handle_or_refuse(message: Message) -> None:
             try:
                 handle(message)
-            except Exception as error:  # whatever it is, this message must not come again
+            except Exception as error:  # any error: this message must not be delivered again
                 if _is_of_connection(error, self.connection_errors):
                     raise
                 self._refuse(message, error)
@@ -64,33 +64,33 @@ class Consumer(consumer.Consumer):
         return handle_or_refuse
 
     def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:
-        """Refuse a task of another version. Celery would also write a result: in this process, which forks."""
+        """Reject a task of another version. Celery would also store a result, but this process forks and must not."""
         self._refuse(message, exc)
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         self._refuse(message, exc)
 
     def _refuse(self, message: Message, error: Exception) -> None:
-        logger.error("Refused a message (%r) with the headers %.300r.", error, message.headers)
+        logger.error("Rejected an unreadable message (%r) with the headers %.300r.", error, message.headers)
         if not message.acknowledged:
             message.reject_log_error(logger, self.connection_errors)
 
 
-class Reading(_Channel):
-    """A channel that outlives what lies in its queues without being a message."""
+class TolerantChannel(_Channel):
+    """A channel that discards queue entries that are not messages."""
 
     connection_errors: tuple[type[Exception], ...]
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs lack it
-        except Exception as error:  # it has been taken out, and nobody can do anything with it
+        except Exception as error:  # the entry is already out of the queue, and cannot be used
             if isinstance(error, Empty) or _is_of_connection(error, self.connection_errors):
                 raise
-            logger.error("Threw away what is no message (%r).", error)
+            logger.error("Discarded a queue entry that is not a message (%r).", error)
             return True
 
 
 def _is_of_connection(error: Exception, classes: tuple[type[Exception], ...]) -> bool:
-    """kombu counts KeyError among the connection's errors. Here it is a header that the message should have."""
+    """Return whether `error` is a connection error. kombu includes KeyError; here that is a missing message header."""
     return isinstance(error, classes) and not isinstance(error, KeyError)

@@ -1,7 +1,7 @@
-"""Tasks that wait for a database that is away, with their message in their hands.
+"""The base class of tasks, which wait for an unavailable database before they fail.
 
-Else each message is used up by an error within milliseconds, and the sweep sends it again only when it counts as lost:
-a database that was away for two seconds would cost everybody twenty.
+Without the wait, each message would be used up by an error within milliseconds, and the sweep would send it again only
+when it counts as lost: a database that is down for two seconds would delay every export by twenty.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from durable.patience import patiently
 
 
 class Patient(Task[Any, Any]):
-    """The base of every task. It can be run again after any error: it claims its row anew, or finds it held."""
+    """Base class of every task. A task can run again after any error: it claims its row again, or finds it held."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return patiently(partial(self.run, *args, **kwargs), self.name)

@@ -1,21 +1,21 @@
-"""kombu's Redis transports, mended where a worker's main process ended or stood still (kombu 5.7.0).
+"""kombu's Redis transports with fixes for four faults that end or block a worker's main process (kombu 5.7.0).
 
-Redis dies while a late-acknowledged task runs and a slot is free. Closing a channel asks Redis for three things that it
-can no longer give: the answer to a BRPOP under way, the removal of reply queues, and the return of unacknowledged
-messages. The first refusal leaves the channel half closed; the next attempt to close it comes when its connection has
-been taken away, and raises AttributeError ('NoneType' object has no attribute 'hostname'), which nobody expects.
+1. Redis dies while a late-acknowledged task runs and a slot is free. Closing a channel needs three answers of Redis:
+   to the pending BRPOP, to the removal of reply queues, and to the requeueing of unacknowledged messages. The first
+   failure leaves the channel half closed. The next attempt to close it comes after its connection is gone and raises
+   AttributeError ('NoneType' object has no attribute 'hostname'), which no caller expects.
 
-A task ends just as the connection is lost, and is acknowledged on a channel that has been closed: the same error. What
-that held has been given back, or has gone with Redis, so there is nothing more to say of it.
+2. A task ends while the connection is lost, and is acknowledged on a closed channel: the same error. The channel's
+   messages were requeued, or were lost with Redis, so the acknowledgement can be skipped.
 
-A message cannot be acknowledged. kombu goes on counting it as being worked at; when that happens to as many as a worker
-has processes, it takes no message any more, and never finds out why, for it asks Redis nothing.
+3. A message cannot be acknowledged. kombu still counts it as unacknowledged. After as many such messages as the worker
+   has processes, the worker takes no more messages, and never notices, because it sends Redis no further command.
 
-Redis answers, but refuses: it has become a replica (UNBLOCKED to who waits, READONLY to who writes), its disk or its
-memory is full. kombu calls that an error of the channel, and Celery ends over one of those. Here it is one of the
-connection: whoever meets it connects anew, which finds the new master, or waits until Redis is well.
+4. Redis answers with an error: it has become a replica (UNBLOCKED on reads, READONLY on writes), or its disk or memory
+   is full. kombu treats this as a channel error, on which Celery exits. Here it is a connection error: the client
+   reconnects, which finds the new master, or waits until Redis works again.
 
-What is not given back to Redis is not lost: the row is the truth, and the sweep sends its message again.
+A message that is not requeued loses no work: the database has the row, and the sweep sends its message again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 
-from durable.celery.messages import Reading
+from durable.celery.messages import TolerantChannel
 
 logger = logging.getLogger(__name__)
 
@@ -39,35 +39,35 @@ else:
     _Base = object
 
 
-class Leaving(_Base):
-    """A channel that can always be closed, and asks nothing of Redis afterwards."""
+class ClosableChannel(_Base):
+    """A channel that can always be closed, and sends Redis no command afterwards."""
 
     connection_errors: tuple[type[Exception], ...]
-    """Its transport's."""
+    """Those of its transport."""
 
     def close(self) -> None:
-        """Close in good order where Redis answers, and on this side alone where it does not."""
-        gone: tuple[type[Exception], ...] = (*self.connection_errors, AttributeError)
+        """Close the channel; if Redis does not answer, only on this side."""
+        redis_away: tuple[type[Exception], ...] = (*self.connection_errors, AttributeError)
         try:
             super().close()
-        except gone as error:
-            logger.info("A channel is closed without Redis (%s); what it held is sent again by the sweep.", why(error))
+        except redis_away as error:
+            logger.info("Closed a channel without Redis (%s); the sweep will send its messages again.", why(error))
             self._forget()
             super().close()
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         if not self.closed:
-            with self._letting_go(delivery_tag):
+            with self._always_settled(delivery_tag):
                 super().basic_ack(delivery_tag, multiple)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         if not self.closed:
-            with self._letting_go(delivery_tag):
+            with self._always_settled(delivery_tag):
                 super().basic_reject(delivery_tag, requeue)
 
     @contextmanager
-    def _letting_go(self, delivery_tag: str) -> Iterator[None]:
-        """Whatever Redis says, the message is none that is worked at. Redis hands it out again, to no effect."""
+    def _always_settled(self, delivery_tag: str) -> Iterator[None]:
+        """Stop counting the message as unacknowledged, even if Redis refuses. Redis redelivers it, without effect."""
         try:
             yield
         except self.connection_errors:
@@ -75,21 +75,21 @@ class Leaving(_Base):
             raise
 
     def _forget(self) -> None:
-        """Have nothing left that closing would ask Redis about."""
+        """Clear all state for which `close` would need Redis."""
         self._in_poll = None
         self.auto_delete_queues.clear()
         if (qos := cast("Any", self._qos)) is not None:
             qos._flush()
             qos._delivered.clear()
-        self.closed = self.connection is None  # else the second close goes through all of it
+        self.closed = self.connection is None  # otherwise the second close repeats every step
 
 
-class Channel(Leaving, Reading, kombu_redis.Channel):
-    """One Redis."""
+class Channel(ClosableChannel, TolerantChannel, kombu_redis.Channel):
+    """A channel to a single Redis server."""
 
 
-class SentinelChannel(Leaving, Reading, kombu_redis.SentinelChannel):
-    """The master that Sentinel names."""
+class SentinelChannel(ClosableChannel, TolerantChannel, kombu_redis.SentinelChannel):
+    """A channel to the master that Sentinel reports."""
 
 
 class Transport(kombu_redis.Transport):
@@ -103,15 +103,15 @@ class SentinelTransport(kombu_redis.SentinelTransport):
 
 
 def why(error: Exception) -> str:
-    """What a client raised, short enough for a line. (Where there is no master, redis-py tells all of each client.)"""
+    """Return the error's text, short enough for a log line: without a master, redis-py appends every client."""
     return str(error).partition(" : ")[0]
 
 
 def register() -> None:
-    """Have kombu use these wherever a URL says redis://, rediss://, redis+socket:// or sentinel://.
+    """Make kombu use these transports for redis://, rediss://, redis+socket:// and sentinel:// URLs.
 
-    By scheme, because a connection with several addresses chooses its transport by scheme at each of them, whatever
-    `broker_transport` says (kombu.Connection.switch).
+    They are registered by scheme, because a connection with several addresses chooses the transport of each address by
+    its scheme, whatever `broker_transport` is (kombu.Connection.switch).
     """
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

@@ -1,1 +1,1 @@
-"""Forecast: how far exports are, how long they take, and how large they will be."""
+"""Forecasts of exports: progress, time left, rows and size."""

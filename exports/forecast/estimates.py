@@ -1,4 +1,4 @@
-"""Before the click: how many rows a request will have, how large its file will be, and when it will be ready."""
+"""Estimate a request before it is made: its rows, the size of its file, and the time until it is ready."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from exports.pipeline.rates import Rate, bundle_rate, rate_of
 
 logger = logging.getLogger(__name__)
 STARTING = 0.5
-"""Seconds of planning and messages, however small an export is."""
-PATIENCE = 250
-"""Milliseconds that one question may take in PostgreSQL: an estimate is no use to who waits for it."""
+"""Seconds for planning and messages, for an export of any size."""
+QUERY_TIMEOUT = 250
+"""Milliseconds that one query may take in PostgreSQL: an estimate is useless if the user has to wait for it."""
 NEWEST = 2**62
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a request will come to. `rows` is None when the dataset cannot tell, and then so is the rest."""
+    """The estimate for a request. If the dataset cannot estimate its rows, `rows`, `size` and `seconds` are None."""
 
     rows: Rows | None = None
     size: int | None = None
     """Bytes."""
     seconds: float | None = None
-    """From the click until the file is ready, the wait for its turn included."""
+    """From the request until the file is ready, including the wait for its turn."""
     starts_in: float = 0.0
     """Seconds of that wait."""
     ahead: int = 0
-    """Exports that get a turn before."""
+    """Number of exports that get a turn first."""
     measured: bool = False
-    """False where no export of the kind was measured on this site: a guess."""
+    """False if it uses a default rate, because this site has not measured exports of this kind."""
 
     @property
     def more(self) -> bool:
-        """It is more than what is said."""
+        """Whether the estimate is a lower bound."""
         return self.rows is not None and self.rows.certainty is Certainty.MORE
 
 
@@ -102,11 +102,11 @@ def _estimate(user: AbstractBaseUser, choice: Choice, rows: Rows, files: list[_F
 
 
 def _rows_of(user: AbstractBaseUser, key: str, period: Period) -> Rows | None:
-    """How many rows a dataset will give; None when its code or the database cannot say in time."""
+    """Return the estimated rows of a dataset, or None if its code fails or the database takes too long."""
     dataset = datasets.get(key)
     try:
         try:
-            with _in_time():
+            with _time_limit():
                 return dataset.estimate(user, period)
         except OperationalError:  # it took too long
             guess = by_planner(dataset.selected(user, period))
@@ -117,12 +117,12 @@ def _rows_of(user: AbstractBaseUser, key: str, period: Period) -> Rows | None:
 
 
 @contextmanager
-def _in_time() -> Iterator[None]:
-    """PostgreSQL ends a query that takes longer than PATIENCE."""
+def _time_limit() -> Iterator[None]:
+    """Let PostgreSQL cancel queries that take longer than QUERY_TIMEOUT."""
     if connection.vendor != "postgresql":
         yield
         return
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE])
+        cursor.execute("SET LOCAL statement_timeout = %s", [QUERY_TIMEOUT])
         yield
         cursor.execute("SET LOCAL statement_timeout = DEFAULT")

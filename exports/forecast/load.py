@@ -1,4 +1,4 @@
-"""What the workers have to do beside one export, as the fair order has it: for the wait, and for the time left."""
+"""The workers' load besides one owner's exports, for estimating its wait and time left under the fair order."""
 
 from __future__ import annotations
 
@@ -15,63 +15,66 @@ from exports.models import Export, Part
 
 @dataclass(frozen=True)
 class Load:
-    """The workers' load beside one owner, as far as the order of the window goes by it."""
+    """The load that competes with one owner's exports in the fair order of the window."""
 
     others: int = 0
-    """Owners besides this one with an export that is rendering."""
+    """Number of other owners with a rendering export."""
     older: int = 0
-    """Those of them with one that was asked for earlier."""
+    """Number of those with an export requested earlier."""
     own: int = 0
-    """The owner's parts in flight."""
+    """Number of this owner's parts in flight."""
     turns: Mapping[int, int] = field(default_factory=dict)
-    """The other owners' parts in flight."""
+    """The other owners' parts in flight: owner -> number."""
     running: int = 0
-    """Parts in flight that a worker has begun, whoever's."""
+    """Number of parts in flight that a worker has begun, of all owners."""
     waiting: Mapping[int, int] = field(default_factory=dict)
-    """For each of the owner's exports the parts that nobody has begun."""
+    """This owner's waiting parts: export -> number."""
 
     def ahead(self, export_pk: int) -> int:
-        """Exports that get a turn before this one gets its first."""
+        """Return the number of exports that get a turn before the first turn of this one."""
         mine = [pk for pk in self.waiting if pk < export_pk]
         return len(mine) + (self.others if mine or self.own else self.older)
 
     def wait(self, export_pk: int, lanes: float, *, published: bool) -> float:
-        """Seconds until the first part of this export begins, at `lanes` parts at a time; it may be in flight."""
-        flying = sum(self.turns.values()) + self.own - self.running / 2  # who runs is half done, on the whole
-        queued = flying - self.own if published else flying + self._parts_before(export_pk)
+        """Return the seconds until the first part of this export begins, with `lanes` parts in parallel.
+
+        `published` is True if its first part is already in flight.
+        """
+        in_flight = sum(self.turns.values()) + self.own - self.running / 2  # a running part is half done on average
+        queued = in_flight - self.own if published else in_flight + self._parts_before(export_pk)
         return max(0.0, queued + 1 - lanes) * export_settings().part_seconds / lanes
 
     def _parts_before(self, export_pk: int) -> int:
-        """Waiting parts that are chosen before this export's first.
+        """Return the number of waiting parts that are chosen before the first part of this export.
 
-        Each other owner takes as many turns as this one has had; of those who have had as many, the older go first.
+        Each other owner takes as many turns as this one has had. With equal turns, owners of older exports go first.
         """
         mine = sum(parts for pk, parts in self.waiting.items() if pk < export_pk)
         turn, idle = self.own + mine, max(0, self.others - len(self.turns))
         return mine + sum(max(0, turn - taken) for taken in self.turns.values()) + idle * turn + min(self.older, idle)
 
     def share(self, lanes: float) -> float:
-        """Parts at a time that are this owner's."""
+        """Return this owner's share of `lanes` parallel parts."""
         return lanes / (1 + self.others)
 
 
 def load_beside(owner_pk: int, export_pk: int) -> Load:
-    """The load beside this owner, for three queries; "earlier" is earlier than this export."""
+    """Return the load besides this owner, with three queries. `older` counts owners of exports older than this one."""
     held = Case(When(lease_until__gt=Now(), then=Value(1)), default=Value(0))
-    flying = list(Part.objects.in_flight().order_by().values_list("owner", held))
-    turns = Counter(owner for owner, _ in flying)
+    in_flight = list(Part.objects.in_flight().order_by().values_list("owner", held))
+    turns = Counter(owner for owner, _ in in_flight)
     own = turns.pop(owner_pk, 0)
     rendering = Export.objects.rendering().order_by()
     owners = Count("owner", distinct=True)
-    told = rendering.exclude(owner=owner_pk).aggregate(
+    counts = rendering.exclude(owner=owner_pk).aggregate(
         others=owners, older=Count("owner", distinct=True, filter=Q(pk__lt=export_pk))
     )
     waiting = Part.objects.waiting().order_by().filter(export__in=rendering.filter(owner=owner_pk))
     return Load(
-        others=told["others"],
-        older=told["older"],
+        others=counts["others"],
+        older=counts["older"],
         own=own,
         turns=turns,
-        running=sum(held for _, held in flying),
+        running=sum(held for _, held in in_flight),
         waiting=dict(waiting.values_list("export").annotate(Count("pk"))),
     )

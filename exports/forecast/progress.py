@@ -1,4 +1,4 @@
-"""How far exports are and how long they will take: what the pages, the API and the command tell of them."""
+"""Progress and remaining time of exports, for the pages, the API and the command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exports.states import State
 
 @dataclass(frozen=True)
 class Progress:
-    """`rows_total` and `share` (0 to 1) are None until the rows are counted."""
+    """The progress of one export. `rows_total` and `share` (0 to 1) are None until the rows are counted."""
 
     rows_done: int = 0
     rows_total: int | None = None
@@ -20,39 +20,39 @@ class Progress:
     parts_done: int = 0
     parts_total: int = 0
     retrying: int = 0
-    """Parts whose last attempt failed and that will be tried again."""
+    """Number of parts that wait for a retry after a failed attempt."""
     ahead: int | None = None
-    """Exports that get a turn before this one begins; None once it has begun."""
+    """Number of exports that get a turn first; None once this one has begun."""
     starts_in: float | None = None
-    """Seconds until it begins; None once it has begun, and when that cannot be told."""
+    """Seconds until it begins; None once it has begun, or if unknown."""
     seconds_left: float | None = None
-    """Seconds until the file is ready; None when it is over, and when that cannot be told."""
+    """Seconds until the file is ready; None once the export has ended, or if unknown."""
 
     @property
     def percent(self) -> int | None:
-        """Rounded down, so that 100 means all of it."""
+        """`share` in percent, rounded down, so that 100 means all of it."""
         return None if self.share is None else int(self.share * 100)
 
 
 def progress_of(export: Export) -> Progress:
-    """How far `export` is, or had got."""
-    return _told([export], counts_of([export]))[export.pk]
+    """Return the progress of `export`; if it has ended, its last progress."""
+    return _progress_by_pk([export], counts_of([export]))[export.pk]
 
 
 def progress_of_many(exports: Collection[Export]) -> dict[int, Progress]:
-    """The progress of each of these exports of one owner, by its primary key.
+    """Return the progress of exports of one owner, by primary key.
 
-    One query for all parts of those under way, three for the workers' load, and one for each dataset and format.
+    Takes one query for the parts of all open exports, three for the load, and one for each dataset and format.
     """
-    return _told(exports, counts_of([export for export in exports if export.is_open]))
+    return _progress_by_pk(exports, counts_of([export for export in exports if export.is_open]))
 
 
-def _told(exports: Collection[Export], counts: Mapping[int, Sequence[Counts]]) -> dict[int, Progress]:
-    going = [export for export in exports if export.is_open]
+def _progress_by_pk(exports: Collection[Export], counts: Mapping[int, Sequence[Counts]]) -> dict[int, Progress]:
+    open_exports = [export for export in exports if export.is_open]
     times = {}
-    if going:
-        outlook = Outlook(going[0].owner_id, max(export.pk for export in going))
-        times = {export.pk: outlook.times(export, counts[export.pk]) for export in going}
+    if open_exports:
+        outlook = Outlook(open_exports[0].owner_id, max(export.pk for export in open_exports))
+        times = {export.pk: outlook.times(export, counts[export.pk]) for export in open_exports}
     return {export.pk: _progress(export, counts[export.pk], times.get(export.pk, Times())) for export in exports}
 
 

@@ -1,4 +1,4 @@
-"""How long exports that are under way will take: by what is measured of them, and before that by the site's rates."""
+"""Remaining time of open exports, from their own measured speed, and before that from the site's rates."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from exports.pipeline.rates import BundleRate, Rate, bundle_rate, rate_of
 from exports.states import PartState, State
 
 IDLE_SECONDS = 15.0
-"""When nobody works and an export waits longer than this, nobody can say when somebody will."""
-TRUST, GUESSED = 1.5, 0.2
-"""Seconds of an export's own work that a measured rate weighs as much as, and a guessed one."""
-NEARLY = 0.9
-"""How much of a running part counts as done at most, however long it has run."""
+"""If no worker is running and an export has waited longer than this, its start time counts as unknown."""
+MEASURED_WEIGHT, DEFAULT_WEIGHT = 1.5, 0.2
+"""Weights of a measured rate and of a default one, in seconds of the export's own work."""
+MOST_DONE = 0.9
+"""Maximum share of a running part that counts as done, however long it has run."""
 
 DONE = Q(state__in=[PartState.DONE, PartState.JOINED])
 RUNNING = Q(state=PartState.WAITING, lease_until__gt=Now())
-AGAIN = Q(state=PartState.WAITING, error_code__gt="")
+RETRYING = Q(state=PartState.WAITING, error_code__gt="")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The parts of one of an export's files, all together."""
+    """Sums over the parts of one file of an export."""
 
     content: int
     parts: int
@@ -43,18 +43,18 @@ class Counts:
     done: int
     done_rows: int
     done_seconds: float
-    """What workers have spent on the parts that are done."""
+    """Seconds that workers have spent on the done parts."""
     running: int
     running_rows: int
     running_done: int
-    """Rows of the running parts that are behind them already, as far as their workers have said so."""
+    """Rows of the running parts that are done, as last recorded."""
     running_for: timedelta
-    """How long the running parts run already, summed."""
+    """Sum of the time that the running parts have taken so far."""
     published: int
     retrying: int
     retry_at: datetime | None
     now: datetime
-    """The moment of all this, by the database's clock."""
+    """The time of the query, by the database's clock."""
 
     @property
     def begun(self) -> bool:
@@ -75,19 +75,19 @@ SUMS: dict[str, Any] = {
         ExpressionWrapper(Now() - F("claimed_at"), DurationField()), filter=RUNNING, default=timedelta()
     ),
     "published": Count("pk", filter=Q(state=PartState.WAITING, published_at__isnull=False)),
-    "retrying": Count("pk", filter=AGAIN),
-    "retry_at": Max("next_attempt_at", filter=AGAIN),
+    "retrying": Count("pk", filter=RETRYING),
+    "retry_at": Max("next_attempt_at", filter=RETRYING),
     "now": Min(Now()),
 }
 
 
 def counts_of(exports: Collection[Export]) -> dict[int, list[Counts]]:
-    """By the primary key of the export, its files' counts; none for an export that is not planned yet."""
+    """Return the counts of the files of each export, by its primary key; empty for an export without parts."""
     found: dict[int, list[Counts]] = defaultdict(list)
     if not exports:
         return found
     parts = Part.objects.filter(export__in=[export.pk for export in exports]).order_by("export", "content")
-    sums = {f"{name}_": each for name, each in SUMS.items()}  # a sum must not have the name of a field
+    sums = {f"{name}_": each for name, each in SUMS.items()}  # an annotation must not have the name of a field
     rows: Iterable[Any] = (
         parts.values_list("export", "content").annotate(**sums).values_list("export", "content", *sums)
     )
@@ -98,7 +98,7 @@ def counts_of(exports: Collection[Export]) -> dict[int, list[Counts]]:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds, and the exports ahead; each None when it cannot be told, or is over."""
+    """Seconds until the start and the end, and the number of exports ahead. None if unknown or over."""
 
     ahead: int | None = None
     starts_in: float | None = None
@@ -107,7 +107,7 @@ class Times:
 
 @dataclass
 class Outlook:
-    """Tells the times of one owner's exports; what the workers have to do and each rate is asked once."""
+    """Estimates the times of one owner's exports. It queries the load and each rate only once."""
 
     owner_pk: int
     newest: int
@@ -120,21 +120,21 @@ class Outlook:
         return load_beside(self.owner_pk, self.newest)
 
     def times(self, export: Export, counts: Sequence[Counts]) -> Times:
-        """The times of `export`, whose parts are these."""
+        """Return the times of `export`, from the counts of its files."""
         try:
             if export.state == State.ASSEMBLING:
                 return Times(seconds_left=self._joining_left(export, counts))
             if any(each.begun for each in counts):
                 return Times(seconds_left=self._left(export, counts, _now(counts)))
             return self._before(export, counts) if export.is_open else Times()
-        except ExportError:  # the code of its format is gone
+        except ExportError:  # its format is no longer registered
             return Times()
 
     def _before(self, export: Export, counts: Sequence[Counts]) -> Times:
-        """Before its first part has begun."""
+        """Return the times of an export whose first part has not begun."""
         now = _now(counts)
         waited = (now - (export.started_at or export.requested_at)).total_seconds()
-        due = max(((export.next_attempt_at or now) - now).total_seconds(), 0.0)  # tried again: only then
+        due = max(((export.next_attempt_at or now) - now).total_seconds(), 0.0)  # a retry waits
         ahead = self.load.ahead(export.pk)
         if not self.load.running and waited > IDLE_SECONDS and not due:
             return Times(ahead)
@@ -143,29 +143,29 @@ class Outlook:
         return Times(ahead, starts_in, starts_in + self._left(export, counts, now) if counts else None)
 
     def _left(self, export: Export, counts: Sequence[Counts], now: datetime) -> float:
-        """From now on, for parts that are being written."""
+        """Return the seconds left for an export with parts, from `now` on."""
         work = sum(self._work_left(export, each) for each in counts)
         undone = sum(each.parts - each.done for each in counts)
         lanes = min(self._lanes_now(export, counts, now), max(undone, 1))
-        last = min(work / max(undone, 1), export_settings().part_seconds) / 2 * (1 - 1 / lanes)  # one of them is last
+        last = min(work / max(undone, 1), export_settings().part_seconds) / 2 * (1 - 1 / lanes)  # one lane ends last
         retry_at = max((each.retry_at for each in counts if each.retry_at), default=now)
         left = max(work / lanes + max(last, 0.0), (retry_at - now).total_seconds())
         return left + self._joining(export, counts)
 
     def _work_left(self, export: Export, counts: Counts) -> float:
-        """Seconds of work on the parts of one file that are not done."""
+        """Return the seconds of work left on the parts of one file."""
         rate, running_for = self._rate(export, counts), counts.running_for.total_seconds()
         rows, seconds = counts.done_rows, counts.done_seconds
         if counts.running_done:
             rows, seconds = rows + counts.running_done, seconds + running_for
-        own = seconds / (seconds + (TRUST if rate.measured else GUESSED)) if rows else 0.0
+        own = seconds / (seconds + (MEASURED_WEIGHT if rate.measured else DEFAULT_WEIGHT)) if rows else 0.0
         per_row = own * seconds / max(rows, 1) + (1 - own) * rate.seconds_per_row
-        unsaid = export_settings().progress_every / 2 * counts.running if counts.running_done else running_for
-        begun = min(unsaid, NEARLY * (counts.running_rows - counts.running_done) * per_row)
+        unrecorded = export_settings().progress_every / 2 * counts.running if counts.running_done else running_for
+        begun = min(unrecorded, MOST_DONE * (counts.running_rows - counts.running_done) * per_row)
         return max(counts.rows - rows, 0) * per_row - begun
 
     def _lanes_now(self, export: Export, counts: Sequence[Counts], now: datetime) -> float:
-        """Parts at a time: what it has had since it began, and the less of that there is, what is usual."""
+        """Return the parallel parts: the export's own average, which gains weight over the usual number with time."""
         usual, trust = self.load.share(self._lanes(export)), export_settings().part_seconds
         spent = sum(each.done_seconds + each.running_for.total_seconds() for each in counts)
         since = max((now - export.started_at).total_seconds(), 0.0) if export.started_at else 0.0
@@ -179,7 +179,7 @@ class Outlook:
         return left if left > 0 else None
 
     def _joining(self, export: Export, counts: Sequence[Counts]) -> float:
-        """Seconds of making the file of the parts; the planning, which the rate holds too, is behind it."""
+        """Return the seconds left for assembling. The rate includes planning, so the seconds so far are subtracted."""
         rows = sum(each.rows for each in counts)
         if export.inside and (bundle := self._bundle(export.dataset, export.format)):
             return max(bundle.joining * rows - export.seconds, 0.0)
@@ -204,5 +204,5 @@ class Outlook:
 
 
 def _now(counts: Sequence[Counts]) -> datetime:
-    """The database's clock where it has just been asked."""
+    """Return the time of the counts by the database's clock, or this machine's time if there are no counts."""
     return counts[0].now if counts else timezone.now()

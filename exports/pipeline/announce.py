@@ -1,4 +1,4 @@
-"""What owners are told, and when: one notification a fact, written in the transaction that makes the fact."""
+"""Notify owners of the state of their exports. Each notification is written in the transaction of the state change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from notifications.api import notify
 
 
 def ready(export: Export) -> None:
-    """The file can be fetched."""
+    """Notify the owner that the file can be downloaded."""
     notify(
         export.owner,
         "export_ready",
@@ -30,7 +30,7 @@ def ready(export: Export) -> None:
 
 
 def failed(export: Export) -> None:
-    """It will not come, and why."""
+    """Notify the owner that the export failed, with the reason."""
     notify(
         export.owner,
         "export_failed",
@@ -46,7 +46,7 @@ def failed(export: Export) -> None:
 
 
 def expiring(export: Export) -> None:
-    """The file goes soon and nobody has fetched it."""
+    """Notify the owner that the file will be deleted soon and has not been downloaded."""
     notify(
         export.owner,
         "export_expiring",
@@ -61,7 +61,7 @@ def expiring(export: Export) -> None:
 
 
 def _expiry(export: Export) -> str:
-    """The moment on the owner's clock, in words: "27 November 2026, 14:00 CET"."""
+    """Return the expiry time in the export's time zone, as "27 November 2026, 14:00 CET"."""
     if export.expires_at is None:
         return ""
     local = export.expires_at.astimezone(export.zone)

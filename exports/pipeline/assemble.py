@@ -1,4 +1,4 @@
-"""Assemble an export: join its parts into one file or into the volumes of a bundle, and tell its owner."""
+"""Assemble an export: join its parts into one file or into the volumes of a bundle, and notify its owner."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(export_pk: int) -> None:
-    """Join the parts of an export into its artifact, and tell its owner."""
+    """Join the parts of an export into its artifact, and notify its owner."""
     attempt(Export.objects.filter(state=State.ASSEMBLING).claim(export_pk), _assemble, FormatFailed)
 
 
@@ -49,16 +49,16 @@ def _assemble(lease: Lease[Export]) -> None:
     except LeaseLost:
         artifacts.delete([stored.key for stored, _ in made.files])
         raise
-    artifacts.clear(str(export.uuid), keep={stored.key for stored, _ in made.files})  # what lost attempts left goes too
+    artifacts.clear(str(export.uuid), keep={stored.key for stored, _ in made.files})  # and files of lost attempts
 
 
 def _render_again(lease: Lease[Export], part_pk: int) -> bool:
-    """Have one part written anew before joining, with the attempts that it has left. False: it has none."""
+    """Move the export back to rendering, to write one part again. Return False if the part has no attempts left."""
     part = lease.work.parts.get(pk=part_pk)
     left = part.attempt_limit - part.attempt - 1
     if left < 1:
         return False
-    logger.warning("%s: its file %s is spoilt, so it is written again.", part, part.artifact)
+    logger.warning("%s: its file %s is corrupt; it will be rendered again.", part, part.artifact)
     with transaction.atomic():
         lease.finish(state=State.RENDERING)
         Part.objects.filter(pk=part_pk).render_again(left)
@@ -68,7 +68,7 @@ def _render_again(lease: Lease[Export], part_pk: int) -> bool:
 
 
 def _finish(lease: Lease[Export], made: Assembled) -> None:
-    """Make it visible: the export with all of its files, and what its owner is told."""
+    """Mark the export as ready, with all of its files, and notify its owner, in one transaction."""
     export = lease.work
     (first, filename), *further = made.files
     with transaction.atomic():
@@ -93,14 +93,14 @@ def _finish(lease: Lease[Export], made: Assembled) -> None:
 
 
 def _joined(lease: Lease[Export], parts: Sequence[Part]) -> Assembled:
-    """Join the parts of an export. Raises Mismatch when the rows joined are not the rows written."""
+    """Join the parts of an export. Raises Mismatch if the number of joined rows differs from the rows of the parts."""
     with artifacts.scratch_folder() as folder:
         assembly = Assembly(lease, parts, folder)
         return bundled(assembly) if assembly.export.inside else _one_file(assembly)
 
 
 def _one_file(assembly: Assembly) -> Assembled:
-    """An export for one dataset: its file; a ZIP when the format has opened files beside it."""
+    """Join the parts of an export of one dataset into its file, or into a ZIP if the format opened side files."""
     parts = assembly.parts(0)
     kind = writer(assembly.export.format)
     rows = sum(part.rows_done for part in parts)

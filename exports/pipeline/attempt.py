@@ -1,4 +1,4 @@
-"""One attempt at a claimed row, and what its error leads to: another attempt, or the end of the export."""
+"""Run one attempt at a claimed row. An error leads to another attempt or to the failure of the export."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ W = TypeVar("W", bound=Work)
 
 
 def attempt(lease: Lease[W] | None, work: Callable[[Lease[W]], None], otherwise: type[ExportError]) -> None:
-    """One attempt at a claimed row. `otherwise` is the error that stands for one that this tree does not know."""
+    """Run `work` under the lease, if there is one, and handle its errors. Unknown errors are stored as `otherwise`."""
     if lease is None:
         return
     try:
@@ -36,55 +36,55 @@ def attempt(lease: Lease[W] | None, work: Callable[[Lease[W]], None], otherwise:
             except LeaseLost:
                 raise
             except SoftTimeLimitExceeded:
-                _end_badly(lease, TooSlow())
+                _retry_or_fail(lease, TooSlow())
             except Exception as error:
                 known = from_exception(error, otherwise)
                 if known is not error:
                     known.__cause__ = error
-                surprise = _surprise(known, error)
+                unexpected = _is_unexpected(known, error)
                 logger.log(
-                    logging.ERROR if surprise else logging.WARNING,
-                    "%s: attempt %d ended (%s): %r",
+                    logging.ERROR if unexpected else logging.WARNING,
+                    "%s: attempt %d failed (%s): %r",
                     lease.work,
                     lease.attempt,
                     known.code,
                     error.__cause__ or error,
-                    exc_info=surprise,
+                    exc_info=unexpected,
                 )
-                _end_badly(lease, known)
+                _retry_or_fail(lease, known)
     except LeaseLost:
-        logger.info("%s: somebody else holds it after attempt %d.", lease.work, lease.attempt)
-    except DatabaseError as error:  # it cannot even be written down: the lease runs out and the sweep opens the row
-        logger.warning("%s: the database is away (%s); the sweep will try again.", lease.work, error)
+        logger.info("%s: attempt %d lost its lease.", lease.work, lease.attempt)
+    except DatabaseError as error:  # the error cannot be written either: the lease expires, and the sweep takes over
+        logger.warning("%s: the database is unavailable (%s); the sweep will try again.", lease.work, error)
         connection.close()
 
 
 def _language(work: Work) -> str:
-    """What the owner reads: labels, words, numbers, and why it failed."""
+    """Return the language of the owner, for labels, numbers and error messages."""
     export = work.export if isinstance(work, Part) else work
     return getattr(export, "language", "") or settings.LANGUAGE_CODE
 
 
-def _surprise(known: ExportError, error: Exception) -> bool:
-    """A traceback is for errors that nobody foresaw, in the code of this app or of a dataset."""
+def _is_unexpected(known: ExportError, error: Exception) -> bool:
+    """Return whether to log a traceback: for unexpected errors in the code of this app or of a dataset."""
     return not known.retryable and (known is not error or error.__cause__ is not None)
 
 
-def _end_badly(lease: Lease[W], error: ExportError) -> None:
+def _retry_or_fail(lease: Lease[W], error: ExportError) -> None:
     if error.retryable and not lease.last_attempt:
         wait = backoff(lease.work.failures, error.first_wait)
-        patiently(partial(lease.retry, wait, **_told(lease.work, error)), lease.work)
+        patiently(partial(lease.retry, wait, **_retry_fields(lease.work, error)), lease.work)
     else:
         patiently(partial(fail, lease, error), lease.work)
 
 
-def _told(work: Work, error: ExportError) -> dict[str, str]:
-    """What a row that is tried again says of its last attempt; an export's own words are for its end alone."""
+def _retry_fields(work: Work, error: ExportError) -> dict[str, str]:
+    """Return the error fields to store with a retry. An export's own error fields are set only when it fails."""
     return words_of(error) if isinstance(work, Part) else {}
 
 
 def require_permission(export: Export) -> None:
-    """Raise NoPermission when the owner may not have it any more."""
+    """Raise NoPermission if the owner is no longer permitted to have the export."""
     with blaming(DatasetFailed):
         permitted = (datasets.get(key).permitted(export.owner) for key in export.datasets)
         if not export.owner.is_active or not all(permitted):

@@ -1,4 +1,4 @@
-"""The bad end of an export: it fails with all that follows from it, in one transaction, and its owner is told once."""
+"""Fail exports: with all consequences in one transaction, and one notification to the owner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ W = TypeVar("W", bound=Work)
 
 
 def fail(lease: Lease[W], error: ExportError) -> None:
-    """End a held part or export for good, and its owner is told why; all of it in one transaction."""
+    """Fail a held part or export for good, and notify the owner of the reason, in one transaction."""
     work, words = lease.work, words_of(error)
     with transaction.atomic():
         _lock_export_of(work)
@@ -28,12 +28,12 @@ def fail(lease: Lease[W], error: ExportError) -> None:
             lease.park(state=PartState.FAILED, **words)
             _stop(Export.objects.filter(pk=work.export_id), words)
         else:
-            lease.save()  # the fence; the move closes the row
+            lease.save()  # checks the fence; `_stop` closes the row
             _stop(Export.objects.filter(pk=work.pk), words)
 
 
 def park(work: Work) -> None:
-    """Fail a row whose last attempt ended without reporting a result. Does nothing when a worker holds it again."""
+    """Fail a row whose last attempt ended without reporting a result. Do nothing if a worker holds it again."""
     words = words_of(WorkerDied())
     with transaction.atomic():
         _lock_export_of(work)
@@ -47,18 +47,18 @@ def park(work: Work) -> None:
 
 
 def _lock_export_of(work: Work) -> None:
-    """The export before its parts, as cancelling does: or two parts that fail at once wait for each other for ever."""
+    """Lock the export before its parts, as cancelling does. Otherwise two parts that fail at once would deadlock."""
     pk = work.export_id if isinstance(work, Part) else work.pk
     Export.objects.select_for_update(no_key=True).filter(pk=pk).values("pk").first()
 
 
 def words_of(error: ExportError) -> dict[str, str]:
-    """An error as a row keeps it."""
+    """Return the error fields of a row for `error`."""
     return {"error_code": error.code, "error_message": error.message, "error_detail": error.detail}
 
 
 def _stop(exports: ExportQuerySet, words: dict[str, str]) -> None:
-    """Fail the one export of `exports`, close its parts that wait, and tell its owner, once."""
+    """Fail the only export in `exports`, close its waiting parts, and notify its owner, unless it is closed already."""
     export = exports.first()
     if export is None or not exports.move(
         State.FAILED, finished_at=Now(), next_attempt_at=None, lease_until=None, **words

@@ -1,4 +1,4 @@
-"""An export done in this process, with no broker at all: the same rows, leases and steps, one after the other."""
+"""Run an export in this process, without a broker: the same rows, leases and steps, one after the other."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ PAUSE = 0.5
 
 
 def carry_out(export: Export, tell: Callable[[Export], None]) -> None:
-    """Take `export` to its final state, whoever does each step; `tell` is called between steps with the fresh row."""
+    """Run `export` to its final state, together with any workers. Call `tell` with the fresh row between steps."""
     while True:
         export.refresh_from_db()
         tell(export)
@@ -24,7 +24,7 @@ def carry_out(export: Export, tell: Callable[[Export], None]) -> None:
 
 
 def _step(export: Export) -> bool:
-    """Do the next due step. False when there is none for us just now."""
+    """Run the next due step. Return False if no step is due."""
     with hints.muted():
         if export.state == State.RENDERING:
             part = Part.objects.filter(export=export).due().order_by("index").first()
@@ -40,7 +40,7 @@ def _step(export: Export) -> bool:
 
 
 def _park_dead(export: Export) -> bool:
-    """End what has used its attempts: the sweep's work, but here there may be no worker who sweeps."""
+    """Fail exhausted rows, as the sweep does: there may be no worker that runs the sweep."""
     dead = [*Export.objects.exhausted().filter(pk=export.pk), *Part.objects.exhausted().filter(export=export)]
     with hints.muted():
         for row in dead:

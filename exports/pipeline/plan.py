@@ -1,4 +1,4 @@
-"""Plan an export: cut its rows into parts by their primary keys."""
+"""Plan an export: split its rows into parts by their primary keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from exports.states import State
 
 
 def run(export_pk: int) -> None:
-    """Cut a queued export into parts, and let the windows choose the next plans and parts."""
+    """Split a queued export into parts, then fill the windows of plans and parts."""
     lease = Export.objects.filter(state=State.QUEUED).claim(export_pk)
     attempt(lease, _plan, DatasetFailed)
     if lease is None:
@@ -39,7 +39,7 @@ def _plan(lease: Lease[Export]) -> None:
     require_permission(export)
     layout = export.layout
     parts: list[Part] = []
-    if not export.parts.exists():  # else it is tried again, and what was finished is kept
+    if not export.parts.exists():  # otherwise this is a retry, and finished parts are kept
         layout = [_plan_content(export, number, content, parts) for number, content in enumerate(export.contents)]
     with transaction.atomic():
         Part.objects.bulk_create(parts)
@@ -48,7 +48,7 @@ def _plan(lease: Lease[Export]) -> None:
 
 
 def _plan_content(export: Export, number: int, content: Content, parts: list[Part]) -> Mapping[str, Any]:
-    """Append the parts of one of the export's files, and return what they must agree on."""
+    """Append the parts of one of the export's files to `parts`, and return the layout that they share."""
     dataset, kind = datasets.get(content.dataset), writer(content.format)
     columns = dataset.choose(content.fields)
     rows_per_part = rate_of(content.dataset, content.format, len(columns)).rows_per_part
@@ -66,13 +66,13 @@ def _plan_content(export: Export, number: int, content: Content, parts: list[Par
 def _part(export: Export, index: int, content: int, model: type[Model], keys: KeyRange | None) -> Part:
     part = Part(export=export, owner_id=export.owner_id, index=index, content=content)
     if keys is not None:
-        part.first_key, part.last_key = (_lasting(model, key) for key in (keys.first, keys.last))
+        part.first_key, part.last_key = (_key_as_text(model, key) for key in (keys.first, keys.last))
         part.rows = keys.rows
     return part
 
 
-def _lasting(model: type[Model], key: object) -> str:
-    """A key as its part's row keeps it. Raises DatasetFailed when it could not be read back."""
+def _key_as_text(model: type[Model], key: object) -> str:
+    """Return a key as text for the part's row. Raises DatasetFailed if the text cannot be converted back."""
     text = key_text(model, key)
     if key_value(model, text) != key:
         raise DatasetFailed from ValueError(f"The primary key {key!r} of {model.__name__} cannot be written as text.")

@@ -1,4 +1,4 @@
-"""Measured rates: how fast this site writes a dataset in a format, and how large the files come out."""
+"""Measured rates: how fast this site writes a dataset in a format, and how large the files are."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from exports.models.export import TELLING_ROWS
 from exports.states import State
 
 RECENT = 5
-"""Finished exports that a rate is taken from."""
+"""Number of finished exports that a rate is computed from."""
 LEAST_ROWS, MOST_ROWS = 1_000, 1_000_000
-"""Rows of a part at least and at most, however slow or fast a format is."""
+"""Minimum and maximum rows of a part, however slow or fast a format is."""
 USUAL_COLUMNS = 12
-"""What the formats' own guesses are for."""
+"""Number of columns that the formats' default rates assume."""
 JOINED_PER_SECOND = 60_000_000
-"""Bytes that one worker joins to a file in a second, checked and stored, until this site has measured."""
+"""Bytes per second that one worker assembles, checks and stores, until this site has a measured value."""
 USUAL_LANES = 2.0
-"""Workers that render at the same time, until this site has measured."""
+"""Number of workers that render in parallel, until this site has a measured value."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What a row takes; `measured` is False as long as the format's own guess stands in."""
+    """Time and size per row. `measured` is False if they are the format's default."""
 
     seconds_per_row: float
     bytes_per_row: float
     measured: bool
     joining_per_row: float = 0.0
-    """Seconds that one worker spends before and after the parts: planning them, and making the file of them."""
+    """Seconds per row that one worker spends on planning and assembling."""
     lanes: float = USUAL_LANES
-    """Parts that were written at the same time."""
+    """Number of parts written in parallel."""
 
     @property
     def rows_per_part(self) -> int:
-        """How many rows make a part of the planned seconds."""
+        """Rows of a part that takes `part_seconds`, within limits; or the setting `rows_per_part`, if it is set."""
         config = export_settings()
         wanted = config.rows_per_part or int(config.part_seconds / self.seconds_per_row)
         return wanted if config.rows_per_part else min(max(wanted, LEAST_ROWS), MOST_ROWS)
 
 
 class _Seen(NamedTuple):
-    """One finished export. `work` is what its parts took, `joining` the rest, `wall` from the plan to the end."""
+    """One finished export. `work` is the seconds of its parts, `joining` the rest, `wall` the time from plan to end."""
 
     rows: int
     size: int | None
@@ -62,9 +62,9 @@ class _Seen(NamedTuple):
 
 
 def rate_of(dataset: str, kind: str, columns: int | None = None) -> Rate:
-    """The rate of the last exports of `dataset` as `kind` on this site, for so many columns (None: all of them).
+    """Return the rate of the last exports of `dataset` as `kind` on this site, for `columns` columns (None: all).
 
-    What a row takes grows with its columns. Raises UnknownFormat.
+    Time and size per row are proportional to the number of columns. Raises UnknownFormat.
     """
     guess, every = writer(kind), _columns_of(dataset)
     wanted = columns or every
@@ -84,25 +84,25 @@ def rate_of(dataset: str, kind: str, columns: int | None = None) -> Rate:
 
 
 class BundleRate(NamedTuple):
-    """What a row of any of a bundle's files takes: bytes in the bundle, and seconds of making it of the parts."""
+    """Average per row of all files of a bundle: bytes in the bundle, and seconds for assembling it."""
 
     bytes: float
     joining: float
 
 
 def bundle_rate(dataset: str, kind: str) -> BundleRate | None:
-    """The rate of the last bundles of these datasets, with commas between; None when there were none."""
+    """Return the rate of the last bundles of these datasets (comma-separated keys), or None if there are none."""
     seen = [each for each in _recent(dataset, kind) if each.rows]
     rows = sum(each.rows for each in seen)
     return BundleRate(sum(each.size or 0 for each in seen) / rows, _joining(seen) / rows) if rows else None
 
 
 def _recent(dataset: str, kind: str) -> list[_Seen]:
-    return [_Seen(*row) for row in _asked(dataset, kind)]
+    return [_Seen(*row) for row in _recent_rows(dataset, kind)]
 
 
-def _asked(dataset: str, kind: str) -> QuerySet[Export, Any]:
-    # One query. The limit comes first: the parts of the few are summed, and of no other.
+def _recent_rows(dataset: str, kind: str) -> QuerySet[Export, Any]:
+    # One query. The subqueries run after the limit, so only the parts of these few exports are summed.
     parts = Part.objects.filter(export=OuterRef("pk")).order_by().values("export")
     work = Subquery(parts.annotate(sum=Sum("seconds")).values("sum"))
     count = Subquery(parts.annotate(count=Count("pk")).values("count"))
@@ -118,9 +118,9 @@ def _joining(seen: Sequence[_Seen]) -> float:
 
 
 def _lanes(seen: _Seen) -> float:
-    """How many of its parts were written at the same time, on the whole."""
+    """Return the average number of parts that were written in parallel."""
     busy = (seen.wall or timedelta()).total_seconds() - seen.joining
-    if (seen.parts or 0) < 2 * USUAL_LANES or busy <= 0:  # too few to tell
+    if (seen.parts or 0) < 2 * USUAL_LANES or busy <= 0:  # too few to measure
         return USUAL_LANES
     return min(max((seen.work or 0) / busy, 1.0), float(export_settings().window))
 

@@ -21,7 +21,7 @@ from exports.storage import artifacts
 
 
 def run(part_pk: int) -> None:
-    """Write one part to the storage; after the export's last one, assembling is due."""
+    """Write one part to the storage. After the last part of an export, its assembling becomes due."""
     lease = Part.objects.filter(state=PartState.WAITING).claim(part_pk)
     attempt(lease, _render, FormatFailed)
     if lease is not None:
@@ -57,13 +57,13 @@ def _render(lease: Lease[Part]) -> None:
 
 
 def _rows_before(part: Part) -> int:
-    """The rows of the parts before this one in its file, as planned."""
+    """Return the planned number of rows in the parts of the same file before this one."""
     before = Part.objects.filter(export=part.export_id, content=part.content, index__lt=part.index)
     return int(before.aggregate(rows=Sum("rows", default=0))["rows"])
 
 
 def _source(lease: Lease[Part], content: Content) -> Source:
-    """The part's rows, with the progress written on the way; what raises in them is the dataset's fault."""
+    """Return the source of the part's rows, which also records progress. Errors in it are raised as DatasetFailed."""
     part, export = lease.work, lease.work.export
     dataset = datasets.get(content.dataset)
     with blaming(DatasetFailed):
@@ -75,15 +75,15 @@ def _source(lease: Lease[Part], content: Content) -> Source:
 
 
 class _Progress:
-    """Writes how many rows of a part are read, every `progress_every` seconds; called between two batches."""
+    """Records the number of rows read, every `progress_every` seconds. Called between two batches."""
 
     def __init__(self, lease: Lease[Part]) -> None:
         self._lease = lease
-        self._told = time.monotonic()
+        self._saved_at = time.monotonic()
         self._pause = export_settings().progress_every
 
     def __call__(self, rows: int) -> None:
         self._lease.check()
-        if time.monotonic() - self._told >= self._pause:
+        if time.monotonic() - self._saved_at >= self._pause:
             self._lease.save(rows_done=rows)
-            self._told = time.monotonic()
+            self._saved_at = time.monotonic()

@@ -106,11 +106,11 @@ def test_an_export_is_found_by_its_owner_and_by_nothing_that_it_has_not(staff: C
 def test_a_long_list_says_that_there_is_more(
     staff: Client, rows: list[Export], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "There are more" not in staff.get(url(Export, "changelist")).content.decode()
+    assert "are listed and counted" not in staff.get(url(Export, "changelist")).content.decode()
     monkeypatch.setattr(admin_lists, "MOST", 3)
     page = staff.get(url(Export, "changelist"))
     assert page.context["cl"].result_count == 3
-    assert "There are more: 3 are listed and counted." in page.content.decode()
+    assert "Only the newest 3 rows are listed and counted." in page.content.decode()
 
 
 def test_the_filters_offer_what_there_can_be(staff: Client) -> None:
@@ -167,7 +167,7 @@ def test_an_action_moves_what_it_may_and_says_what_it_left(
     after = dict(Export.objects.values_list("pk", "state"))
     assert after == {pk: to if state in moved else state for pk, state in before.items()}
     assert f"{len(moved)} export" in page
-    assert page.count("The export has moved on") == len(rows) - len(moved)
+    assert page.count("The export has changed") == len(rows) - len(moved)
 
 
 def test_a_closed_slot_runs_again(staff: Client) -> None:
@@ -207,15 +207,15 @@ def test_a_slot_says_in_words_what_came_of_it(staff: Client, schedule: str, fiel
 def test_running_a_schedule_without_redis_says_so(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(current_app.conf, "broker_url", "redis://127.0.0.1:1/0")
     page = act(staff, "run_tasks", PeriodicTask.objects.get(task=PURGE))
-    assert "Redis does not answer: not all of the tasks were started." in page
-    assert "The work has been started" not in page
+    assert "Redis is not responding, so not all tasks were started." in page
+    assert "The tasks were started" not in page
 
 
 def test_a_task_that_is_not_there_is_not_said_to_have_started(staff: Client) -> None:
     gone = PeriodicTask.objects.create(name="gone", task="no.such", interval=IntervalSchedule.objects.create(every=9))
     page = act(staff, "run_tasks", PeriodicTask.objects.get(task=PURGE), gone)
     assert "no.such" in page
-    assert "The work has been started" not in page
+    assert "The tasks were started" not in page
 
 
 def test_who_may_only_look_at_schedules_runs_none(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The broker as the site's processes meet it: a real Redis, one that goes away, and one under Sentinel's watch."""
+"""Tests with a real Redis: one that dies, one that may lose data, and one monitored by Sentinel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from exports.upkeep import probes
 from tests.support.sentinel import watched
 
 PATIENT = 10.0
-"""Seconds for an answer on a machine that is busy with other tests."""
+"""Timeout in seconds for an answer, on a machine that also runs other tests."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    """A Redis that the site uses."""
+    """A Redis server that the site uses."""
     with running(tmp_path / "redis", port=free_port()) as made:
         settings.REDIS_URL = made.url
         monkeypatch.setitem(current_app.conf, "broker_url", made.url)
@@ -46,11 +46,11 @@ def ask(server: RedisServer, *command: str) -> Any:
         return client.execute_command(*command)
 
 
-# --- one that goes away ---------------------------------------------------------------------------------------------
+# --- a Redis that dies ----------------------------------------------------------------------------------------------
 
 
-def test_a_connection_whose_redis_has_gone_can_be_closed(tmp_path: Path) -> None:
-    """As Celery does: a message is not acknowledged, another is waited for, and a reply queue is to be removed."""
+def test_a_connection_to_a_dead_redis_can_be_closed(tmp_path: Path) -> None:
+    """The state of a Celery worker: an unacknowledged message, a pending BRPOP, and a reply queue to be removed."""
     transport.register()
     with running(tmp_path / "redis", port=free_port()) as server:
         connection = kombu.Connection(server.url)
@@ -72,8 +72,8 @@ def test_a_connection_whose_redis_has_gone_can_be_closed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("answer", ["ack", "reject"])
-def test_a_message_that_cannot_be_acknowledged_takes_up_no_place(server: RedisServer, answer: str) -> None:
-    """Else a worker whose tasks all end while Redis is a replica would take no message any more."""
+def test_a_message_that_cannot_be_acknowledged_frees_its_place(server: RedisServer, answer: str) -> None:
+    """Otherwise a worker whose tasks all end while Redis is a replica would take no more messages."""
     transport.register()
     taken: list[Any] = []
     with kombu.Connection(server.url) as connection:
@@ -91,17 +91,17 @@ def test_a_message_that_cannot_be_acknowledged_takes_up_no_place(server: RedisSe
         ask(server, "REPLICAOF", "NO", "ONE")
 
 
-def test_what_a_server_refuses_is_a_reason_to_connect_anew() -> None:
+def test_an_error_response_is_a_connection_error() -> None:
     for made in (transport.Transport, transport.SentinelTransport):
         assert {redis.ResponseError, redis.ConnectionError, redis.TimeoutError} <= set(made.connection_errors)
 
 
-# --- one that forgets -----------------------------------------------------------------------------------------------
+# --- a Redis that may lose data -------------------------------------------------------------------------------------
 
 
 @contextmanager
-def said(client: Client) -> Iterator[list[str]]:
-    """What readiness says of Redis, and the doctor; both agree."""
+def redis_faults(client: Client) -> Iterator[list[str]]:
+    """Yield the Redis faults that the readiness page reports, after checking that the doctor reports the same."""
     answer = client.get("/readyz")
     assert answer.status_code == 200
     words = answer.content.decode().split("\n")
@@ -111,35 +111,35 @@ def said(client: Client) -> Iterator[list[str]]:
 
 
 @pytest.mark.django_db
-def test_a_redis_that_may_forget_is_said_and_used(client: Client, server: RedisServer) -> None:
-    with said(client) as words:
+def test_a_redis_that_may_lose_data_is_reported_but_used(client: Client, server: RedisServer) -> None:
+    with redis_faults(client) as words:
         assert words == []
     ask(server, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-    with said(client) as words:
+    with redis_faults(client) as words:
         assert "allkeys-lru" in words[0]
         assert "set it to noeviction" in words[0]
     ask(server, "CONFIG", "SET", "maxmemory-policy", "noeviction")
     ask(server, "CONFIG", "SET", "appendonly", "no")
-    with said(client) as words:
+    with redis_faults(client) as words:
         assert "set appendonly yes" in words[0]
 
 
 @pytest.mark.django_db
-def test_a_redis_that_does_not_say_how_it_is_set_up_is_well(client: Client, server: RedisServer) -> None:
+def test_a_redis_that_hides_its_configuration_is_not_reported(client: Client, server: RedisServer) -> None:
     ask(server, "CONFIG", "SET", "appendonly", "no")
     ask(server, "ACL", "SETUSER", "default", "-info")
-    with said(client) as words:
+    with redis_faults(client) as words:
         assert words == []
 
 
-# --- one under Sentinel's watch -------------------------------------------------------------------------------------
+# --- a Redis with Sentinel ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_everybody_follows_the_master(
+def test_all_clients_follow_the_master(
     tmp_path: Path, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With passwords everywhere, and a sentinel that is away."""
+    """All servers have passwords, and one sentinel is down."""
     with watched(tmp_path / "trio", password="p@ss/w:rd") as trio:
         settings.REDIS_URL = trio.url
         found = redis_url.broker(trio.url, PATIENT)
@@ -164,7 +164,7 @@ def test_everybody_follows_the_master(
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
-def test_every_setting_is_one_that_celery_knows() -> None:
+def test_every_setting_exists_in_celery() -> None:
     known = set(DEFAULTS)
     given = {name for name, value in vars(celeryconfig).items() if name.islower() and not name.startswith("_")}
     given -= {name for name in given if isinstance(getattr(celeryconfig, name), ModuleType) or name == "settings"}

@@ -1,4 +1,4 @@
-"""The fair window: never above its size, never one owner before the others, and one fan-in."""
+"""Tests of the fair windows and the fan-in: no window is overfilled, and no owner blocks the others."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def _window_of_four(settings: Settings) -> Iterator[None]:
 
 
 def waiting(owner: User, count: int) -> list[Part]:
-    """A rendering export of `owner` with this many parts to do."""
+    """Create a rendering export of `owner` with `count` waiting parts."""
     export = export_in("rendering", owner)
     return [part_in("waiting", export, index) for index in range(count)]
 
 
 def fill() -> list[int]:
-    """Fill the window; the keys of the parts that were published."""
+    """Fill the window, and return the keys of the published parts."""
     hints.sent.clear()
     with committed():
         window.fill_window()
@@ -68,7 +68,7 @@ def test_a_part_that_ends_makes_room_for_one(ada: User) -> None:
     assert fill() == keys(parts[4])
 
 
-def test_held_parts_count_however_old_their_hint(ada: User) -> None:
+def test_held_parts_count_even_if_their_hint_is_old(ada: User) -> None:
     parts = waiting(ada, 9)
     fill()
     for part in parts[:4]:
@@ -77,14 +77,14 @@ def test_held_parts_count_however_old_their_hint(ada: User) -> None:
     assert fill() == []
 
 
-def test_hints_that_nobody_followed_count_no_more(ada: User) -> None:
+def test_parts_with_lost_hints_do_not_count(ada: User) -> None:
     parts = waiting(ada, 9)
     fill()
     Part.objects.filter(published_at__isnull=False).update(published_at=Work.moment_in(-600))
     assert fill() == keys(*parts[:4])
 
 
-def test_what_waits_for_its_backoff_is_not_published(ada: User) -> None:
+def test_a_part_that_waits_for_its_retry_is_not_published(ada: User) -> None:
     parts = waiting(ada, 2)
     lease = Part.objects.claim(parts[0].pk)
     assert lease is not None
@@ -92,7 +92,7 @@ def test_what_waits_for_its_backoff_is_not_published(ada: User) -> None:
     assert fill() == keys(parts[1])
 
 
-def test_a_cancelled_export_gives_its_places_back(ada: User, bob: User) -> None:
+def test_a_cancelled_export_frees_its_places(ada: User, bob: User) -> None:
     hers, his = waiting(ada, 9), waiting(bob, 2)
     assert len(fill()) == 4
     cancel_export(hers[0].export)
@@ -101,7 +101,7 @@ def test_a_cancelled_export_gives_its_places_back(ada: User, bob: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_choosers_at_the_same_moment_do_not_overfill_it(ada: User, bob: User) -> None:
+def test_concurrent_processes_do_not_overfill_the_window(ada: User, bob: User) -> None:
     waiting(ada, 20)
     waiting(bob, 20)
     at_once(*[window.fill_window] * 4)
@@ -112,13 +112,13 @@ def test_choosers_at_the_same_moment_do_not_overfill_it(ada: User, bob: User) ->
 # --- fairness -------------------------------------------------------------------------------------------------------
 
 
-def test_a_small_export_does_not_stand_behind_a_huge_one(ada: User, bob: User) -> None:
+def test_a_small_export_does_not_wait_behind_a_huge_one(ada: User, bob: User) -> None:
     hers = waiting(ada, 100)
     his = waiting(bob, 1)
     assert fill() == keys(hers[0], his[0], hers[1], hers[2])
 
 
-def test_parts_in_flight_are_turns_taken(ada: User, bob: User) -> None:
+def test_parts_in_flight_count_as_turns(ada: User, bob: User) -> None:
     hers = waiting(ada, 100)
     assert fill() == keys(*hers[:4])
     his = waiting(bob, 3)
@@ -128,20 +128,20 @@ def test_parts_in_flight_are_turns_taken(ada: User, bob: User) -> None:
     assert fill() == keys(his[1])
 
 
-def test_an_owners_exports_come_in_their_order(ada: User) -> None:
+def test_exports_of_one_owner_are_taken_in_order(ada: User) -> None:
     first, second = waiting(ada, 3), waiting(ada, 3)
     assert fill() == keys(*first, second[0])
 
 
-def test_where_owners_are_equal_the_older_export_is_first(ada: User, bob: User) -> None:
-    """By the moment of the request, not by the moment at which the parts were planned."""
+def test_between_equal_owners_the_older_export_is_first(ada: User, bob: User) -> None:
+    """The age is that of the request, not that of the parts."""
     first, second = export_in("rendering", bob), export_in("rendering", ada)
     hers, his = part_in("waiting", second), part_in("waiting", first)
     assert fill() == keys(his, hers)
 
 
-def test_the_parts_of_an_export_that_waits_for_its_plan_wait_too(ada: User) -> None:
-    """A retried one: planning comes first, and fills the window itself."""
+def test_the_parts_of_a_queued_export_wait(ada: User) -> None:
+    """A retried export is planned first, and planning fills the window."""
     part_in("waiting", export_in("queued", ada))
     assert fill() == []
 
@@ -159,25 +159,25 @@ def fill_small() -> list[int]:
     return hints.pks_of("exports.tasks.render_small_part")
 
 
-def test_a_small_export_does_not_wait_for_a_place_among_the_big_parts(ada: User, bob: User) -> None:
+def test_a_small_export_does_not_wait_for_big_parts(ada: User, bob: User) -> None:
     waiting(ada, 9)
     fill()
     his = waiting_small(bob, 1)
     assert fill_small() == keys(*his)
 
 
-def test_nor_does_a_small_one_of_the_same_owner(ada: User) -> None:
+def test_a_small_export_does_not_wait_for_big_parts_of_its_owner(ada: User) -> None:
     waiting(ada, 9)
     small = waiting_small(ada, 1)
     assert fill_small() == keys(*small)
 
 
-def test_small_exports_have_a_window_too_and_share_it_as_fairly(ada: User, bob: User) -> None:
+def test_small_exports_share_their_own_window_fairly(ada: User, bob: User) -> None:
     hers = waiting_small(ada, 9)
     his = waiting_small(bob, 1)
     assert fill_small() == keys(hers[0], his[0], hers[1], hers[2])
     big = waiting(ada, 9)
-    assert fill() == keys(*big[:4]), "small parts in flight take no place among the big ones"
+    assert fill() == keys(*big[:4]), "small parts in flight count in the window of the big ones"
     assert fill_small() == []
 
 
@@ -186,7 +186,7 @@ def test_small_exports_have_a_window_too_and_share_it_as_fairly(ada: User, bob: 
 
 @given(counts=lists(integers(0, 6), min_size=1, max_size=5), places=integers(1, 8))
 def test_the_choice_is_fair_for_any_backlog(db: None, counts: list[int], places: int) -> None:
-    """No owner gets a place more than one ahead of an owner who still waits."""
+    """No owner gets more than one place more than an owner with waiting parts."""
     Export.objects.all().delete()
     owners = [User.objects.get_or_create(username=f"owner {n}")[0] for n in range(len(counts))]
     for owner, count in zip(owners, counts, strict=True):
@@ -202,28 +202,28 @@ def test_the_choice_is_fair_for_any_backlog(db: None, counts: list[int], places:
 
 
 def plans() -> list[int]:
-    """The exports whose plans were published, in their order."""
+    """Return the exports whose plans were published, in order."""
     return hints.pks_of("exports.tasks.plan_export")
 
 
 def plan_next() -> list[int]:
-    """Fill the window of plans; the exports that were published."""
+    """Fill the window of plans, and return the published exports."""
     hints.sent.clear()
     with committed():
         window.fill_plans()
     return plans()
 
 
-def test_the_broker_holds_a_window_of_plans(ada: User) -> None:
+def test_the_broker_holds_one_window_of_plans(ada: User) -> None:
     exports = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf", "xlsx", "parquet")]
-    assert plans() == [export.pk for export in exports[:4]], "the others wait in the database"
+    assert plans() == [export.pk for export in exports[:4]], "the others should wait in the database"
     assert plan_next() == []
     plan.run(exports[0].pk)
-    assert plan_next() == [], "planning has published the next one by itself"
+    assert plan_next() == [], "planning should have published the next one"
     assert set(window.planning()) == {export.pk for export in exports[1:5]}
 
 
-def test_a_plan_that_fails_makes_room_too(ada: User, settings: Settings) -> None:
+def test_a_failed_plan_makes_room_for_the_next(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1, "MAX_ATTEMPTS": 1}
     first, second = ask(ada), ask(ada, "jsonl")
     Export.objects.filter(pk=first.pk).update(dataset="gone")
@@ -232,7 +232,7 @@ def test_a_plan_that_fails_makes_room_too(ada: User, settings: Settings) -> None
     assert plans() == [first.pk, second.pk]
 
 
-def test_a_newcomer_is_planned_before_the_second_of_somebody_else(ada: User, bob: User, settings: Settings) -> None:
+def test_a_new_owner_is_planned_before_the_second_export_of_another(ada: User, bob: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2}
     hers = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf")]
     his = ask(bob)
@@ -242,8 +242,8 @@ def test_a_newcomer_is_planned_before_the_second_of_somebody_else(ada: User, bob
     assert plans()[2:] == [his.pk]
 
 
-def test_who_retries_in_a_loop_keeps_nobody_waiting(ada: User, bob: User, settings: Settings) -> None:
-    """However often: each retry of four exports is queued again at once, and the broker hands out the oldest plan."""
+def test_a_user_who_retries_in_a_loop_does_not_delay_others(ada: User, bob: User, settings: Settings) -> None:
+    """Each retry of four exports is queued again at once, and the broker delivers the oldest plan."""
     settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "MAX_ATTEMPTS": 1, "MAX_PER_HOUR": 1000}
     looping = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf")]
     Export.objects.update(dataset="gone")
@@ -251,7 +251,7 @@ def test_who_retries_in_a_loop_keeps_nobody_waiting(ada: User, bob: User, settin
     done: list[int] = []
 
     def turn() -> None:
-        """The oldest message is worked off, and what has failed is tried again."""
+        """Run the oldest message, and retry failed exports."""
         done.append(plans()[len(done)])
         with committed():
             plan.run(done[-1])
@@ -266,12 +266,12 @@ def test_who_retries_in_a_loop_keeps_nobody_waiting(ada: User, bob: User, settin
     his = ask(bob)
     for _ in range(6):
         turn()
-    assert his.pk in done[20:23], "no more than one window of plans stands before it"
-    assert {export.pk for export in looping} == set(done) - {his.pk}, "the others go on"
+    assert his.pk in done[20:23], "it waits for more than one window of plans"
+    assert {export.pk for export in looping} == set(done) - {his.pk}, "some of the retried exports were not planned"
 
 
-def test_a_retry_is_queued_as_of_now(ada: User, bob: User, settings: Settings) -> None:
-    """By its age alone it would always stand before what is new."""
+def test_a_retry_is_queued_from_the_time_of_the_retry(ada: User, bob: User, settings: Settings) -> None:
+    """Ordered by its age, it would always come before new exports."""
     settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1}
     old = export_in("failed", ada)
     third = ask(User.objects.create_user("third"))
@@ -282,7 +282,7 @@ def test_a_retry_is_queued_as_of_now(ada: User, bob: User, settings: Settings) -
     assert set(window.planning()) == {his.pk}
 
 
-def test_who_cancels_and_retries_in_a_loop_sends_no_more_messages(ada: User, bob: User, settings: Settings) -> None:
+def test_cancelling_and_retrying_in_a_loop_sends_no_further_messages(ada: User, bob: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "MAX_PER_HOUR": 1000}
     first, second = ask(ada), ask(ada, "jsonl")
     for _ in range(20):
@@ -291,15 +291,15 @@ def test_who_cancels_and_retries_in_a_loop_sends_no_more_messages(ada: User, bob
             with committed():
                 retry_export(export)
     his = ask(bob)
-    assert plans() == [first.pk, second.pk], "the messages that are there serve"
+    assert plans() == [first.pk, second.pk], "further messages were sent"
     plan.run(first.pk)
     first.refresh_from_db()
     assert first.state == State.RENDERING
     assert set(window.planning()) == {second.pk, his.pk}
 
 
-def test_a_cancelled_export_keeps_its_place_until_its_message_has_come(ada: User, settings: Settings) -> None:
-    """Else who asks and cancels in a loop would fill the broker."""
+def test_a_cancelled_export_keeps_its_place_until_its_message_arrives(ada: User, settings: Settings) -> None:
+    """Otherwise a user who requests and cancels in a loop would fill the broker."""
     settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1, "MAX_PER_HOUR": 1000}
     exports = []
     for kind in ("csv", "jsonl", "json", "pdf"):
@@ -329,10 +329,10 @@ def test_a_lost_plan_is_published_again(ada: User) -> None:
     assert plan_next() == [export.pk]
 
 
-def test_who_comes_while_others_wait_waits_too(ada: User, bob: User, settings: Settings) -> None:
+def test_a_new_export_waits_while_others_wait(ada: User, bob: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1}
     first, second = ask(ada), ask(ada, "jsonl")
-    Export.objects.filter(pk=first.pk).update(published_at=None)  # the broker could not be told
+    Export.objects.filter(pk=first.pk).update(published_at=None)  # its hint could not be sent
     his = ask(bob)
     assert plans() == [first.pk]
     assert plan_next() == [first.pk]
@@ -340,7 +340,7 @@ def test_who_comes_while_others_wait_waits_too(ada: User, bob: User, settings: S
 
 
 @pytest.mark.django_db(transaction=True)
-def test_choosers_of_plans_at_the_same_moment_do_not_overfill_the_window(ada: User, bob: User) -> None:
+def test_concurrent_processes_do_not_overfill_the_window_of_plans(ada: User, bob: User) -> None:
     for owner in (ada, bob):
         for _ in range(6):
             export_in("queued", owner)
@@ -361,7 +361,7 @@ def finished(export: Export, *states: str) -> None:
     ("states", "due"),
     [(("done",), True), (("done", "done"), True), (("done", "waiting"), False), (("done", "failed"), False)],
 )
-def test_assembling_is_due_when_no_part_is_undone(ada: User, states: tuple[str, ...], due: bool) -> None:
+def test_assembling_is_due_when_all_parts_are_done(ada: User, states: tuple[str, ...], due: bool) -> None:
     export = export_in("rendering", ada)
     finished(export, *states)
     with committed():
@@ -373,7 +373,7 @@ def test_assembling_is_due_when_no_part_is_undone(ada: User, states: tuple[str, 
 
 
 @pytest.mark.parametrize("state", [state for state in State if state != State.RENDERING])
-def test_only_what_is_rendering_is_fanned_in(ada: User, state: State) -> None:
+def test_only_rendering_exports_are_fanned_in(ada: User, state: State) -> None:
     export = export_in(state, ada)
     finished(export, "done")
     assert window.finish_rendering(export.pk) is False
@@ -390,7 +390,7 @@ def test_assembling_has_attempts_of_its_own(ada: User) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("artifact_dir")
-def test_the_last_parts_of_an_export_end_at_the_same_moment(ada: User) -> None:
+def test_the_last_parts_of_an_export_may_end_at_the_same_moment(ada: User) -> None:
     for _ in range(5):
         parts = waiting(ada, 3)
         at_once(*[partial(render.run, part.pk) for part in parts])
@@ -415,12 +415,12 @@ def test_parts_that_fail_at_the_same_moment_fail_the_export_once(ada: User, capl
             assert (export.state, export.error_code) == (State.FAILED, "dataset_failed")
             assert not export.parts.filter(next_attempt_at__isnull=False).exists()
     assert ada.notifications.count() == 5
-    assert "the database is away" not in caplog.text, "they waited for each other"
+    assert "the database is unavailable" not in caplog.text, "the parts deadlocked"
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("artifact_dir")
-def test_cancelling_while_parts_fail_ends_in_one_of_the_two(ada: User) -> None:
+def test_cancelling_while_parts_fail_ends_cancelled_or_failed(ada: User) -> None:
     with registered(Faulty):
         for _ in range(5):
             parts = waiting(ada, 3)

@@ -147,7 +147,7 @@ def test_a_missing_file_is_said_and_logged(
     answer = page.get(url(export))
     assert answer.status_code == 410
     assert "The file of this export is no longer there" in text(answer)
-    assert "Make a new one" in text(answer)
+    assert "Export again" in text(answer)
     assert str(export.uuid) in caplog.text
 
 
@@ -190,7 +190,7 @@ def test_a_storage_that_is_away_is_not_a_file_that_is_gone(
     artifact_dir.rename(artifact_dir.with_name("not-mounted"))
     answer = page.get(url(export))
     assert (answer.status_code, "It is not lost" in text(answer)) == (503, True)
-    assert "Make a new one" not in text(answer)
+    assert "Export again" not in text(answer)
     told = page.get(f"/api/exports/{export.uuid}/download/")
     assert (told.status_code, told.json()["error"]["code"], told["Retry-After"]) == (503, "unreachable", "60")
     assert not Download.objects.exists()

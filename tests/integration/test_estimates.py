@@ -1,4 +1,4 @@
-"""What a request will come to, told before the click."""
+"""Tests of the estimates of rows, size and time before a request."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Closed(Errands):
         return False
 
 
-class Doubtful(Errands):
+class FaultyPermission(Errands):
     key = "doubtful"
 
     def permitted(self, user: Any) -> bool:
@@ -64,7 +64,7 @@ class Slow(Errands):
 
 
 class Huge(Errands):
-    """A dataset that knows better."""
+    """A dataset with its own estimate."""
 
     key = "huge"
 
@@ -72,13 +72,13 @@ class Huge(Errands):
         return Rows(1_000_000, Certainty.ABOUT)
 
 
-def asked(user: User, dataset: str | list[str] = "errands", **more: Any) -> Estimate:
+def estimated(user: User, dataset: str | list[str] = "errands", **more: Any) -> Estimate:
     keys = [dataset] if isinstance(dataset, str) else dataset
     return estimate_request(user, ExportRequest(**({"dataset": keys, "format": "csv", "period": "all"} | more)))
 
 
 def finished(owner: User, **facts: Any) -> Export:
-    """A measured export: 10,000 rows in 2 parts of 2 s, 1 s of joining, 1 MB."""
+    """Create a measured export: 10,000 rows in 2 parts of 2 s, 1 s of joining, 1 MB."""
     known: dict[str, Any] = {"rows": 10_000, "size": 1_000_000, "seconds": 1.0, "started_at": timezone.now()}
     export = export_in(State.READY, owner, **known | facts)
     export.refresh_from_db()
@@ -92,27 +92,27 @@ def finished(owner: User, **facts: Any) -> Export:
 
 def test_few_rows_are_counted(ada: User) -> None:
     errands(7)
-    assert asked(ada).rows == Rows(7)
+    assert estimated(ada).rows == Rows(7)
 
 
-def test_a_period_counts_its_own_rows_alone(ada: User, bob: User) -> None:
+def test_only_rows_of_the_owner_and_period_are_counted(ada: User, bob: User) -> None:
     orders(ada, 5)
     orders(bob, 9)
     day = date(2026, 1, 15)
     later = {"period": "custom", "date_from": day + timedelta(days=1), "date_to": day + timedelta(days=2)}
-    assert asked(ada, "orders").rows == Rows(5)
-    assert asked(ada, "orders", **later).rows == Rows(0)
+    assert estimated(ada, "orders").rows == Rows(5)
+    assert estimated(ada, "orders", **later).rows == Rows(0)
 
 
 def clusters() -> QuerySet[Errand]:
-    """3,000 rows in three runs of keys with gaps between, a third of them wanted: those of the middle run."""
+    """Create 3,000 rows in three runs of keys with gaps between them, and return the queryset of the middle run."""
     keys = [*range(1_000), *range(5_000, 6_000), *range(9_000, 10_000)]
     rows = [Errand(pk=1 + key, done_by=str(key // 5_000), next_attempt_at=None) for key in keys]
     Errand.objects.bulk_create(rows)
     return Errand.objects.filter(pk__range=(5_001, 6_000))
 
 
-def test_many_rows_are_estimated_from_keys_all_over_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_estimated_from_a_sample_of_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimating, "COUNTED", 300)
     found = estimate(clusters())
     assert found.certainty is Certainty.ABOUT
@@ -120,14 +120,14 @@ def test_many_rows_are_estimated_from_keys_all_over_the_table(monkeypatch: pytes
     assert estimate(Errand.objects.all()).number == pytest.approx(3_000, rel=0.1)
 
 
-def test_a_sample_that_finds_too_few_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_with_too_few_matches_gives_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimating, "COUNTED", 300)
     monkeypatch.setattr(estimating, "POINTS", 50)
     monkeypatch.setattr(estimating, "by_planner", lambda rows: None)
     assert estimate(clusters()) == Rows(300, Certainty.MORE)
 
 
-def test_sums_are_as_sure_as_their_worst_number() -> None:
+def test_a_sum_is_as_certain_as_its_least_certain_number() -> None:
     assert Rows(2) + Rows(3, Certainty.ABOUT) == Rows(5, Certainty.ABOUT)
     assert Rows(2, Certainty.MORE) + Rows(3, Certainty.ABOUT) == Rows(5, Certainty.MORE)
 
@@ -135,56 +135,56 @@ def test_sums_are_as_sure_as_their_worst_number() -> None:
 # --- rates ----------------------------------------------------------------------------------------------------------
 
 
-def test_until_something_is_measured_it_is_a_guess(ada: User) -> None:
+def test_without_measurements_the_default_rate_is_used(ada: User) -> None:
     with registered(Huge):
-        found = asked(ada, "huge")
+        found = estimated(ada, "huge")
     assert (found.measured, found.rows) == (False, Rows(1_000_000, Certainty.ABOUT))
     assert found.seconds is not None
     assert found.seconds > STARTING
 
 
-def test_then_it_is_what_the_last_ones_took(ada: User) -> None:
+def test_the_rate_of_finished_exports_is_used(ada: User) -> None:
     finished(ada, dataset="huge")
     with registered(Huge):
-        found = asked(ada, "huge")
+        found = estimated(ada, "huge")
         rate = rate_of("huge", "csv")
     assert (rate.seconds_per_row, rate.joining_per_row, rate.bytes_per_row) == pytest.approx((4e-4, 1e-4, 100))
     assert (found.measured, found.size) == (True, 100_000_000)
     assert found.seconds == pytest.approx(STARTING + 400 / rate.lanes + 100)
 
 
-def test_fewer_fields_take_less(ada: User) -> None:
+def test_fewer_columns_take_less(ada: User) -> None:
     finished(ada, dataset="huge")
     with registered(Huge):
-        assert asked(ada, "huge", fields=["id"]).size == 50_000_000
+        assert estimated(ada, "huge", fields=["id"]).size == 50_000_000
         assert rate_of("huge", "csv", 1).seconds_per_row == pytest.approx(2e-4)
 
 
-def test_a_bundle_is_the_sum_until_bundles_were_measured(ada: User) -> None:
+def test_a_bundle_is_the_sum_of_its_files_until_bundles_are_measured(ada: User) -> None:
     bundle: dict[str, Any] = {"dataset": ["huge"], "format": "zip", "inside": ["csv", "jsonl"]}
     with registered(Huge):
-        guessed = asked(ada, **bundle)
+        guessed = estimated(ada, **bundle)
         finished(ada, dataset="huge", format="zip", inside=["csv", "jsonl"], rows=10_000, size=200_000)
-        measured = asked(ada, **bundle)
+        measured = estimated(ada, **bundle)
     assert guessed.size == sum(rate_of("huge", kind, 2).bytes_per_row * 1_000_000 for kind in ("csv", "jsonl"))
     assert measured.size == 20 * 2_000_000
     assert bundle_rate("errands", "zip") is None
 
 
-def test_one_query_tells_a_rate(ada: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_a_rate_takes_one_query(ada: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     for _ in range(7):
         finished(ada)
     with django_assert_num_queries(1):
         rate_of("errands", "csv")
 
 
-def test_others_at_work_make_it_later(ada: User, bob: User) -> None:
+def test_other_exports_delay_the_start(ada: User, bob: User) -> None:
     with registered(Huge):
-        alone = asked(ada, "huge")
+        alone = estimated(ada, "huge")
         others = export_in(State.RENDERING, bob, rows=10, started_at=timezone.now())
         for index in range(8):
             part_in(PartState.WAITING, others, index, published_at=timezone.now(), next_attempt_at=timezone.now())
-        busy = asked(ada, "huge")
+        busy = estimated(ada, "huge")
     assert alone.seconds is not None
     assert busy.seconds is not None
     assert (alone.starts_in, alone.ahead, busy.ahead) == (0, 0, 1)
@@ -192,25 +192,27 @@ def test_others_at_work_make_it_later(ada: User, bob: User) -> None:
     assert busy.seconds == pytest.approx(alone.seconds + busy.starts_in)
 
 
-# --- what goes wrong ------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_the_click_would_refuse_is_refused(ada: User) -> None:
+def test_invalid_requests_are_refused(ada: User) -> None:
     with pytest.raises(BadRequest, match="There is no dataset"):
-        asked(ada, "nonsense")
+        estimated(ada, "nonsense")
     with registered(Closed), pytest.raises(NoPermission):
-        asked(ada, "closed")
-    with registered(Doubtful), pytest.raises(DatasetFailed):
-        asked(ada, "doubtful")
+        estimated(ada, "closed")
+    with registered(FaultyPermission), pytest.raises(DatasetFailed):
+        estimated(ada, "doubtful")
 
 
 @pytest.mark.parametrize("kind", [Broken, Slow])
-def test_a_dataset_that_cannot_tell_leaves_it_open(ada: User, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_that_cannot_estimate_gives_an_empty_estimate(
+    ada: User, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("exports.forecast.estimates.by_planner", lambda rows: None)
     with registered(kind):
-        assert asked(ada, kind.key) == Estimate()
+        assert estimated(ada, kind.key) == Estimate()
 
 
-def test_every_dataset_of_the_site_can_tell(ada: User) -> None:
+def test_every_dataset_of_the_site_has_an_estimate(ada: User) -> None:
     for dataset in datasets:
-        assert asked(ada, dataset.key).rows is not None
+        assert estimated(ada, dataset.key).rows is not None

@@ -1,4 +1,4 @@
-"""A worker may die at any statement, and two may meet at any row: the export still ends, right and once."""
+"""Tests of deaths at any statement and of concurrent work on a row: the export still ends correctly, and once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _small_parts(settings: Settings) -> Iterator[None]:
 
 
 def at(step_of: str, owner: User) -> tuple[Export, int]:
-    """An export that is about to take this step for its last time, and the key that the step's message names."""
+    """Return an export before its last run of this step, and the primary key for the step's task."""
     export = ask(owner)
     if step_of == "plan_export":
         return export, export.pk
@@ -72,7 +72,9 @@ def at(step_of: str, owner: User) -> tuple[Export, int]:
 
 
 @pytest.mark.parametrize("task", ["plan_export", "render_part", "assemble_export"])
-def test_a_kill_at_any_moment_of_a_step_is_healed(ada: User, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_recovers_from_a_kill_at_any_moment_of_a_step(
+    ada: User, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moments, countdown = 0, None
     while countdown is None or countdown.spent:
         Export.objects.all().delete()
@@ -90,7 +92,7 @@ def test_a_kill_at_any_moment_of_a_step_is_healed(ada: User, task: str, monkeypa
 
 
 @pytest.mark.parametrize("action", [cancel_export, retry_export])
-def test_a_kill_at_any_moment_of_a_click_leaves_all_or_nothing(
+def test_a_kill_at_any_moment_of_a_request_leaves_all_or_nothing(
     ada: User, action: Callable[[Export], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moments, countdown = 0, None
@@ -116,7 +118,7 @@ def test_a_kill_at_any_moment_of_a_click_leaves_all_or_nothing(
 
 
 class OneByOne(Format):
-    """Looks, at each part that it is given, at the parts that it was given before."""
+    """Counts, at each part, the earlier parts that are still open."""
 
     key, label, extension, content_type = "onebyone", "One by one", "txt", "text/plain"
     left_open = 0
@@ -133,20 +135,20 @@ class OneByOne(Format):
 
 
 def test_assembling_holds_one_part_open_at_a_time(ada: User) -> None:
-    """A thousand parts must not meet the limit of open files, at which every attempt would fail alike."""
+    """A thousand parts must not exceed the limit of open files, or every attempt would fail."""
     with registered(OneByOne):
         export = ask(ada, "onebyone")
         work(export)
     assert (export.state, OneByOne.left_open) == (State.READY, 0)
 
 
-# --- the purge beside a worker --------------------------------------------------------------------------------------
+# --- the purge during the work --------------------------------------------------------------------------------------
 
 
-def test_a_file_that_changes_hands_during_the_purge_is_kept(
+def test_a_file_that_becomes_the_artifact_during_the_purge_is_kept(
     ada: User, artifact_dir: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The only part's file becomes the artifact between two of the purge's looks at who points to it."""
+    """The only part's file becomes the artifact between two queries of the purge for references to it."""
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "ORPHAN_AGE": timedelta(0)}
     export, pk = at("assemble_export", ada)
     looks: list[str] = []
@@ -164,13 +166,13 @@ def test_a_file_that_changes_hands_during_the_purge_is_kept(
     assert (export.state, files()) == (State.READY, {export.artifact})
 
 
-# --- nobody waits for a row -----------------------------------------------------------------------------------------
+# --- locked rows ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer and locks no row")
-def test_the_window_never_waits_for_a_part_that_somebody_changes(ada: User) -> None:
-    """Waiting for one row while holding others is how it and a cancelling owner would wait for each other."""
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer and no row locks")
+def test_the_window_does_not_wait_for_a_locked_part(ada: User) -> None:
+    """Waiting for one row while holding others could deadlock with a cancelling owner."""
     export = export_in("rendering", ada)
     held, free = part_in("waiting", export, 0), part_in("waiting", export, 1)
     done = threading.Event()
@@ -198,10 +200,10 @@ def test_the_window_never_waits_for_a_part_that_somebody_changes(ada: User) -> N
 
 
 @pytest.mark.parametrize("model", [Export, Part])
-def test_an_inline_export_ends_when_its_attempts_are_used(
+def test_an_inline_export_fails_when_its_attempts_are_used_up(
     ada: User, model: type[Export] | type[Part], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No worker is there whose sweep would say so; without it the command would wait for ever."""
+    """There may be no worker whose sweep parks the row; the command would then wait forever."""
     export = ask(ada)
     if model is Part:
         step("plan_export", export.pk)
@@ -211,20 +213,20 @@ def test_an_inline_export_ends_when_its_attempts_are_used(
         lapse(row)
 
     def give_up(seconds: float) -> None:
-        raise TimeoutError("it waits for nobody")
+        raise TimeoutError("it waits for a worker")
 
     monkeypatch.setattr("time.sleep", give_up)
     inline.carry_out(export, lambda _: None)
     assert (export.state, export.error_code, told(ada)) == (State.FAILED, "worker_died", ["export_failed"])
 
 
-# --- what runs by the clock -----------------------------------------------------------------------------------------
+# --- scheduled work -------------------------------------------------------------------------------------------------
 
 WEEK = datetime(2026, 7, 6, tzinfo=UTC)
 
 
-def follow(row: Slot | UsageReport | Delivery) -> None:
-    """The sweep after a death, and a worker for each hint of this row that it sends."""
+def recover(row: Slot | UsageReport | Delivery) -> None:
+    """Sweep after a death, and run the tasks of this row's hints."""
     for _ in range(4):
         lapse(row)
         make_due(row)
@@ -232,13 +234,13 @@ def follow(row: Slot | UsageReport | Delivery) -> None:
         sweep_now()
         for task in [task for task, pks in hints.sent if task == row.hint() and row.pk in pks]:
             with committed():
-                CLOCKED[task](row.pk)
+                SCHEDULED[task](row.pk)
         row.refresh_from_db()
 
 
-CLOCKED: dict[str, Callable[[int], Any]] = {
+SCHEDULED: dict[str, Callable[[int], Any]] = {
     "exports.tasks.run_slot": schedules.run_slot,
-    "exports.tasks.advance_report": usage_report.send,  # the one link that is left
+    "exports.tasks.advance_report": usage_report.send,  # the last task of the chain
     "notifications.tasks.deliver_notification": deliver,
 }
 
@@ -266,7 +268,7 @@ def mail_to_deliver(boss: User) -> Delivery:
     [(slot_to_run, "state", "done", 0), (report_to_send, "stage", "sent", 1), (mail_to_deliver, "state", "sent", 1)],
     ids=["slot", "report", "mail"],
 )
-def test_a_kill_at_any_moment_by_the_clock_is_healed(
+def test_scheduled_work_recovers_from_a_kill_at_any_moment(
     make: Callable[[User], Slot | UsageReport | Delivery],
     column: str,
     end: str,
@@ -280,8 +282,8 @@ def test_a_kill_at_any_moment_by_the_clock_is_healed(
             model._default_manager.all().delete()
         row = make(boss)
         with killed_after(moments, monkeypatch) as countdown, committed():
-            CLOCKED[row.hint()](row.pk)
-        follow(row)
+            SCHEDULED[row.hint()](row.pk)
+        recover(row)
         assert (getattr(row, column), boss.notifications.count()) == (end, times), moments
         moments += stride()
     assert moments > 4

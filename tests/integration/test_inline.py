@@ -1,4 +1,4 @@
-"""An export in one process, with no broker at all: the same rows and steps, and its people are told as ever."""
+"""Tests of exports in one process, without a broker: the same rows, steps and notifications."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _small_parts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def carry_out(export: Export) -> list[str]:
-    """Take it to its end; the states that were seen on the way."""
+    """Run the export to its end, and return the states on the way."""
     seen: list[str] = []
     with committed():
         inline.carry_out(export, lambda now: seen.append(str(now.state)))
@@ -41,7 +41,7 @@ def carry_out(export: Export) -> list[str]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
-def test_it_comes_to_its_file_without_a_hint(ada: User, kind: str) -> None:
+def test_an_export_becomes_ready_without_a_hint(ada: User, kind: str) -> None:
     export = ask(ada, kind)
     hints.sent.clear()
     seen = carry_out(export)
@@ -50,7 +50,7 @@ def test_it_comes_to_its_file_without_a_hint(ada: User, kind: str) -> None:
     assert [task for task, _ in hints.sent if task.startswith("exports.")] == []
 
 
-def test_what_a_dead_worker_left_is_taken_over(ada: User) -> None:
+def test_a_step_of_a_dead_worker_is_taken_over(ada: User) -> None:
     export = ask(ada)
     assert Export.objects.claim(export.pk) is not None
     lapse(export)
@@ -58,7 +58,7 @@ def test_what_a_dead_worker_left_is_taken_over(ada: User) -> None:
     assert (export.state, export.attempt) == (State.READY, 3)
 
 
-def test_it_waits_for_a_worker_who_holds_the_next_step(ada: User) -> None:
+def test_it_waits_for_a_worker_that_holds_the_next_step(ada: User) -> None:
     export = export_in("queued", ada)
     Export.objects.filter(pk=export.pk).update(attempt=1, lease_until=timezone.now() + timedelta(hours=1))
     looks: list[int] = []
@@ -72,7 +72,7 @@ def test_it_waits_for_a_worker_who_holds_the_next_step(ada: User) -> None:
     assert (export.state, len(looks) > 3) == (State.READY, True)
 
 
-def test_it_waits_out_a_backoff(ada: User) -> None:
+def test_it_waits_for_a_retry(ada: User) -> None:
     export = ask(ada)
     looks: list[int] = []
 
@@ -89,7 +89,7 @@ def test_it_waits_out_a_backoff(ada: User) -> None:
     assert export.state == State.READY
 
 
-def test_it_ends_when_somebody_cancels(ada: User) -> None:
+def test_it_ends_when_the_export_is_cancelled(ada: User) -> None:
     export = ask(ada)
     inline.carry_out(export, lambda now: cancel_export(now) if now.state == State.RENDERING else None)
     assert export.state == State.CANCELLED

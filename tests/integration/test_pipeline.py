@@ -1,4 +1,4 @@
-"""The worker side, step by step: plan, render, assemble, and one end that the owner is told of."""
+"""Tests of the worker side, step by step: plan, render, assemble, and notify the owner."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir", "sm
 
 @pytest.fixture
 def small_parts(settings: Settings) -> Iterator[None]:
-    """Errands under their key, ten rows a part."""
+    """Register the errands dataset, with ten rows per part."""
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
     with registered(Errands):
         yield
@@ -80,11 +80,11 @@ def test_a_second_plan_message_does_nothing(ada: User) -> None:
     assert list(export.parts.values()) == parts
 
 
-# --- the whole way --------------------------------------------------------------------------------------------------
+# --- whole exports --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx", "pdf"])
-def test_an_export_comes_to_its_file(ada: User, kind: str) -> None:
+def test_an_export_becomes_ready_with_its_file(ada: User, kind: str) -> None:
     errands(35)
     export = run(ada, kind)
     assert (export.state, export.rows, export.error_code) == (State.READY, 35, "")
@@ -103,7 +103,7 @@ def test_the_parts_are_joined_in_order_under_one_header(ada: User) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "xlsx", "pdf"])
-def test_no_rows_make_an_empty_but_valid_file(ada: User, kind: str) -> None:
+def test_an_export_without_rows_is_an_empty_valid_file(ada: User, kind: str) -> None:
     export = run(ada, kind)
     assert (export.state, export.rows, export.parts.count()) == (State.READY, 0, 1)
     assert export.parts.get().first_key == ""
@@ -111,7 +111,7 @@ def test_no_rows_make_an_empty_but_valid_file(ada: User, kind: str) -> None:
         assert content_of(export).decode("utf-8-sig") == "Number,Done by\r\n"
 
 
-def test_only_the_chosen_columns_and_days(ada: User) -> None:
+def test_only_the_chosen_columns_and_days_are_exported(ada: User) -> None:
     errands(3)
     day = PLACED.date()
     export = run(ada, period="custom", date_from=day, date_to=day, fields=["done_by"])
@@ -120,7 +120,7 @@ def test_only_the_chosen_columns_and_days(ada: User) -> None:
     assert before.rows == 0
 
 
-def test_a_row_that_is_made_after_the_planning_is_left_out(ada: User) -> None:
+def test_rows_created_after_planning_are_left_out(ada: User) -> None:
     errands(12)
     export = ask(ada)
     step("plan_export", export.pk)
@@ -130,7 +130,7 @@ def test_a_row_that_is_made_after_the_planning_is_left_out(ada: User) -> None:
     assert (export.state, export.rows) == (State.READY, 12)
 
 
-def test_the_file_is_kept_for_as_many_days_as_the_settings_say(ada: User, settings: Settings) -> None:
+def test_the_file_expires_after_keep_days(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"KEEP_DAYS": 2}
     export = run(ada)
     assert export.expires_at is not None
@@ -149,14 +149,16 @@ def test_the_file_is_kept_for_as_many_days_as_the_settings_say(ada: User, settin
         ),
     ],
 )
-def test_the_file_is_named_by_the_owners_days(ada: User, start: str | None, end: str, zone: str, name: str) -> None:
+def test_the_file_name_has_the_dates_of_the_owners_time_zone(
+    ada: User, start: str | None, end: str, zone: str, name: str
+) -> None:
     export = export_in("queued", ada, period_start=start, period_end=end, time_zone=zone)
     export.refresh_from_db()
     assert context.stem(export, "errands") == name
 
 
-def test_progress_is_written_while_a_part_is_rendered(ada: User, settings: Settings) -> None:
-    """After each batch of rows the clock is looked at; with no pause between writes each look writes."""
+def test_progress_is_recorded_while_a_part_is_rendered(ada: User, settings: Settings) -> None:
+    """Progress is checked after each batch of rows; without a pause between writes, each check writes."""
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 1000, "PROGRESS_EVERY": 0}
     seen: list[int] = []
 
@@ -174,7 +176,7 @@ def test_progress_is_written_while_a_part_is_rendered(ada: User, settings: Setti
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "pdf"])
-def test_a_release_that_adds_a_column_changes_nothing_under_way(ada: User, kind: str) -> None:
+def test_a_release_that_adds_a_column_does_not_change_open_exports(ada: User, kind: str) -> None:
     class Wider(Errands):
         columns = (*Errands.columns, Column("attempt", "Attempt", ColumnType.INTEGER))
 
@@ -189,7 +191,7 @@ def test_a_release_that_adds_a_column_changes_nothing_under_way(ada: User, kind:
         assert {line.count(b",") for line in content_of(export).splitlines()} == {1}
 
 
-def test_an_assembling_that_finds_a_part_undone_is_not_ready(ada: User) -> None:
+def test_an_export_with_an_unfinished_part_is_not_assembled(ada: User) -> None:
     export = export_in("assembling", ada)
     part_in("done", export)
     part_in("waiting", export, 1)

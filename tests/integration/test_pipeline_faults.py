@@ -1,4 +1,4 @@
-"""What goes wrong on the way: the culprit is named, the owner is told once, nothing false becomes READY."""
+"""Tests of faults in the pipeline: the error names the cause, the owner is notified once, no wrong file is READY."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def small_parts(settings: Settings) -> Iterator[None]:
 
 
 class Disturbed(Errands):
-    """Calls `happen` before it gives out its fifth row, once."""
+    """Calls `happen` once, before it yields row 5."""
 
     happen: Callable[[], Any]
     happened = False
@@ -81,15 +81,15 @@ def disturbed_by(happen: Callable[[], Any]) -> type[Disturbed]:
 
 
 def rendering(owner: User) -> tuple[Export, list[Part]]:
-    """A planned export, and its three parts."""
+    """Plan an export, and return it with its three parts."""
     export = ask(owner)
     step("plan_export", export.pk)
     export.refresh_from_db()
     return export, list(export.parts.order_by("index"))
 
 
-def failed_with(export: Export, code: str) -> None:
-    """It failed, for that reason, said in words; its owner was told once; nothing of it is left to do."""
+def assert_failed(export: Export, code: str) -> None:
+    """Assert that the export failed with this error and a message, one notification, and no open parts."""
     export.refresh_from_db()
     assert (export.state, export.error_code, export.artifact) == (State.FAILED, code, "")
     assert export.error_message.endswith(".")
@@ -99,7 +99,7 @@ def failed_with(export: Export, code: str) -> None:
     assert not Part.objects.filter(export=export, next_attempt_at__isnull=False).exists()
 
 
-# --- somebody's code raises -----------------------------------------------------------------------------------------
+# --- errors in a dataset or a format --------------------------------------------------------------------------------
 
 
 class Faulty(Errands):
@@ -118,19 +118,21 @@ class FaultyQuery(Errands):
         raise ZeroDivisionError
 
 
-class FaultyRight(Errands):
-    asked = 0
+class FaultyPermission(Errands):
+    calls = 0
 
     def permitted(self, user: AbstractBaseUser) -> bool:
-        type(self).asked += 1
-        return self.asked == 1 or bool(1 // 0)
+        type(self).calls += 1
+        return self.calls == 1 or bool(1 // 0)
 
 
-@pytest.mark.parametrize("kind", [Faulty, FaultyQuery, FaultyRight])
-def test_a_dataset_that_raises(ada: User, kind: type[Errands], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("kind", [Faulty, FaultyQuery, FaultyPermission])
+def test_a_dataset_that_raises_fails_the_export(
+    ada: User, kind: type[Errands], caplog: pytest.LogCaptureFixture
+) -> None:
     with registered(kind):
         export = run(ada)
-    failed_with(export, "dataset_failed")
+    assert_failed(export, "dataset_failed")
     assert "secret" not in export.error_message
     assert "ZeroDivisionError" in caplog.text
 
@@ -152,34 +154,34 @@ class FaultyJoin(FaultyFormat):
 
 
 @pytest.mark.parametrize("kind", [FaultyFormat, FaultyJoin])
-def test_a_format_that_raises(ada: User, kind: type[Format]) -> None:
+def test_a_format_that_raises_fails_the_export(ada: User, kind: type[Format]) -> None:
     with registered(kind):
         export = run(ada, "faulty")
-    failed_with(export, "format_failed")
+    assert_failed(export, "format_failed")
     assert "secret" not in export.error_message
 
 
-def test_a_format_whose_code_is_gone(ada: User) -> None:
+def test_a_format_that_is_no_longer_registered_fails_the_export(ada: User) -> None:
     with registered(FaultyFormat):
         export = ask(ada, "faulty")
     work(export)
-    failed_with(export, "unknown_format")
+    assert_failed(export, "unknown_format")
 
 
-def test_an_export_that_takes_too_long(ada: User) -> None:
+def test_an_export_that_takes_too_long_fails(ada: User) -> None:
     def slow() -> None:
         raise SoftTimeLimitExceeded
 
     with registered(disturbed_by(slow)):
         export = run(ada)
-    failed_with(export, "too_slow")
+    assert_failed(export, "too_slow")
 
 
-# --- what passes by itself ------------------------------------------------------------------------------------------
+# --- temporary faults -----------------------------------------------------------------------------------------------
 
 
 class FullDisk:
-    """A storage that takes nothing while `full`."""
+    """A storage that accepts no files while `full`."""
 
     full = True
 
@@ -194,7 +196,7 @@ class FullDisk:
         monkeypatch.setattr(FileSystemStorage, "save", refuse)
 
 
-def test_a_full_disk_is_waited_for(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_retried_after_a_full_disk(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = FullDisk(monkeypatch)
     export = run(ada)
     assert export.state == State.RENDERING
@@ -216,7 +218,7 @@ def test_a_full_disk_is_waited_for(ada: User, monkeypatch: pytest.MonkeyPatch) -
     assert set(Part.objects.values_list("error_code", flat=True)) == {""}
 
 
-def test_waits_grow_and_end(ada: User, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+def test_waits_grow_until_the_last_attempt(ada: User, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "MAX_ATTEMPTS": 3}
     settings.DURABLE = settings.DURABLE | {"BACKOFF_JITTER": 0.0}
     FullDisk(monkeypatch)
@@ -227,11 +229,11 @@ def test_waits_grow_and_end(ada: User, monkeypatch: pytest.MonkeyPatch, settings
         make_due(part)
         step("render_part", part.pk)
     assert waits == [60, 120]
-    failed_with(export, "disk_full")
+    assert_failed(export, "disk_full")
     assert export.parts.get().attempt == 3
 
 
-def test_room_that_ends_while_a_part_is_written(ada: User) -> None:
+def test_a_disk_that_fills_up_while_a_part_is_written(ada: User) -> None:
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -245,11 +247,11 @@ def test_room_that_ends_while_a_part_is_written(ada: User) -> None:
     assert set(export.parts.values_list("error_code", flat=True)) == {"disk_full"}
 
 
-def test_a_part_that_breaks_off_leaves_the_connection_free(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or what is written of its end would wait for ever behind the rows that nobody reads."""
-    end = attempt._end_badly
+def test_an_interrupted_part_leaves_the_connection_usable(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the write at its end would wait forever for the unread rows."""
+    end = attempt._retry_or_fail
 
-    def look_and_end(*args: Any) -> None:
+    def check_and_end(*args: Any) -> None:
         assert connection.vendor != "postgresql" or connection.connection.info.transaction_status in FREE
         end(*args)
 
@@ -260,13 +262,13 @@ def test_a_part_that_breaks_off_leaves_the_connection_free(ada: User, monkeypatc
             next(lists)
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(attempt, "_end_badly", look_and_end)
+    monkeypatch.setattr(attempt, "_retry_or_fail", check_and_end)
     with registered(Writing):
         export = run(ada, "faulty")
     assert set(export.parts.values_list("error_code", flat=True)) == {"disk_full"}
 
 
-def test_a_database_that_is_away_is_waited_for(ada: User) -> None:
+def test_a_part_is_retried_after_a_database_outage(ada: User) -> None:
     def away() -> None:
         raise OperationalError("server closed the connection unexpectedly")
 
@@ -275,7 +277,7 @@ def test_a_database_that_is_away_is_waited_for(ada: User) -> None:
         part = export.parts.filter(state=PartState.WAITING).get()
         assert part.error_code == "database_away"
         assert part.next_attempt_at is not None
-        assert (part.next_attempt_at - database_now()).total_seconds() < 10, "it is back sooner than a full disk"
+        assert (part.next_attempt_at - database_now()).total_seconds() < 10, "the retry is too late for an outage"
         make_due(*export.parts.all())
         sweep_now()
         work(export)
@@ -283,11 +285,11 @@ def test_a_database_that_is_away_is_waited_for(ada: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("last", [False, True], ids=["tried again", "the last attempt"])
+@pytest.mark.parametrize("last", [False, True], ids=["retry", "last attempt"])
 def test_the_end_of_an_attempt_waits_for_the_database(
     ada: User, settings: Settings, monkeypatch: pytest.MonkeyPatch, last: bool
 ) -> None:
-    """Else a living process would hold the row until its lease ends."""
+    """Otherwise a live process would hold the row until its lease expires."""
     name = "park" if last else "retry"
     end, tries = getattr(Lease, name), iter([OperationalError("away"), None])
 
@@ -309,14 +311,14 @@ def test_the_end_of_an_attempt_waits_for_the_database(
     assert not export.parts.filter(lease_until__isnull=False).exists()
 
 
-# --- a storage that lies --------------------------------------------------------------------------------------------
+# --- damaged files --------------------------------------------------------------------------------------------------
 
 
 def _shorten(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def test_a_storage_that_loses_bytes_never_makes_a_file(
+def test_a_storage_that_loses_bytes_never_produces_a_file(
     ada: User, monkeypatch: pytest.MonkeyPatch, artifact_dir: Path
 ) -> None:
     save = FileSystemStorage.save
@@ -332,15 +334,15 @@ def test_a_storage_that_loses_bytes_never_makes_a_file(
         make_due(*export.parts.all())
         sweep_now()
         work(export)
-    failed_with(export, "mismatch")
+    assert_failed(export, "mismatch")
 
 
-DAMAGES = pytest.mark.parametrize("damage", [_shorten, Path.unlink], ids=["shortened", "gone"])
+DAMAGES = pytest.mark.parametrize("damage", [_shorten, Path.unlink], ids=["truncated", "deleted"])
 
 
 @DAMAGES
 @pytest.mark.parametrize("rows", [10, 100], ids=["three parts", "one part"])
-def test_a_part_that_is_damaged_later_is_written_again(
+def test_a_part_whose_file_is_damaged_is_written_again(
     ada: User, artifact_dir: Path, settings: Settings, rows: int, damage: Callable[[Path], None]
 ) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": rows}
@@ -358,12 +360,12 @@ def test_a_part_that_is_damaged_later_is_written_again(
 
 
 @DAMAGES
-def test_a_part_that_is_damaged_each_time_never_makes_a_file(
+def test_a_part_that_is_damaged_every_time_fails_the_export(
     ada: User, artifact_dir: Path, settings: Settings, damage: Callable[[Path], None]
 ) -> None:
-    """Its attempts are counted, so it ends; "Try again" writes all of them anew."""
+    """Its attempts are counted, so the export ends. "Try again" writes all parts again."""
     export, parts = rendering(ada)
-    for _ in range(10):  # twice what it takes
+    for _ in range(10):  # twice as often as necessary
         for part in parts:
             step("render_part", part.pk)
         if first := export.parts.order_by("index")[0].artifact:
@@ -372,7 +374,7 @@ def test_a_part_that_is_damaged_each_time_never_makes_a_file(
         step("assemble_export", export.pk)
         export.refresh_from_db()
         make_due(export)
-    failed_with(export, "spoilt_part")
+    assert_failed(export, "spoilt_part")
     assert export.parts.order_by("index")[0].attempt <= 5
 
     with committed():
@@ -381,10 +383,10 @@ def test_a_part_that_is_damaged_each_time_never_makes_a_file(
     assert (export.state, export.rows, len(content_of(export).splitlines())) == (State.READY, 25, 26)
 
 
-# --- who goes away on the way ---------------------------------------------------------------------------------------
+# --- deleted owners, lost permissions, cancelling -------------------------------------------------------------------
 
 
-def test_an_owner_who_is_deleted_on_the_way(ada: User) -> None:
+def test_deleting_the_owner_deletes_a_running_export(ada: User) -> None:
     with registered(disturbed_by(lambda: User.objects.get(pk=ada.pk).delete())):
         export = ask(ada)
         step("plan_export", export.pk)
@@ -396,16 +398,16 @@ def test_an_owner_who_is_deleted_on_the_way(ada: User) -> None:
 
 
 @pytest.mark.parametrize("task", ["plan_export", "render_part", "assemble_export"])
-def test_messages_for_what_is_deleted_do_nothing(task: str) -> None:
+def test_messages_for_deleted_rows_do_nothing(task: str) -> None:
     step(task, 4_711)
 
 
-def test_a_right_that_is_lost_on_the_way(ada: User) -> None:
+def test_an_owner_deactivated_during_the_export_gets_no_file(ada: User) -> None:
     export, parts = rendering(ada)
     step("render_part", parts[0].pk)
     User.objects.filter(pk=ada.pk).update(is_active=False)
     step("render_part", parts[1].pk)
-    failed_with(export, "no_permission")
+    assert_failed(export, "no_permission")
     assert parts[2].state == PartState.WAITING
     parts[2].refresh_from_db()
     assert parts[2].state == PartState.CANCELLED
@@ -417,7 +419,7 @@ class Forbidden(Errands):
 
 
 @pytest.mark.parametrize("task", ["plan_export", "render_part", "assemble_export"])
-def test_the_right_is_asked_for_at_each_step(ada: User, task: str, settings: Settings) -> None:
+def test_permission_is_checked_at_each_step(ada: User, task: str, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100}
     export = ask(ada)
     for name in ("plan_export", "render_part", "assemble_export"):
@@ -427,10 +429,10 @@ def test_the_right_is_asked_for_at_each_step(ada: User, task: str, settings: Set
                 step(name, pk)
             break
         step(name, pk)
-    failed_with(export, "no_permission")
+    assert_failed(export, "no_permission")
 
 
-def test_cancelling_stops_a_running_part_quietly(ada: User, caplog: pytest.LogCaptureFixture) -> None:
+def test_cancelling_stops_a_running_part_without_warnings(ada: User, caplog: pytest.LogCaptureFixture) -> None:
     def cancel() -> None:
         cancel_export(Export.objects.get())
 
@@ -446,7 +448,7 @@ def test_cancelling_stops_a_running_part_quietly(ada: User, caplog: pytest.LogCa
 
 
 def test_a_zombie_that_ends_after_the_takeover_changes_nothing(ada: User, settings: Settings) -> None:
-    """Its part is taken over and finished by somebody else while it is still at it."""
+    """Another worker takes over its part and finishes it while the zombie still runs."""
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100}
     after: dict[str, Any] = {}
 
@@ -468,7 +470,7 @@ def test_a_zombie_that_ends_after_the_takeover_changes_nothing(ada: User, settin
 
 
 @pytest.mark.parametrize("state", ["queued", "assembling"])
-def test_a_worker_that_dies_for_the_last_time_over_an_export(ada: User, state: str) -> None:
+def test_an_export_whose_last_attempt_dies_is_failed(ada: User, state: str) -> None:
     export, parts = rendering(ada)
     if state == "assembling":
         for part in parts:
@@ -482,23 +484,23 @@ def test_a_worker_that_dies_for_the_last_time_over_an_export(ada: User, state: s
         lapse(export)
         assert told(ada) == []
     assert sweep_now() == {"export: parked": 1}
-    failed_with(export, "worker_died")
+    assert_failed(export, "worker_died")
     assert sweep_now() == {}
 
 
-def test_a_worker_that_dies_for_the_last_time_over_a_part(ada: User) -> None:
+def test_a_part_whose_last_attempt_dies_fails_the_export(ada: User) -> None:
     export, parts = rendering(ada)
     for _ in range(5):
         assert Part.objects.claim(parts[1].pk) is not None
         lapse(parts[1])
     lapse(*parts)
     assert sweep_now()["part: parked"] == 1
-    failed_with(export, "worker_died")
+    assert_failed(export, "worker_died")
     assert [part.state for part in export.parts.order_by("index")] == ["cancelled", "failed", "cancelled"]
 
 
-def test_a_part_that_ends_just_before_it_is_parked_is_kept(ada: User) -> None:
-    """The sweep has already chosen it when its slow worker comes to its end."""
+def test_a_part_that_finishes_just_before_it_is_parked_is_kept(ada: User) -> None:
+    """The sweep has already chosen it when its slow worker finishes."""
     export, parts = rendering(ada)
     Part.objects.filter(pk=parts[0].pk).update(attempt=5, lease_until=timezone.now() - timedelta(minutes=1))
     chosen = Part.objects.exhausted().get()
@@ -510,8 +512,8 @@ def test_a_part_that_ends_just_before_it_is_parked_is_kept(ada: User) -> None:
     assert (export.state, told(ada)) == (State.RENDERING, [])
 
 
-def test_a_death_after_the_last_part_is_swept_up(ada: User) -> None:
-    """The worker wrote its part and died before it could say that assembling is due."""
+def test_the_sweep_continues_after_a_death_between_the_last_part_and_the_fan_in(ada: User) -> None:
+    """The worker wrote its part and died before `finish_rendering`."""
     export, parts = rendering(ada)
     for part in parts:
         lease = Part.objects.claim(part.pk)

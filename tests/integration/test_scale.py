@@ -1,4 +1,4 @@
-"""Years of use: what happens all day finds its rows by the pages of an index, however many exports have ended."""
+"""Tests of query costs after years of use: everyday queries read few pages, however many exports have ended."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ from tests.support.plans import Plan, planned
 pytestmark = pytest.mark.django_db
 
 PAST = 60_000
-"""Finished exports. At a tenth of them PostgreSQL already prefers an index where there is a good one."""
+"""Number of finished exports. With a tenth of them, PostgreSQL already prefers a suitable index."""
 BACKLOG, OWNERS = 20_000, 100
 PAGES = 100
-"""Pages of 8 KB that one statement may read. The exports alone fill about 1,600."""
-OPERATORS_PAGES = 10 * PAGES
-"""A list of a hundred rows looks up an owner and an export for each, too."""
+"""Maximum pages of 8 KB that one statement may read. The exports alone fill about 1,600."""
+ADMIN_PAGES = 10 * PAGES
+"""Maximum pages for a list of a hundred rows, which also looks up an owner and an export for each row."""
 TABLES = {model._meta.db_table for model in (Export, Part, Download)}
 OPEN_WORK = {"export_due", "export_rendering", "part_open", "part_published", "part_last_attempt", "part_file"}
-"""Indexes that hold open work alone: to read one from end to end is not to read the past."""
+"""Indexes that contain only open work. Reading one completely does not read the history."""
 
 
-on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite does not tell how far it reads")
+on_postgresql = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="SQLite does not report the pages it reads"
+)
 
 
 @pytest.fixture(scope="module")
 def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
-    """Years of use and a backlog, committed, as a database that is kept in order knows it."""
+    """A site after years of use, with a backlog, committed and vacuumed."""
     with django_db_blocker.unblock():
         try:
             yield fill(PAST, BACKLOG, OWNERS)
@@ -44,12 +46,12 @@ def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
 
 
 def costly(plans: list[Plan]) -> list[Plan]:
-    """Those that read a table, or an index that holds the past, from end to end or for a long way."""
+    """Return the plans that scan a table, or read many pages of an index that contains the history."""
     return [plan for plan in plans if plan.scanned & TABLES or (plan.pages > PAGES and plan.indexes - OPEN_WORK)]
 
 
 @pytest.mark.parametrize("what", ALL_DAY.values(), ids=ALL_DAY)
-def test_what_happens_all_day_reads_no_past(site: Site, what: Callable[[Site], object]) -> None:
+def test_everyday_queries_do_not_read_the_history(site: Site, what: Callable[[Site], object]) -> None:
     with planned() as plans:
         what(site)
     assert plans
@@ -60,14 +62,14 @@ def test_what_happens_all_day_reads_no_past(site: Site, what: Callable[[Site], o
 @pytest.mark.parametrize(
     "address", ["export/", "export/?state__exact=failed", "export/?state__exact=queued", "part/", "download/"]
 )
-def test_the_operators_lists_read_no_past(admin_client: Client, site: Site, address: str) -> None:
-    """However many there are: the newest hundred, and a count that stops."""
+def test_the_admin_lists_do_not_read_the_history(admin_client: Client, site: Site, address: str) -> None:
+    """A list shows the newest hundred, and its count has a limit."""
     with planned() as plans:
         assert admin_client.get(f"/admin/exports/{address}").status_code == 200
-    assert not [plan.sql for plan in costly(plans) if plan.pages > OPERATORS_PAGES or plan.scanned & TABLES]
+    assert not [plan.sql for plan in costly(plans) if plan.pages > ADMIN_PAGES or plan.scanned & TABLES]
 
 
-def test_an_operator_finds_an_export_and_an_owner_by_their_indexes(admin_client: Client, site: Site) -> None:
+def test_admin_searches_for_exports_and_owners_use_indexes(admin_client: Client, site: Site) -> None:
     for term in (str(site.running.uuid)[:8], str(site.ready.uuid), "light"):
         with planned() as plans:
             found = admin_client.get("/admin/exports/export/", {"q": term}).context["cl"].queryset
@@ -75,7 +77,7 @@ def test_an_operator_finds_an_export_and_an_owner_by_their_indexes(admin_client:
         assert not [plan.sql for plan in plans if plan.scanned & TABLES]
 
 
-def test_the_plans_would_show_a_scan(site: Site) -> None:
+def test_the_plans_show_a_scan(site: Site) -> None:
     with planned() as plans:
         list(Export.objects.filter(filename="orders.csv", size=1))
         Part.objects.filter(error_message="x").count()
@@ -84,7 +86,7 @@ def test_the_plans_would_show_a_scan(site: Site) -> None:
 
 
 @on_postgresql
-def test_what_is_in_flight_and_what_is_next_are_found_in_the_indexes_of_open_work(site: Site) -> None:
+def test_the_window_is_filled_from_the_indexes_of_open_work(site: Site) -> None:
     with planned() as plans:
         window.fairest(8)
     used = set().union(*(plan.indexes for plan in plans))
@@ -93,7 +95,7 @@ def test_what_is_in_flight_and_what_is_next_are_found_in_the_indexes_of_open_wor
 
 @on_postgresql
 @pytest.mark.parametrize("owners", [1, 4_000])
-def test_the_choice_is_as_cheap_for_any_backlog(site: Site, owners: int) -> None:
+def test_filling_the_window_costs_the_same_for_any_backlog(site: Site, owners: int) -> None:
     history.make_backlog(BACKLOG, owners)
     history.vacuum()
     with planned() as plans:

@@ -188,7 +188,7 @@ def test_a_missing_or_changed_file_is_reported(page: Client, export: Export, buc
     answer = page.get(f"/exports/{export.uuid}/download/")
     assert answer.status_code == 410
     assert "no longer there" in answer.content.decode()
-    assert "Make a new one" in answer.content.decode()
+    assert "Export again" in answer.content.decode()
     assert not Download.objects.exists()
 
 

@@ -1,4 +1,4 @@
-"""Every task that the workers know: a primary key in, bounded, routed by name, and harmless when it runs twice."""
+"""Tests of every registered task: it takes a primary key, has time limits and a queue, and may run twice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TASKS: dict[str, Task[Any, Any]] = {
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 
 
-def test_the_tasks_are_found() -> None:
+def test_the_tasks_are_registered() -> None:
     assert {"exports.tasks.plan_export", "exports.tasks.sweep", "notifications.tasks.deliver_notification"} <= set(
         TASKS
     )
@@ -69,13 +69,13 @@ def test_a_task_goes_to_its_queue(task: Task[Any, Any]) -> None:
 
 
 @every_task
-def test_only_results_that_somebody_reads_are_stored(task: Task[Any, Any]) -> None:
+def test_only_results_that_are_read_are_stored(task: Task[Any, Any]) -> None:
     ignored = current_app.conf.task_ignore_result if task.ignore_result is None else task.ignore_result
     assert ignored is (task.name not in READ_RESULTS)
 
 
 @every_task
-def test_a_task_leaves_retries_to_its_row(task: Task[Any, Any]) -> None:
+def test_a_task_has_no_retries_of_its_own(task: Task[Any, Any]) -> None:
     assert task.acks_late
     assert not task.reject_on_worker_lost
     assert not getattr(task, "autoretry_for", ())
@@ -89,8 +89,8 @@ def test_every_scheduled_task_exists() -> None:
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-def test_a_hint_carries_a_name_and_one_key_under_gzip() -> None:
-    """Through Celery itself, to a broker in memory."""
+def test_a_message_has_a_name_and_one_key_and_is_compressed() -> None:
+    """Sends the message with Celery to a broker in memory."""
     with current_app.connection_for_write("memory://") as connection:
         send: Any = TASKS["exports.tasks.plan_export"].apply_async
         send((7,), connection=connection)
@@ -105,7 +105,7 @@ def test_a_hint_carries_a_name_and_one_key_under_gzip() -> None:
 
 
 @pytest.mark.parametrize("pks", [(7,), (7, 8)], ids=["one", "a group"])
-def test_the_site_sends_one_message_a_key(monkeypatch: pytest.MonkeyPatch, pks: tuple[int, ...]) -> None:
+def test_the_site_sends_one_message_per_key(monkeypatch: pytest.MonkeyPatch, pks: tuple[int, ...]) -> None:
     sent: list[tuple[str, tuple[Any, ...]]] = []
 
     def send_task(app: Any, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> None:
@@ -125,7 +125,7 @@ def record(task: str, pks: Sequence[int]) -> None:
     broker.send(task, pks)
 
 
-def test_every_hint_names_a_known_task_and_keys(ada: User, artifacts: object, settings: Settings) -> None:
+def test_every_hint_names_a_known_task_and_keys(ada: User, artifact_dir: object, settings: Settings) -> None:
     settings.DURABLE = settings.DURABLE | {"SEND_HINT": f"{__name__}.record"}
     recorded.clear()
     with registered(Errands):
@@ -140,12 +140,12 @@ def test_every_hint_names_a_known_task_and_keys(ada: User, artifacts: object, se
     assert {name for name, _ in recorded} == {name for name in TASKS if TASKS[name].run.__code__.co_argcount} - {
         "exports.tasks.collect_report",
         "exports.tasks.render_report",
-        "exports.tasks.send_report",  # these three are links of advance_report's chain
+        "exports.tasks.send_report",  # advance_report sends these three as a chain
     }
     assert all(type(pk) is int for _, pks in recorded for pk in pks)
 
 
-def test_the_links_of_the_reports_chain_take_the_key_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tasks_of_the_report_chain_take_only_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     chains: list[list[tuple[str, Any, bool]]] = []
     monkeypatch.setattr(
         "celery.canvas._chain.apply_async",
@@ -157,11 +157,11 @@ def test_the_links_of_the_reports_chain_take_the_key_alone(monkeypatch: pytest.M
     assert chains == [[(link, (report.pk,), True) for link in links]]
 
 
-# --- twice ----------------------------------------------------------------------------------------------------------
+# --- duplicate messages ---------------------------------------------------------------------------------------------
 
 
 def snapshot() -> dict[str, Any]:
-    """Every row of ours, and every file and mail that went out, without the moments at which somebody looked."""
+    """Return the rows of our apps without their times of publication and last run, all files, and the mail count."""
     rows = {
         model._meta.label: [
             {name: value for name, value in row.items() if name not in ("published_at", "last_run_at")}
@@ -175,21 +175,21 @@ def snapshot() -> dict[str, Any]:
 
 @pytest.fixture
 def busy_site(
-    ada: User, settings: Settings, artifacts: object, monkeypatch: pytest.MonkeyPatch
+    ada: User, settings: Settings, artifact_dir: object, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, int]]:
-    """One row for every task to work on: the name of the task's parameter to its primary key."""
+    """Set up a site on which every task has work to do."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     monkeypatch.setattr("celery.canvas._chain.apply_async", lambda self: broker.sent.append(("chain", ())))
     User.objects.create_user("boss", "boss@example.com", is_staff=True)
     now = timezone.now()
-    monkeypatch.setattr("exports.upkeep.schedules.database_now", lambda: now)  # no new minute begins between two runs
+    monkeypatch.setattr("exports.upkeep.schedules.database_now", lambda: now)  # both runs are in the same minute
     with registered(Errands):
         errands(3)
         yield {}
 
 
 def rows_for(ada: User, task: str) -> int:
-    """The key of a row that `task` has something to do for."""
+    """Create a row that is due for `task`, and return its primary key."""
     match task.rpartition(".")[2]:
         case "plan_export":
             return ask(ada).pk
@@ -225,26 +225,26 @@ def _planned(ada: User) -> Export:
 def test_a_task_that_runs_twice_has_no_second_effect(
     task: Task[Any, Any], ada: User, busy_site: dict[str, int]
 ) -> None:
-    """A message that comes again changes no row, sends nothing and writes no file, though every wait is over."""
+    """A duplicate message changes no row, sends nothing and writes no file."""
     args = (rows_for(ada, task.name),) if inspect.signature(task.run).parameters else ()
     before = snapshot()
     with committed():
         task.apply(args, task_id="one message", throw=True)
     after = snapshot()
     if args and "advance_report" not in task.name:
-        assert after != before, "the first run did nothing, so that the second one proves nothing"
+        assert after != before, "the first run did nothing, so the second one proves nothing"
     with committed():
         task.apply(args, task_id="one message", throw=True)
     assert snapshot() == after
 
 
 @pytest.mark.parametrize("name", sorted(name for name, task in TASKS.items() if inspect.signature(task.run).parameters))
-def test_a_task_for_a_row_that_is_gone_does_nothing(name: str) -> None:
+def test_a_task_for_a_deleted_row_does_nothing(name: str) -> None:
     TASKS[name].run(4_711)
 
 
-def test_a_whole_export_with_every_message_doubled(ada: User, busy_site: dict[str, int]) -> None:
-    """Each message comes three times, and what is due is due at once."""
+def test_an_export_with_duplicate_messages_is_made_once(ada: User, busy_site: dict[str, int]) -> None:
+    """Each message is delivered three times, and retries are due at once."""
     export = ask(ada)
     steps = 0
     while broker.sent:

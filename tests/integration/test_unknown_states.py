@@ -1,4 +1,4 @@
-"""A row in a state that only the next release knows: whoever comes across it leaves it alone, and goes on."""
+"""Tests of rows in a state of the next release: this release leaves them alone and continues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEXT = "archived"
 
 @pytest.fixture
 def _next_schema(db: None) -> Iterator[None]:
-    """The constraints of the next release, which takes a state more."""
+    """Remove the constraints on states, as the next release has one more state."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA ignore_check_constraints = ON")
@@ -38,7 +38,7 @@ def _next_schema(db: None) -> Iterator[None]:
 
 @pytest.fixture
 def _foreign(_next_schema: None, ada: User) -> Iterator[None]:
-    """An export of that state, one that is rendering with a part of that state, and beside them one of ours."""
+    """Create an export in the unknown state, and a rendering export with a part in the unknown state."""
     archived = export_in(State.READY, ada)
     rendering = export_in(State.RENDERING, ada)
     part = part_in(PartState.WAITING, rendering)
@@ -49,7 +49,7 @@ def _foreign(_next_schema: None, ada: User) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_foreign")
-def test_the_pages_show_it(ada: User) -> None:
+def test_the_pages_show_rows_in_unknown_states(ada: User) -> None:
     ada.is_staff = ada.is_superuser = True
     ada.save()
     client = Client()
@@ -64,7 +64,7 @@ def test_the_pages_show_it(ada: User) -> None:
 
 
 @pytest.mark.usefixtures("_foreign")
-def test_the_sweep_and_the_purge_leave_it_alone(ada: User, artifact_dir: Path) -> None:
+def test_the_sweep_and_the_purge_leave_unknown_states_alone(ada: User, artifact_dir: Path) -> None:
     mine = ask(ada)
     sweep_now()
     work(mine)
@@ -77,8 +77,8 @@ def test_the_sweep_and_the_purge_leave_it_alone(ada: User, artifact_dir: Path) -
 
 
 @pytest.mark.usefixtures("_foreign")
-def test_nobody_claims_it(ada: User) -> None:
-    """Work of the next release that is due, in the hands of a worker of this one."""
+def test_rows_in_unknown_states_are_not_claimed(ada: User) -> None:
+    """Due work of the next release reaches a worker of this release."""
     Export.objects.filter(state=NEXT).update(next_attempt_at=Now())
     Part.objects.filter(state=NEXT).update(next_attempt_at=Now())
     for export in Export.objects.filter(state=NEXT):

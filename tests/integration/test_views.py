@@ -165,7 +165,7 @@ def test_the_fields_follow_the_dataset(page: Client) -> None:
     assert 'name="fields_of" value="invoices"' in html
     assert len(checked(html, "fields")) == 8
     several = page.get("/exports/fields/?datasets=orders&datasets=invoices&format=zip&fields_of=orders")
-    assert "All fields of each." in text(several)
+    assert "All fields of each dataset." in text(several)
 
 
 def test_an_export_of_an_earlier_version_is_shown_and_made_again(page: Client, ada: User) -> None:
@@ -227,7 +227,7 @@ def test_an_estimate_in_a_sentence(page: Client, ada: User) -> None:
     assert estimate(page) == "Fewer than 50 rows: ready at once."
     orders(ada, 200)
     assert estimate(page).startswith("203 rows , about")
-    assert "A guess: nothing like it has been measured here yet." in estimate(page)
+    assert "This is a guess: no similar export has been measured yet." in estimate(page)
 
 
 @pytest.mark.parametrize(
@@ -244,9 +244,9 @@ def test_where_there_is_none_it_says_why(page: Client, query: str, sentence: str
 
 def test_a_dataset_that_fails_does_not_break_the_form(page: Client) -> None:
     with patch.object(type(datasets.get("orders")), "estimate", side_effect=ZeroDivisionError):
-        assert estimate(page) == "How long it will take cannot be told just now."
+        assert estimate(page) == "No estimate is available right now."
     with patch.object(type(datasets.get("orders")), "permitted", side_effect=ZeroDivisionError):
-        assert estimate(page) == "How long it will take cannot be told just now."
+        assert estimate(page) == "No estimate is available right now."
 
 
 def test_dates_of_a_period_that_has_none_are_nobodys_fault(page: Client) -> None:
@@ -274,7 +274,7 @@ def test_a_form_without_its_token_is_refused_in_our_own_look(ada: User) -> None:
     strict.force_login(ada)
     answer = strict.post("/exports/", GOOD)
     assert answer.status_code == 403
-    assert "That form was too old" in text(answer)
+    assert "The form has expired" in text(answer)
 
 
 # --- the list -------------------------------------------------------------------------------------------------------
@@ -282,8 +282,8 @@ def test_a_form_without_its_token_is_refused_in_our_own_look(ada: User) -> None:
 
 def test_the_list_explains_itself_when_empty(page: Client) -> None:
     answer = page.get("/exports/")
-    assert "Nothing here yet" in text(answer)
-    assert "its file stays for 7 days" in text(answer)
+    assert "No exports yet" in text(answer)
+    assert "Its file is kept for 7 days" in text(answer)
 
 
 def test_the_form_names_what_there_is(page: Client) -> None:
@@ -347,7 +347,7 @@ def test_a_dataset_whose_code_fails_is_left_out(page: Client) -> None:
     [
         (State.QUEUED, "Waiting for a free worker."),
         (State.RENDERING, "Your data is being read"),
-        (State.ASSEMBLING, "the file is being put together"),
+        (State.ASSEMBLING, "The file is being assembled"),
         (State.READY, "Your file is ready."),
         (State.FAILED, "There was no room left."),
         (State.CANCELLED, "This export was cancelled."),
@@ -400,7 +400,7 @@ def test_a_waiting_export_says_when_its_turn_comes(page: Client, ada: User, bob:
     mine = in_state(ada, State.RENDERING, rows=10, started_at=timezone.now())
     Part.objects.create(export=mine, owner=ada, index=0, rows=10)
     assert other.pk < mine.pk
-    assert "One export is ahead of you, it starts in about" in text(page.get(mine.get_absolute_url()))
+    assert "One export is ahead of you; yours starts in about" in text(page.get(mine.get_absolute_url()))
 
 
 def test_what_is_in_a_bundle_is_shown_and_each_of_its_files(page: Client, ada: User) -> None:
@@ -458,7 +458,7 @@ def test_cancel_and_try_again(page: Client, ada: User) -> None:
 def test_a_button_that_came_too_late_says_so(page: Client, ada: User) -> None:
     export = in_state(ada, State.READY)
     answer = page.post(f"/exports/{export.uuid}/cancel/", follow=True)
-    assert "The export has moved on in the meantime" in text(answer)
+    assert "The export has changed in the meantime" in text(answer)
 
 
 def test_times_are_in_the_users_zone(page: Client, ada: User, settings: Any) -> None:

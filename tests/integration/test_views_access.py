@@ -37,7 +37,7 @@ def test_somebody_elses_export_does_not_exist(page: Client, bob: User, path: str
     export = in_state(bob, State.READY)
     answer = page.get(f"/exports/{export.uuid}/{path}")
     assert answer.status_code == 404
-    assert "belongs to somebody else" in text(answer)
+    assert "you do not have access to it" in text(answer)
 
 
 @pytest.mark.parametrize("path", ["cancel/", "retry/"])

@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL that can lose the answer to one COMMIT: the server has it, the client never hears of it."""
+"""A proxy in front of PostgreSQL that drops the answer to a COMMIT: the server commits, the client sees no answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 
 
 class CommitCutter:
-    """Passes everything on, until `cut_after` names some SQL.
+    """Forwards everything until `cut_after` is set to some SQL.
 
-    The first connection that has sent it since then and sends COMMIT has it passed on and is dropped when the server
-    has answered. `cut` counts them.
+    The first connection that then sends this SQL and a COMMIT is dropped: the COMMIT is forwarded, but not its answer.
+    `cut` counts the dropped connections.
     """
 
     def __init__(self, server_port: int) -> None:
@@ -26,24 +26,24 @@ class CommitCutter:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self._listener.accept()
-                threading.Thread(target=self._join, args=(client,), daemon=True).start()
+                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
     def close(self) -> None:
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes up who waits in accept
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
         self._listener.close()
 
-    def _join(self, client: socket.socket) -> None:
+    def _forward(self, client: socket.socket) -> None:
         try:
             server = socket.create_connection(("127.0.0.1", self._server_port))
         except OSError:
             client.close()
             return
         lost = threading.Event()
-        threading.Thread(target=self._answers, args=(server, client, lost), daemon=True).start()
-        self._requests(client, server, lost)
+        threading.Thread(target=self._forward_answers, args=(server, client, lost), daemon=True).start()
+        self._forward_requests(client, server, lost)
 
-    def _requests(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
+    def _forward_requests(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
         seen = False
         with client, server, suppress(OSError):
             while data := client.recv(1 << 16):
@@ -54,7 +54,7 @@ class CommitCutter:
                 server.sendall(data)
             server.shutdown(socket.SHUT_RDWR)
 
-    def _answers(self, server: socket.socket, client: socket.socket, lost: threading.Event) -> None:
+    def _forward_answers(self, server: socket.socket, client: socket.socket, lost: threading.Event) -> None:
         with suppress(OSError):
             while data := server.recv(1 << 16):
                 if lost.is_set():
@@ -66,7 +66,7 @@ class CommitCutter:
 
 @contextmanager
 def commit_cutter(server_port: int) -> Iterator[CommitCutter]:
-    """A running proxy on a free loopback port."""
+    """Run a proxy on a free loopback port."""
     cutter = CommitCutter(server_port)
     threading.Thread(target=cutter.serve, daemon=True).start()
     try:

@@ -1,4 +1,4 @@
-"""Leased rows in every condition, for the tests of durable/."""
+"""Test helpers for durable/: leased rows in every condition."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tests.work.models import Errand
 
 
 def errand(**fields: Any) -> Errand:
-    """A fresh row as the database has it: due at once."""
+    """Create a row that is due at once, and load it from the database."""
     made = Errand.objects.create(**fields)
     made.refresh_from_db()
     return made
 
 
 def claim(row: Errand) -> Lease[Errand]:
-    """The lease on `row`, which must be due."""
+    """Claim `row`, which must be due."""
     lease = Errand.objects.claim(row.pk)
     assert lease is not None
     return lease
 
 
 def lapse(*rows: Work, seconds: float = 60) -> None:
-    """The holders of these rows died a while ago: their leases have run out and their hints are old."""
+    """Make the leases and hints of these rows `seconds` old, as if their holders had died."""
     for row in rows:
         past = Work.moment_in(-seconds)
         type(row)._default_manager.filter(pk=row.pk, lease_until__isnull=False).update(lease_until=past)
@@ -34,11 +34,11 @@ def lapse(*rows: Work, seconds: float = 60) -> None:
 
 
 def make_due(*rows: Work) -> None:
-    """Their wait is over."""
+    """End the wait of these rows for their next attempt."""
     for row in rows:
         type(row)._default_manager.filter(pk=row.pk, next_attempt_at__isnull=False).update(next_attempt_at=Now())
 
 
 def seen(row: Errand) -> dict[str, Any]:
-    """Every field of the row as it is now."""
+    """Return every field of the row from the database."""
     return dict(Errand.objects.filter(pk=row.pk).values().get())

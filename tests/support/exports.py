@@ -1,4 +1,4 @@
-"""Exports and parts in every state, and a dataset that costs nothing, for tests."""
+"""Test helpers: exports and parts in every state, a minimal dataset, and functions that run the workers' steps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLACED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Errands(Dataset):
-    """The errands of everyone: rows without any table of the shop. Tests subclass it to make it misbehave."""
+    """A dataset of all errands, independent of the shop's tables. Tests subclass it to make it misbehave."""
 
     key = "errands"
     label = "Errands"
@@ -43,7 +43,7 @@ class Errands(Dataset):
 
 
 def tapped(source: Source, tap: Callable[[int], None]) -> Source:
-    """`source`, one row at a time, with a call of `tap` (the row's number, from 0) before each."""
+    """Make `source` yield one row at a time and call `tap` with the row's number, from 0, before each. Return it."""
     pages = source._pages
 
     def one_by_one(size: int | None = None) -> Iterator[list[Row]]:
@@ -58,7 +58,7 @@ def tapped(source: Source, tap: Callable[[int], None]) -> Source:
 
 @contextmanager
 def registered(kind: type[Dataset] | type[Kind]) -> Iterator[None]:
-    """`kind` under its key, for a while; whoever had the key has it again afterwards."""
+    """Register `kind` under its key inside this context, and restore the previous entry afterwards."""
     registry: Any = datasets if issubclass(kind, Dataset) else formats
     before = registry.get(kind.key) if kind.key in registry else None
     registry.unregister(kind.key)
@@ -72,13 +72,13 @@ def registered(kind: type[Dataset] | type[Kind]) -> Iterator[None]:
 
 
 def errands(count: int) -> list[int]:
-    """Make `count` rows for the dataset; their keys."""
+    """Create `count` rows for the dataset, and return their primary keys."""
     rows = [Errand(done_by=f"worker {n}", claimed_at=PLACED, next_attempt_at=None) for n in range(count)]
     return [row.pk for row in Errand.objects.bulk_create(rows)]
 
 
 def export_in(state: State | str, owner: User, **fields: Any) -> Export:
-    """An export that has come to `state`, with the facts that belong to it."""
+    """Create an export in `state`, with the field values that this state requires."""
     now = timezone.now()
     facts: dict[str, Any] = (
         {"next_attempt_at": now} if state in (State.QUEUED, State.ASSEMBLING) else {"next_attempt_at": None}
@@ -102,7 +102,7 @@ def ready_facts(now: datetime) -> dict[str, Any]:
 
 
 def part_in(state: PartState | str, export: Export, index: int = 0, **fields: Any) -> Part:
-    """A part that has come to `state`."""
+    """Create a part in `state`, with the field values that this state requires."""
     facts: dict[str, Any] = {} if state == PartState.WAITING else {"next_attempt_at": None}
     if state == PartState.DONE:
         facts |= {"artifact": f"{export.uuid}/part-{index}-1.csv", "sha256": "ab" * 32, "size": 3}
@@ -112,12 +112,12 @@ def part_in(state: PartState | str, export: Export, index: int = 0, **fields: An
 
 
 def committed() -> AbstractContextManager[Any]:
-    """Runs what waits for the commit at the end of the block, in a test whose own transaction never commits too."""
+    """Run on-commit callbacks at the end of the block, even in a test whose own transaction never commits."""
     return TestCase.captureOnCommitCallbacks(execute=True)
 
 
 def ask(owner: AbstractBaseUser, format: str = "csv", period: str = "all", **more: Any) -> Export:  # noqa: A002
-    """Press the button."""
+    """Request an export, as a click on the button does."""
     with committed():
         request = ExportRequest(**({"dataset": "errands", "format": format, "period": period} | more))
         return request_export(owner, request).export
@@ -133,13 +133,13 @@ STEPS: dict[str, Callable[[int], None]] = {
 
 
 def step(task: str, pk: int) -> None:
-    """Be a worker for one message."""
+    """Run one task, as a worker does for one message."""
     with committed():
         STEPS[f"exports.tasks.{task}"](pk)
 
 
 def work(*exports: Export) -> None:
-    """Be the workers: do what the hints say until no hint is left, and look at these exports again."""
+    """Run the tasks of all hints until no hint is left, then refresh these exports."""
     while due := [(task, pk) for task, pks in hints.sent for pk in pks if task in STEPS]:
         hints.sent[:] = [(task, pks) for task, pks in hints.sent if task not in STEPS]
         for task, pk in due:
@@ -149,14 +149,14 @@ def work(*exports: Export) -> None:
 
 
 def run(owner: AbstractBaseUser, format: str = "csv", **more: Any) -> Export:  # noqa: A002
-    """Ask, and let the workers do it."""
+    """Request an export, and run all of its tasks."""
     export = ask(owner, format, **more)
     work(export)
     return export
 
 
 def sweep_now() -> dict[str, int]:
-    """One sweep, and what it did. The site's own schedules are off, or each new minute would be a missed slot."""
+    """Run one sweep and return its result. Schedules are disabled, or each new minute would count as a missed slot."""
     PeriodicTask.objects.update(enabled=False)
     with committed():
         return sweep.sweep()
@@ -168,10 +168,10 @@ def content_of(export: Export) -> bytes:
 
 
 def files() -> set[str]:
-    """Every key in the storage."""
+    """Return every key in the storage."""
     return {key for key, _ in artifacts.stored_keys()}
 
 
 def told(owner: User) -> list[str]:
-    """The kinds of what this user was told, in order."""
+    """Return the kinds of this user's notifications, oldest first."""
     return list(owner.notifications.order_by("pk").values_list("kind", flat=True))

@@ -1,11 +1,11 @@
-"""A broker that only remembers: the DURABLE SEND_HINT of the tests."""
+"""The `SEND_HINT` function of the tests: it records hints instead of sending them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 sent: list[tuple[str, tuple[int, ...]]] = []
-"""(task name, primary keys), in the order of sending. Emptied before each test."""
+"""(task name, primary keys) in the order of sending. Cleared before each test."""
 
 
 def send(task: str, pks: Sequence[int]) -> None:
@@ -13,10 +13,10 @@ def send(task: str, pks: Sequence[int]) -> None:
 
 
 def refuse(task: str, pks: Sequence[int]) -> None:
-    """A broker that is down."""
+    """Raise an error, as a broker that is down does."""
     raise ConnectionError("Redis is down")
 
 
 def pks_of(task: str) -> list[int]:
-    """The primary keys that were sent with this task."""
+    """Return the primary keys that were sent with this task."""
     return [pk for name, pks in sent if name == task for pk in pks]

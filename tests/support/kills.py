@@ -1,4 +1,4 @@
-"""A worker that dies at the n-th thing it does, and the workers that come after it."""
+"""Test helpers that kill a worker at its n-th operation, and let other workers recover."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.support.exports import sweep_now, work
 
 
 def stride() -> int:
-    """From one moment to the next that is tried: each on SQLite, and on PostgreSQL, which is the slower, each third."""
+    """Return the step between tested moments: every moment on SQLite, every third on PostgreSQL, which is slower."""
     return 3 if connection.vendor == "postgresql" else 1
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it, and what was not committed is gone."""
+    """Simulates SIGKILL: no code catches it, and uncommitted changes are lost."""
 
 
 class Countdown:
-    """Kills at the n-th thing that touches the database or the storage; `spent` once it has."""
+    """Raises Killed at the n-th operation on the database or the storage; `spent` is True afterwards."""
 
     def __init__(self, moments: int) -> None:
         self.left, self.spent = moments, False
@@ -52,11 +52,11 @@ def killed_after(moments: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Coun
         try:
             yield countdown
         except Killed:
-            hints.sent.clear()  # the message that nobody acknowledged is lost with the broker, to make it worse
+            hints.sent.clear()  # the unacknowledged message is lost as well, as if the broker had died too
 
 
 def wait_and_work(export: Export) -> None:
-    """Every lease has lapsed, every message is lost, and the workers that are left go on."""
+    """Expire every lease, lose every message, and let the remaining workers finish `export`."""
     for _ in range(6):
         rows = [export, *export.parts.all()]
         lapse(*rows)

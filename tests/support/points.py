@@ -1,10 +1,9 @@
-"""Named moments at which a real process kills itself: the last instant before something, or the first one after.
+"""Kill points: named moments, just before or after an operation, at which a real process kills itself.
 
-A folder arms them: a file named as the point, holding the name of the program that alone may fall there ("web",
-"worker-high", ...) or nothing. The first process that comes to the point takes the file away, writes a line to
-`fallen.log`, and is gone as if the kernel had killed it. Or, where a second line of the file says so, it is stopped
-until somebody wakes it. The site's own code knows nothing of this: tests.work puts the points around its functions when
-KILL_POINTS names the folder.
+A folder arms them: a file has the name of the point and contains the name of the only program that may fall there
+("web", "worker-high", ...), or nothing. The first process that reaches the point deletes the file, writes a line to
+`fallen.log`, and sends itself SIGKILL. If the file has a second line, the process stops until a test wakes it instead.
+The site's own code does not contain the points: tests.work wraps its functions if KILL_POINTS is set to the folder.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LOG = "fallen.log"
 ASLEEP = "asleep"
 Function = Callable[..., Any]
 Here = Callable[[str], None]
-"""Dies here if this point is armed."""
+"""Kill this process if the point is armed."""
 
 
 class Fall(NamedTuple):
@@ -43,7 +42,7 @@ class Fall(NamedTuple):
 
 
 class Bracket(NamedTuple):
-    """The points around a commit: after the last write, when it is done, and when the workers have been told."""
+    """The points around a commit: after the last write, after the commit, and after the hints are sent."""
 
     before_commit: str
     after_commit: str
@@ -59,44 +58,45 @@ FAILED = Bracket("failed-before-commit", "failed-after-commit", "failed-after-pu
 SLOT = Bracket("slot-before-commit", "slot-after-commit", "slot-after-publish")
 REPORT = Bracket("report-before-commit", "report-after-commit", "report-after-publish")
 STORED = {"part": "part-stored", "export": "assembled-stored"}
-"""How a stored file's name begins -> the point between the file and its row."""
+"""Prefix of a stored file's name -> the point between storing the file and writing its row."""
 CLAIMED = ("export-claimed", "part-claimed", "delivery-claimed", "slot-claimed", "usagereport-claimed")
 POINTS: tuple[str, ...] = (
     *(point for bracket in (CLICK, PLAN, WINDOW, FAN_IN, READY, FAILED, SLOT, REPORT) for point in bracket if point),
     *STORED.values(), *CLAIMED, "report-stored", "part-done", "mail-accepted", "sweep-chosen", "sweep-published",
 )  # fmt: skip
-"""Every point there is."""
+"""Every point."""
 
 
-# --- for who arms ---------------------------------------------------------------------------------------------------
+# --- for tests ------------------------------------------------------------------------------------------------------
 
 
 def arm(folder: Path, point: str, program: str = "", *, asleep: bool = False) -> None:
-    """The next process that comes to `point` falls there: any, or one of `program`. Raises KeyError for no point.
+    """Make the next process that reaches `point` fall there; with `program`, only a process of that program.
 
-    `asleep`: it is stopped instead, until somebody wakes it. At a point inside a transaction it keeps its locks.
+    With `asleep`, the process stops until `wake` is called; inside a transaction it keeps its locks. Raises KeyError
+    for an unknown point.
     """
     if point not in POINTS:
         raise KeyError(point)
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / f".{point}"
     written.write_text(f"{program}\n{ASLEEP}" if asleep else program)
-    written.rename(folder / point)  # nobody reads half a name
+    written.rename(folder / point)  # atomic, so that no process reads half a file
 
 
 def armed(folder: Path) -> list[str]:
-    """The points that nobody has come to yet."""
+    """Return the armed points that no process has reached yet."""
     return [point for point in POINTS if (folder / point).exists()]
 
 
 def fallen(folder: Path) -> list[Fall]:
-    """Who fell, in order."""
+    """Return the falls so far, in order."""
     log = folder / LOG
     return [_parsed(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 def wake(fall: Fall) -> None:
-    """Let one who fell asleep go on."""
+    """Continue a process that was stopped at its point."""
     os.kill(fall.pid, signal.SIGCONT)
 
 
@@ -109,24 +109,24 @@ def _parsed(line: str) -> Fall:
 
 
 def fall(folder: Path, point: str) -> None:
-    """Die here if the point is armed for this program. Costs one look at the folder when it is not."""
+    """Kill or stop this process if the point is armed for this program. Reads the folder at most once."""
     program, file = os.environ.get("PROCESS_NAME") or "nameless", folder / point
     try:
-        if not point or (told := file.read_text().split("\n"))[0] not in ("", program):
+        if not point or (lines := file.read_text().split("\n"))[0] not in ("", program):
             return
-        file.unlink()  # succeeds for one of all who come here at once
+        file.unlink()  # succeeds in only one of several processes
     except FileNotFoundError:
         return
     with (folder / LOG).open("a") as log:
         log.write(f"{point} {program} {os.getpid()} {time.time():.3f}\n")
         log.flush()
         os.fsync(log.fileno())
-    os.kill(os.getpid(), signal.SIGSTOP if told[1:] == [ASLEEP] else signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGSTOP if lines[1:] == [ASLEEP] else signal.SIGKILL)
 
 
 def install(folder: Path) -> None:
-    """Put the points around the site's functions, where their callers look them up. Once, before any fork."""
-    from durable import lease, models, sweep  # models: only once Django's apps are ready
+    """Wrap the site's functions with the points, where their callers look them up. Call it once, before any fork."""
+    from durable import lease, models, sweep  # imports models, so only once Django's apps are ready
     from exports.intake import requests
     from exports.pipeline import announce, window
     from exports.storage import artifacts
@@ -154,7 +154,7 @@ def _patch(owner: Any, name: str, wrapper: Callable[[Function], Function]) -> No
 
 
 def _committing(here: Here, bracket: Callable[..., Bracket | None]) -> Callable[[Function], Function]:
-    """Around a function whose writes are the last ones of their transaction; `bracket` is asked with its arguments."""
+    """Wrap a function whose writes are the last ones of their transaction. `bracket` gets the function's arguments."""
 
     def wrapper(function: Function) -> Function:
         @wraps(function)
@@ -162,7 +162,7 @@ def _committing(here: Here, bracket: Callable[..., Bracket | None]) -> Callable[
             points = bracket(*args, **fields)
             if points is None:
                 return function(*args, **fields)
-            transaction.on_commit(partial(here, points.after_commit))  # what runs on commit, runs in this order
+            transaction.on_commit(partial(here, points.after_commit))  # callbacks run in this order
             result = function(*args, **fields)
             transaction.on_commit(partial(here, points.after_publish))
             here(points.before_commit)
@@ -174,7 +174,7 @@ def _committing(here: Here, bracket: Callable[..., Bracket | None]) -> Callable[
 
 
 def _before(here: Here, point: Callable[..., str]) -> Callable[[Function], Function]:
-    """In front of a function; `point` is asked with its arguments."""
+    """Wrap a function to fall before it. `point` gets the function's arguments."""
 
     def wrapper(function: Function) -> Function:
         @wraps(function)
@@ -188,7 +188,7 @@ def _before(here: Here, point: Callable[..., str]) -> Callable[[Function], Funct
 
 
 def _after(here: Here, point: Callable[..., str]) -> Callable[[Function], Function]:
-    """Behind a function, once it has returned; `point` is asked with its result and its arguments."""
+    """Wrap a function to fall after it has returned. `point` gets the function's result and arguments."""
 
     def wrapper(function: Function) -> Function:
         @wraps(function)
@@ -202,11 +202,11 @@ def _after(here: Here, point: Callable[..., str]) -> Callable[[Function], Functi
     return wrapper
 
 
-# --- which point it is ------------------------------------------------------------------------------------------------
+# --- the point of a call ----------------------------------------------------------------------------------------------
 
 
 def _dispatched(rows: Sequence[Work]) -> Bracket | None:
-    """The fan-in publishes its export, the window the parts that it has chosen."""
+    """Return the bracket of a publication: the fan-in publishes an export, the window publishes parts."""
     if not rows:
         return None
     return FAN_IN if _is(rows[0], "export") else WINDOW
@@ -217,7 +217,7 @@ def _planned(lease: Lease[Work], **fields: Any) -> Bracket | None:
 
 
 def _rendered(_: None, lease: Lease[Work], **fields: Any) -> str:
-    """No transaction is around it: when it has returned, the part's row is done."""
+    """Return the point after a part is finished. It runs in autocommit mode, so the part's row is then committed."""
     return "part-done" if fields.get("state") == PartState.DONE and _is(lease.work, "part") else ""
 
 

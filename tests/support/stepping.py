@@ -1,7 +1,7 @@
-"""Workers in slow motion: each does one message in a thread of its own, and stands still at the moments that matter.
+"""Workers that a test can step through: each runs one message in its own thread, and pauses at the critical moments.
 
-One of them moves at a time, so every order of moments can be tried; each has its own connection, so what one has
-committed is what the others see. They stand still where no transaction is open: SQLite has one writer.
+Only one worker runs at a time, so that a test can try every order of moments. Each has its own connection, so a worker
+sees only what the others have committed. They pause where no transaction is open, because SQLite has a single writer.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tests.support.exports import STEPS
 from tests.support.kills import Killed
 
 SECONDS = 20
-"""In which a worker must come to its next moment; more would be a deadlock."""
+"""Seconds in which a worker must reach its next moment. Longer means a deadlock."""
 
 _here = threading.local()
 
 
 class Worker:
-    """One message in the hands of one process. `lease` is None until it has claimed its row."""
+    """A worker process that runs one message. `lease` is None until it has claimed its row."""
 
     def __init__(self, number: int, task: str, pk: int) -> None:
         self.name = f"{scope()}:{number}:1"
@@ -38,9 +38,9 @@ class Worker:
         self.lease: Lease[Any] | None = None
         self.moment = ""
         self.ended = False
-        self._order: type[BaseException] | None = None
+        self._raise_next: type[BaseException] | None = None
         self._error: BaseException | None = None
-        self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
+        self._resumed, self._paused = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __repr__(self) -> str:
@@ -50,22 +50,22 @@ class Worker:
         self._thread.start()
         self._await()
 
-    def go_on(self, order: type[BaseException] | None = None) -> None:
-        """Let it come to its next moment, or to its end. `order`: what happens to it where it stands."""
-        self._order = order
-        self._go.release()
+    def resume(self, error: type[BaseException] | None = None) -> None:
+        """Run to the next moment or to the end. If `error` is given, the worker raises it where it has paused."""
+        self._raise_next = error
+        self._resumed.release()
         self._await()
 
-    def stand(self, moment: str) -> None:
-        """Called by the worker itself."""
+    def pause(self, moment: str) -> None:
+        """Pause until the next `resume`. Called in the worker's thread."""
         self.moment = moment
-        self._stands.release()
-        self._go.acquire()
-        if self._order is not None:
-            raise self._order
+        self._paused.release()
+        self._resumed.acquire()
+        if self._raise_next is not None:
+            raise self._raise_next
 
     def _await(self) -> None:
-        assert self._stands.acquire(timeout=SECONDS), f"{self!r}: it waits for somebody"
+        assert self._paused.acquire(timeout=SECONDS), f"{self!r}: deadlock, it waits for another worker"
         if self._error is not None:
             raise self._error
 
@@ -80,13 +80,13 @@ class Worker:
         finally:
             connections.close_all()
             self.ended, self.moment = True, ""
-            self._stands.release()
+            self._paused.release()
 
 
-def _stand(moment: str) -> None:
+def _pause(moment: str) -> None:
     worker: Worker | None = getattr(_here, "worker", None)
     if worker is not None:
-        worker.stand(moment)
+        worker.pause(moment)
 
 
 def _holder() -> str:
@@ -100,34 +100,34 @@ def _claiming(claim: Callable[..., Any]) -> Callable[..., Any]:
         worker: Worker | None = getattr(_here, "worker", None)
         if lease is not None and worker is not None:
             worker.lease = lease
-            worker.stand("claimed")
+            worker.pause("claimed")
         return lease
 
     return claimed
 
 
 def _before(moment: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    def standing(*args: Any) -> Any:
-        _stand(moment)
+    def pausing(*args: Any) -> Any:
+        _pause(moment)
         return function(*args)
 
-    return standing
+    return pausing
 
 
 def _after(moment: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    def standing(*args: Any) -> Any:
+    def pausing(*args: Any) -> Any:
         result = function(*args)
-        _stand(moment)
+        _pause(moment)
         return result
 
-    return standing
+    return pausing
 
 
 @contextmanager
 def slow_motion(monkeypatch: pytest.MonkeyPatch, dead: set[str]) -> Iterator[None]:
-    """Workers stand still after claiming, after storing a file, and before what follows a commit.
+    """Make workers pause after claiming, after storing a file, and before the calls that follow a commit.
 
-    `dead`: the names of those that this machine knows to have ended.
+    `dead` holds the names of the workers that count as ended.
     """
     with monkeypatch.context() as patched:
         patched.setattr(models, "holder", _holder)

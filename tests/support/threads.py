@@ -1,4 +1,4 @@
-"""Several callers at the same moment, each with a database connection of its own."""
+"""Run several calls at the same moment, each with its own database connection."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from django.db import connections
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Start every call in a thread of its own behind one gate; their answers in order. Raises what the first raised."""
-    gate = threading.Barrier(len(calls))
-    answers: list[Any] = [None] * len(calls)
+    """Run each call in its own thread, all released at once. Return the results in order, or raise the first error."""
+    barrier = threading.Barrier(len(calls))
+    results: list[Any] = [None] * len(calls)
     errors: list[BaseException] = []
 
     def run(place: int, call: Callable[[], Any]) -> None:
         try:
             connections["default"].ensure_connection()
-            gate.wait(10)
-            answers[place] = call()
-        except BaseException as error:  # noqa: BLE001 - handed to the caller below
+            barrier.wait(10)
+            results[place] = call()
+        except BaseException as error:  # noqa: BLE001 - raised in the caller below
             errors.append(error)
         finally:
             connections.close_all()
@@ -32,4 +32,4 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
         thread.join(60)
     if errors:
         raise errors[0]
-    return answers
+    return results

@@ -1,4 +1,4 @@
-"""Names of processes, and the proof that one of them has ended."""
+"""Tests of process names, and of the check whether a process has ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.work.models import Errand
 
 
 @pytest.fixture(autouse=True)
-def _errands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def _only_errands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=lambda row: None, publishes=None)})
     monkeypatch.setattr(sweep, "_chores", {})
 
@@ -38,12 +38,12 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         child.wait()
 
 
-def test_the_living_are_not_dead() -> None:
+def test_a_running_process_is_not_dead() -> None:
     assert not is_dead(holder())
     assert names([os.getpid()]) == [holder()]
 
 
-def test_a_stopped_process_may_come_back() -> None:
+def test_a_stopped_process_is_not_dead() -> None:
     with sleeper() as child:
         name = holder(child.pid)
         child.send_signal(signal.SIGSTOP)
@@ -51,7 +51,7 @@ def test_a_stopped_process_may_come_back() -> None:
         assert not is_dead(name)
 
 
-def test_a_killed_process_is_dead_before_its_parent_asks() -> None:
+def test_a_killed_process_is_dead_before_its_parent_waits_for_it() -> None:
     with sleeper() as child:
         name = holder(child.pid)
         child.kill()
@@ -62,23 +62,23 @@ def test_a_killed_process_is_dead_before_its_parent_asks() -> None:
         assert names([child.pid]) == []
 
 
-def test_the_same_id_used_again_is_another_process() -> None:
+def test_a_reused_process_id_is_another_process() -> None:
     scope, pid, start = holder().rsplit(":", 2)
     assert is_dead(f"{scope}:{pid}:{int(start) - 1}")
 
 
 @pytest.mark.parametrize("name", ["", "web1", "web1:12", "a:b:c:d", "elsewhere:0a1b2c3d:999999999:5"])
-def test_nothing_is_said_of_others(name: str) -> None:
+def test_processes_of_other_machines_and_invalid_names_are_not_dead(name: str) -> None:
     assert not is_dead(name)
 
 
-def test_machines_that_are_told_apart_do_not_judge_each_other(settings: Settings) -> None:
+def test_machines_with_different_settings_ignore_each_others_processes(settings: Settings) -> None:
     scope, pid, start = holder().rsplit(":", 2)
     settings.DURABLE = settings.DURABLE | {"MACHINE": "another"}
     assert not is_dead(f"{scope}:{pid}:{int(start) - 1}")
 
 
-def test_a_process_that_proc_hides_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_hidden_in_proc_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     name = holder()
     monkeypatch.setattr(holders, "PROC", Path("/nonexistent"))
     assert not is_dead(name)
@@ -91,7 +91,7 @@ def test_names_fit_the_column() -> None:
 
 
 @pytest.mark.django_db
-def test_the_sweep_frees_what_the_dead_held() -> None:
+def test_the_sweep_frees_rows_of_dead_processes() -> None:
     mine, theirs = claim(errand()), claim(errand())
     scope, pid, start = holder().rsplit(":", 2)
     Errand.objects.filter(pk=theirs.work.pk).update(leased_by=f"{scope}:{pid}:{int(start) - 1}")
@@ -106,7 +106,7 @@ def test_the_sweep_frees_what_the_dead_held() -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_given_back_is_anybodys_and_does_not_count() -> None:
+def test_giving_back_opens_rows_without_counting_the_attempt() -> None:
     lease = claim(errand(attempt_limit=1))
     other = claim(errand())
 
@@ -121,13 +121,13 @@ def test_what_is_given_back_is_anybodys_and_does_not_count() -> None:
 
 
 @pytest.mark.django_db
-def test_opened_again_it_fences_off_who_held_it() -> None:
+def test_reopening_fences_off_the_earlier_holder() -> None:
     lease = claim(errand(attempt_limit=1))
     lapse(lease.work)
     Errand.objects.filter(pk=lease.work.pk).update(next_attempt_at=None, lease_until=None)
 
     assert Errand.objects.filter(pk=lease.work.pk).reopen(3) == 1
-    assert Errand.objects.filter(pk=lease.work.pk).reopen(3) == 0, "it is open"
+    assert Errand.objects.filter(pk=lease.work.pk).reopen(3) == 0, "it is open already"
 
     again = Errand.objects.claim(lease.work.pk)
     assert again is not None
@@ -137,7 +137,7 @@ def test_opened_again_it_fences_off_who_held_it() -> None:
 
 
 @pytest.mark.django_db
-def test_the_databases_clock_is_asked() -> None:
+def test_database_now_is_aware_and_does_not_go_back() -> None:
     first, second = database_now(), database_now()
     assert first.utcoffset() is not None
     assert first <= second

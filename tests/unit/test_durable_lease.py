@@ -1,4 +1,4 @@
-"""Claiming and holding: who may write, until when, and what a writer that lost its lease changes (nothing)."""
+"""Tests of claims and leases: which attempt may write, until when, and that a lost lease writes nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_claim_lasts_as_long_as_the_settings_say(settings: Settings) -> None:
     assert timedelta(seconds=299) < work.lease_until - work.claimed_at < timedelta(seconds=301)
 
 
-def test_a_claim_can_write_fields_of_its_own() -> None:
+def test_a_claim_can_write_extra_fields() -> None:
     lease = Errand.objects.claim(errand().pk, done_by="me")
     assert lease is not None
     assert lease.work.done_by == "me"
@@ -60,7 +60,7 @@ def test_a_claim_can_write_fields_of_its_own() -> None:
     ],
     ids=["closed", "waiting", "held", "no attempt left"],
 )
-def test_what_is_not_due_is_not_claimed(condition: dict[str, Any]) -> None:
+def test_rows_that_are_not_due_are_not_claimed(condition: dict[str, Any]) -> None:
     row = errand()
     Errand.objects.filter(pk=row.pk).update(**condition)
     before = seen(row)
@@ -68,18 +68,18 @@ def test_what_is_not_due_is_not_claimed(condition: dict[str, Any]) -> None:
     assert seen(row) == before
 
 
-def test_a_row_that_is_not_there_is_not_claimed() -> None:
+def test_a_missing_row_is_not_claimed() -> None:
     assert Errand.objects.claim(4_711) is None
 
 
-def test_a_lapsed_lease_is_taken_over() -> None:
+def test_an_expired_lease_is_taken_over() -> None:
     first = claim(errand())
     lapse(first.work)
     assert claim(first.work).attempt == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_claimers_at_the_same_moment_one_wins() -> None:
+def test_only_one_of_several_concurrent_claims_succeeds() -> None:
     for _ in range(5):
         pk = errand().pk
         leases = at_once(*[lambda pk=pk: Errand.objects.claim(pk)] * 4)
@@ -120,14 +120,14 @@ def test_an_ended_lease_writes_nothing(end: str, write: Any) -> None:
     assert seen(lease.work) == before
 
 
-def test_a_row_that_was_deleted_is_a_lost_lease() -> None:
+def test_deleting_the_row_loses_the_lease() -> None:
     lease = claim(errand())
     Errand.objects.all().delete()
     with pytest.raises(LeaseLost):
         lease.save()
 
 
-def test_who_lost_the_lease_hears_it_at_the_next_check() -> None:
+def test_a_lost_lease_is_reported_by_the_next_check() -> None:
     lease = claim(errand())
     lease.check()
     Errand.objects.update(next_attempt_at=None)
@@ -137,14 +137,14 @@ def test_who_lost_the_lease_hears_it_at_the_next_check() -> None:
         lease.check()
 
 
-def test_a_lapsed_lease_that_nobody_took_still_writes() -> None:
+def test_an_expired_lease_still_writes_until_another_claim() -> None:
     lease = claim(errand())
     lapse(lease.work)
     lease.finish(done_by="late, but alone")
     assert seen(lease.work)["done_by"] == "late, but alone"
 
 
-# --- ends -----------------------------------------------------------------------------------------------------------
+# --- ending an attempt ----------------------------------------------------------------------------------------------
 
 
 def test_finishing_closes_and_counts_the_seconds() -> None:
@@ -157,7 +157,7 @@ def test_finishing_closes_and_counts_the_seconds() -> None:
     assert row["longest_seconds"] == pytest.approx(7, abs=0.5)
 
 
-def test_finishing_may_name_a_next_moment() -> None:
+def test_finishing_can_schedule_another_attempt() -> None:
     lease = claim(errand())
     lease.finish(next_attempt_at=Now())
     assert claim(lease.work).attempt == 2
@@ -174,7 +174,7 @@ def test_a_retry_waits_without_a_hint() -> None:
     assert claim(lease.work).attempt == 2
 
 
-def test_a_release_counts_no_attempt() -> None:
+def test_a_release_does_not_count_the_attempt() -> None:
     row = errand()
     for attempt in range(1, 9):
         lease = claim(row)
@@ -182,19 +182,19 @@ def test_a_release_counts_no_attempt() -> None:
         lease.release()
 
 
-def test_failures_count_from_the_last_new_start() -> None:
+def test_failures_count_from_the_last_reopening() -> None:
     assert claim(errand(attempt=0, attempt_limit=5)).work.failures == 1
     assert claim(errand(attempt=7, attempt_limit=12)).work.failures == 1
     assert claim(errand(attempt=8, attempt_limit=12)).work.failures == 2
 
 
-def test_the_last_attempt_knows_it_is_the_last() -> None:
+def test_last_attempt_is_true_only_for_the_last_attempt() -> None:
     assert not claim(errand(attempt=3)).last_attempt
     assert claim(errand(attempt=4)).last_attempt
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 60), (1, 60), (2, 120), (3, 240), (4, 480)])
-def test_the_wait_doubles_and_spreads(failures: int, seconds: float) -> None:
+def test_backoff_doubles_with_jitter(failures: int, seconds: float) -> None:
     waits = [backoff(failures) for _ in range(200)]
     assert seconds <= min(waits) < seconds * 1.02
     assert seconds * 1.18 < max(waits) <= seconds * 1.2
@@ -203,10 +203,10 @@ def test_the_wait_doubles_and_spreads(failures: int, seconds: float) -> None:
 # --- renewing -------------------------------------------------------------------------------------------------------
 
 
-def _until(true: Any, seconds: float = 5) -> None:
+def _until(condition: Any, seconds: float = 5) -> None:
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.01)
 
 
@@ -226,7 +226,7 @@ def test_a_held_lease_is_renewed_until_it_ends() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("quick")
-def test_a_holder_is_told_of_a_takeover() -> None:
+def test_a_holder_notices_a_takeover() -> None:
     lease = claim(errand())
     Errand.objects.update(lease_until=Work.moment_in(-1), attempt=2)
     with lease, pytest.raises(LeaseLost):
@@ -235,7 +235,7 @@ def test_a_holder_is_told_of_a_takeover() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("quick")
-def test_a_renewal_that_meets_an_absent_database_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renewal_is_retried_after_a_database_error(monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
     write = Lease._write
 
@@ -254,7 +254,7 @@ def test_a_renewal_that_meets_an_absent_database_is_tried_again(monkeypatch: pyt
     assert Errand.objects.due().count() == 0
 
 
-def test_leaving_ends_the_renewing_thread() -> None:
+def test_leaving_the_context_ends_the_renewing_thread() -> None:
     lease = claim(errand())
     with lease:
         thread = lease._renewer

@@ -1,5 +1,7 @@
-"""The life of one leased row under any order of claims, deaths, late writers, doubled messages, giving back, cancelling
-and opening again."""
+"""A state machine test of one leased row, under any order of events.
+
+Workers claim, die, write late and give the row back, messages are duplicated, and the owner cancels and reopens it.
+"""
 
 from __future__ import annotations
 
@@ -18,39 +20,39 @@ from tests.work.models import Errand
 
 STEPS = 25
 DEAD: set[str] = set()
-"""Names of the workers that their machine knows to have ended."""
+"""Names of the workers that count as ended on this machine."""
 
 
 def name_of(lease: Lease[Errand]) -> str:
-    """Each attempt at each row is another process of this machine."""
+    """Return the name of a process of this machine that is unique to the row and attempt."""
     return f"{scope()}:{lease.work.pk}:{lease.attempt}"
 
 
 class LeaseLife(RuleBasedStateMachine):
-    """One row, any number of workers. A model of what must hold runs beside the database."""
+    """One row, any number of workers. The attributes model the expected state of the row."""
 
     def __init__(self) -> None:
         super().__init__()
         DEAD.clear()
         self.row = errand(attempt_limit=4)
         self.workers: list[Lease[Errand]] = []
-        """Everyone who ever claimed it and has not ended; all but the newest are zombies."""
+        """Workers that have claimed the row and have not died; all but the newest are zombies."""
         self.attempt = 0
         self.finishes = 0
-        """Since it was opened."""
+        """Number of finishes since the row was opened."""
         self.closed = False
         self.held = False
-        """The newest attempt has a lease; `lapsed` says whether it still counts."""
+        """Whether the newest attempt has a lease; `lapsed` says whether it has expired."""
 
     @property
     def now(self) -> Errand:
         return Errand.objects.get(pk=self.row.pk)
 
-    # -- what can happen -----------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------
 
     @rule()
-    def a_message_comes(self) -> None:
-        """Perhaps for the second time, perhaps late."""
+    def a_message_arrives(self) -> None:
+        """It may be a duplicate, or late."""
         held = self.now.lease_until is not None
         lease = Errand.objects.claim(self.row.pk)
         if lease is not None:
@@ -71,26 +73,26 @@ class LeaseLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.workers)
     @rule(newest=booleans())
-    def a_worker_dies_where_its_machine_sees_it(self, newest: bool) -> None:
+    def a_worker_dies_on_this_machine(self, newest: bool) -> None:
         dead = self.workers.pop(-1 if newest else 0)
         DEAD.add(name_of(dead))
         freed = Errand.objects.all().free_the_dead()
-        assert freed == self.is_newest(dead), "a lease of the living was ended, or one of the dead was not"
+        assert freed == self.is_newest(dead), "the lease of a live worker ended, or that of a dead one did not"
         self.lapsed = self.lapsed or bool(freed)
 
     @precondition(lambda self: self.workers)
     @rule(newest=booleans())
-    def the_program_of_a_worker_ends(self, newest: bool) -> None:
-        """It gives back what it holds; what its worker still writes is refused."""
+    def a_worker_shuts_down(self, newest: bool) -> None:
+        """It gives its row back; later writes of its task fail."""
         ending = self.workers[-1 if newest else 0]
         limit = self.now.attempt_limit
         given = Errand.objects.all().give_back([name_of(ending)])
         assert given == self.is_newest(ending)
-        assert self.now.attempt_limit == limit + given, "it counted against the row"
+        assert self.now.attempt_limit == limit + given, "the attempt was counted"
         self.held = self.held and not given
 
     def is_newest(self, lease: Lease[Errand]) -> bool:
-        """Whether it has the row, and nobody may take it."""
+        """Return whether `lease` holds the row and has not expired."""
         return self.held and not self.lapsed and lease.attempt == self.attempt
 
     @precondition(lambda self: self.workers)
@@ -130,16 +132,16 @@ class LeaseLife(RuleBasedStateMachine):
         self.closed, self.held = True, False
 
     @rule()
-    def the_owner_opens_it_again(self) -> None:
+    def the_owner_reopens_it(self) -> None:
         opened = Errand.objects.filter(pk=self.row.pk).reopen(4)
-        assert opened == self.closed, "what is open was opened, or what is closed was not"
+        assert opened == self.closed, "an open row was reopened, or a closed one was not"
         if opened:
             assert Errand.objects.due().filter(pk=self.row.pk).exists()
             self.attempt += 1  # the fence
             self.finishes, self.closed = 0, False
 
     def _as(self, newest: bool, act: Any) -> bool:
-        """One of the workers acts. True when it was allowed to; only the newest claimer of an open row may be."""
+        """Let one of the workers act. Return whether it could; only the newest holder of an open row can."""
         lease = self.workers[-1] if newest else self.workers[0]
         try:
             act(lease)
@@ -147,14 +149,14 @@ class LeaseLife(RuleBasedStateMachine):
             return False
         assert not self.closed, "a closed row was written"
         assert lease.attempt == self.attempt, "an older attempt wrote"
-        assert self.held, "who had given it up wrote"
+        assert self.held, "an ended lease wrote"
         self.lapsed = False
         return True
 
-    # -- what must hold ------------------------------------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------------------------------
 
     @invariant()
-    def the_attempt_never_falls(self) -> None:
+    def the_attempt_never_decreases(self) -> None:
         assert self.now.attempt == self.attempt
 
     @invariant()

@@ -1,4 +1,4 @@
-"""Hints and the sweep: what was not told is told again, what died for the last time is parked, and nothing raises."""
+"""Tests of hints and the sweep: lost hints are sent again, exhausted rows are parked, and nothing raises."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def close(row: Errand) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _errands_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing but errands is under the sweep."""
+def _only_errands(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Limit the sweep to errands."""
     monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=close)})
     monkeypatch.setattr(sweep, "_chores", {})
     yield
 
 
 @pytest.fixture
-def deaf(settings: Settings) -> None:
+def broker_down(settings: Settings) -> None:
     settings.DURABLE = settings.DURABLE | {"SEND_HINT": "tests.support.hints.refuse"}
 
 
 # --- hints ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_hint_is_the_tasks_name_and_keys() -> None:
+def test_a_hint_contains_the_task_name_and_keys() -> None:
     rows = [errand(), errand()]
     publish(rows)
     assert broker.sent == [(TASK, tuple(row.pk for row in rows))]
 
 
-@pytest.mark.usefixtures("deaf")
+@pytest.mark.usefixtures("broker_down")
 def test_a_broker_that_is_down_is_logged_and_the_row_marked(caplog: pytest.LogCaptureFixture) -> None:
     row = errand(published_at=timezone.now())
     with caplog.at_level(logging.WARNING):
@@ -61,22 +61,22 @@ def test_a_broker_that_is_down_is_logged_and_the_row_marked(caplog: pytest.LogCa
     assert "Redis is down" in caplog.text
 
 
-@pytest.mark.usefixtures("deaf")
-def test_a_broker_that_is_down_does_not_spoil_a_commit(committing: Callable[[], AbstractContextManager[None]]) -> None:
+@pytest.mark.usefixtures("broker_down")
+def test_a_broker_that_is_down_does_not_break_a_commit(committing: Callable[[], AbstractContextManager[None]]) -> None:
     row = errand(published_at=timezone.now())
     with committing(), transaction.atomic():
         publish_on_commit([row])
     assert seen(row)["published_at"] is None
 
 
-def test_what_is_rolled_back_is_not_told(committing: Callable[[], AbstractContextManager[None]]) -> None:
+def test_no_hint_is_sent_after_a_rollback(committing: Callable[[], AbstractContextManager[None]]) -> None:
     with committing(), pytest.raises(ZeroDivisionError), transaction.atomic():
         publish_on_commit([errand()])
         raise ZeroDivisionError
     assert broker.sent == []
 
 
-def test_muted_hints_stay_here_and_their_rows_wait_for_the_sweep() -> None:
+def test_muted_hints_are_left_to_the_sweep() -> None:
     row = errand(published_at=timezone.now())
     with hints.muted():
         publish([row])
@@ -100,34 +100,34 @@ def test_an_unknown_setting_is_refused(settings: Settings) -> None:
 # --- the sweep ------------------------------------------------------------------------------------------------------
 
 
-def test_rows_without_a_hint_are_told_once() -> None:
+def test_rows_without_a_hint_are_published_once() -> None:
     row = errand()
     assert sweep.sweep() == {"errand: published": 1}
     assert broker.pks_of(TASK) == [row.pk]
     assert sweep.sweep() == {}
 
 
-def test_a_hint_that_nobody_followed_is_sent_again(settings: Settings) -> None:
+def test_a_lost_hint_is_sent_again(settings: Settings) -> None:
     row = errand(published_at=timezone.now())
     assert sweep.sweep() == {}
     Errand.objects.filter(pk=row.pk).update(published_at=Work.moment_in(-durable_settings().republish_after - 1))
     assert sweep.sweep() == {"errand: published": 1}
 
 
-def test_what_is_held_closed_or_waiting_is_left_alone() -> None:
+def test_held_closed_and_waiting_rows_are_left_alone() -> None:
     claim(errand())
     Errand.objects.filter(pk=errand().pk).update(next_attempt_at=None)
     Errand.objects.filter(pk=errand().pk).update(next_attempt_at=Work.moment_in(60))
     assert sweep.sweep() == {}
 
 
-def test_a_lapsed_lease_is_told_again() -> None:
+def test_a_row_with_an_expired_lease_is_published_again() -> None:
     lease = claim(errand())
     lapse(lease.work)
     assert sweep.sweep() == {"errand: published": 1}
 
 
-def test_a_row_whose_last_attempt_died_is_parked_and_not_told() -> None:
+def test_a_row_whose_last_attempt_died_is_parked_without_a_hint() -> None:
     row = errand(attempt=4)
     lapse(claim(row).work)
     assert sweep.sweep() == {"errand: parked": 1}
@@ -136,12 +136,12 @@ def test_a_row_whose_last_attempt_died_is_parked_and_not_told() -> None:
     assert sweep.sweep() == {}
 
 
-def test_a_last_attempt_that_lives_is_not_parked() -> None:
+def test_a_live_last_attempt_is_not_parked() -> None:
     claim(errand(attempt=4))
     assert sweep.sweep() == {}
 
 
-def test_parking_leaves_alone_what_has_come_back_to_life() -> None:
+def test_parking_leaves_a_row_alone_whose_holder_has_renewed_its_lease() -> None:
     lease = claim(errand(attempt=4))
     lapse(lease.work)
     stale = Errand.objects.get(pk=lease.work.pk)
@@ -150,7 +150,7 @@ def test_parking_leaves_alone_what_has_come_back_to_life() -> None:
     assert seen(stale)["done_by"] == ""
 
 
-def test_one_row_that_cannot_be_parked_does_not_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_cannot_be_parked_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [errand(attempt=5), errand(attempt=5)]
 
     def park(row: Errand) -> None:
@@ -163,7 +163,7 @@ def test_one_row_that_cannot_be_parked_does_not_keep_the_others(monkeypatch: pyt
     assert [seen(row)["done_by"] for row in rows] == ["", "parked"]
 
 
-def test_one_broken_step_does_not_keep_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_step_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     sweep.register_chore("broken", lambda: 1 // 0)
     sweep.register_chore("sound", lambda: 3)
     errand()
@@ -171,21 +171,21 @@ def test_one_broken_step_does_not_keep_the_others(caplog: pytest.LogCaptureFixtu
     assert "'broken' failed" in caplog.text
 
 
-def test_an_app_may_choose_for_itself_what_is_told() -> None:
+def test_an_app_can_publish_its_rows_itself() -> None:
     sweep.register(Swept(Errand, park=close, publishes=None))
     errand()
     assert sweep.sweep() == {}
 
 
-@pytest.mark.usefixtures("deaf")
-def test_a_sweep_without_a_broker_leaves_the_rows_for_the_next() -> None:
+@pytest.mark.usefixtures("broker_down")
+def test_a_sweep_without_a_broker_leaves_the_rows_to_the_next_sweep() -> None:
     row = errand()
     sweep.sweep()
     assert seen(row)["published_at"] is None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sweeps_at_the_same_moment_tell_each_row_once() -> None:
+def test_concurrent_sweeps_publish_each_row_once() -> None:
     rows = [errand() for _ in range(20)]
     lapse(*[claim(errand(attempt=4)).work for _ in range(5)])
     at_once(sweep.sweep, sweep.sweep, sweep.sweep)
@@ -196,7 +196,7 @@ def test_sweeps_at_the_same_moment_tell_each_row_once() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_sweeper_sweeps_until_it_is_stopped(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.DURABLE = settings.DURABLE | {"SWEEP_EVERY": 0.01}
-    monkeypatch.setattr("os.register_at_fork", lambda **_: None)  # there is no way to take it back
+    monkeypatch.setattr("os.register_at_fork", lambda **_: None)  # it cannot be undone
     swept = threading.Event()
 
     def chore() -> int:

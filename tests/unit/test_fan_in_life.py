@@ -1,7 +1,7 @@
-"""The life of one export of some parts, under any order of workers that die, sleep and wake up, of doubled messages,
-sweeps, cancelling and trying again.
+"""A state machine test of one export with several parts, under any order of events.
 
-`make test` tries a few lives; `LIVES=2000 .venv/bin/python -m pytest tests/unit/test_fan_in_life.py` tries many.
+Workers die, sleep and wake up, messages are duplicated, sweeps run, and the owner cancels and retries. `make test`
+tries a few lives; `LIVES=2000 .venv/bin/python -m pytest tests/unit/test_fan_in_life.py` tries many.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ from tests.work.models import Errand
 
 LIVES = int(os.environ.get("LIVES", "12"))
 MOMENTS = 40
-"""Things that happen in one life."""
-CALM = 6
-"""Messages until the owner may cancel, so that there is something to cancel."""
+"""Events in one life."""
+MESSAGES_BEFORE_CANCEL = 6
+"""Number of messages before the owner may cancel, so that there is something to cancel."""
 PART, WINDOW, ATTEMPTS = 10, 2, 3
 ROUNDS = 2 * ATTEMPTS + 4
-"""Sweeps after the last fault within which every export must end."""
+"""Maximum number of sweeps after the last fault until every export has ended."""
 LONG = 10_000
-"""Seconds of a lease, and until a message counts as lost. No life takes so long, on any machine."""
+"""Seconds of a lease, and until a message counts as lost. Longer than any life takes, on any machine."""
 DEAD: set[str] = set()
-"""Names of the workers that this machine knows to have ended."""
+"""Names of the workers that count as ended on this machine."""
 OVERFULL: list[int] = []
-"""How many parts were in flight when somebody chose more than the window takes."""
+"""Number of parts in flight, each time that the window was overfilled."""
 
 
 def later(state: State) -> set[State]:
-    """Where an export may be, some time after `state`, if its owner does not try again."""
+    """Return the states that an export can reach from `state` without a retry."""
     found = {state}
     while more := {to for one in found if one in OPEN or one == State.READY for to in MOVES[one]} - found:
         found |= more
@@ -74,7 +74,7 @@ def later(state: State) -> set[State]:
 
 
 def row_of(worker: Worker) -> Work | None:
-    """The row that the worker has claimed, as it is now."""
+    """Return the row that the worker has claimed, from the database."""
     return None if worker.lease is None else type(worker.lease.work)._default_manager.filter(pk=worker.pk).first()
 
 
@@ -88,29 +88,29 @@ class FanInLife(RuleBasedStateMachine):
         hints.sent.clear()
         self.owner = User.objects.get(username="ada")
         self.workers: list[Worker] = []
-        """Those that stand still in the middle of something: at work, or asleep."""
-        self.cut: set[str] = set()
-        """Keys of files that are not what was written any more."""
+        """Workers that have paused in the middle of their work."""
+        self.truncated: set[str] = set()
+        """Keys of files that no longer have their original content."""
         self.started = self.failures = 0
         self.state = State.QUEUED
 
     @initialize(rows=integers(0, 4 * PART))
-    def the_owner_asks(self, rows: int) -> None:
+    def the_owner_requests_it(self, rows: int) -> None:
         self.rows = rows
         errands(rows)
         self.export = request_export(self.owner, ExportRequest(dataset="errands", format="csv", period="all")).export
 
-    def look(self) -> Export:
+    def current(self) -> Export:
         return Export.objects.get(pk=self.export.pk)
 
-    def undone(self) -> list[Work]:
-        return [self.look(), *self.export.parts.all()]
+    def rows_now(self) -> list[Work]:
+        return [self.current(), *self.export.parts.all()]
 
-    # -- what can happen -----------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------
 
     @rule(drawn=data())
-    def a_message_comes(self, drawn: DataObject) -> None:
-        """Any that was ever sent: for the first time, late, or once more."""
+    def a_message_arrives(self, drawn: DataObject) -> None:
+        """Any message that was ever sent: for the first time, late, or again."""
         messages = sorted({(task, pk) for task, pks in hints.sent for pk in pks if task in STEPS})
         place = drawn.draw(integers(0, len(messages) - 1), "message")
         self.begin(*messages[-1 - place])
@@ -124,21 +124,21 @@ class FanInLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.workers)
     @rule(drawn=data())
-    def a_worker_goes_on(self, drawn: DataObject) -> None:
-        self.move(self.one(drawn))
+    def a_worker_continues(self, drawn: DataObject) -> None:
+        self.move(self.draw_worker(drawn))
 
     @precondition(lambda self: self.workers)
     @rule(drawn=data())
-    def a_worker_ends_its_work(self, drawn: DataObject) -> None:
-        worker = self.one(drawn)
+    def a_worker_finishes(self, drawn: DataObject) -> None:
+        worker = self.draw_worker(drawn)
         while not worker.ended:
             self.move(worker)
 
     @precondition(lambda self: self.workers)
     @rule(drawn=data(), known=booleans())
     def a_worker_dies(self, drawn: DataObject, known: bool) -> None:
-        """`known`: on this machine; else only its lease tells."""
-        worker = self.one(drawn)
+        """With `known` it dies on this machine; otherwise only its expired lease shows it."""
+        worker = self.draw_worker(drawn)
         self.move(worker, Killed)
         if known:
             DEAD.add(worker.name)
@@ -150,129 +150,129 @@ class FanInLife(RuleBasedStateMachine):
         self.move(writing[drawn.draw(integers(0, len(writing) - 1), "worker")], OSError)
 
     @rule(drawn=data())
-    def a_file_of_a_part_is_cut(self, drawn: DataObject) -> None:
+    def a_file_of_a_part_is_truncated(self, drawn: DataObject) -> None:
         whole = sorted(
-            set(self.export.parts.filter(state=PartState.DONE).values_list("artifact", flat=True)) - self.cut
+            set(self.export.parts.filter(state=PartState.DONE).values_list("artifact", flat=True)) - self.truncated
         )
         if whole:
             key = whole[drawn.draw(integers(0, len(whole) - 1), "file")]
             Path(artifacts.storage().path(key)).write_bytes(b"")
-            self.cut.add(key)
+            self.truncated.add(key)
 
     @precondition(lambda self: self.workers)
     @rule(drawn=data())
-    def a_program_ends(self, drawn: DataObject) -> None:
-        """It gives back what its worker holds, who goes on for a moment."""
-        worker = self.one(drawn)
+    def a_worker_shuts_down(self, drawn: DataObject) -> None:
+        """It gives its row back while its task still runs for a moment."""
+        worker = self.draw_worker(drawn)
         sweep.give_back([worker.name])
         self.move(worker)
 
     @precondition(lambda self: self.workers)
     @rule(drawn=data())
     def a_worker_sleeps_and_another_takes_over(self, drawn: DataObject) -> None:
-        """The lease has run out, and the message has been sent again."""
-        sleeper = self.one(drawn)
+        """The lease has expired, and the message has been sent again."""
+        sleeper = self.draw_worker(drawn)
         if (row := row_of(sleeper)) is not None:
             lapse(row, seconds=2 * LONG)
             self.begin(sleeper.task, sleeper.pk)
 
     @rule()
-    def every_lease_runs_out(self) -> None:
-        lapse(*self.undone(), seconds=2 * LONG)
+    def every_lease_expires(self) -> None:
+        lapse(*self.rows_now(), seconds=2 * LONG)
 
-    @precondition(lambda self: self.started > CALM)
+    @precondition(lambda self: self.started > MESSAGES_BEFORE_CANCEL)
     @rule(drawn=data())
-    def a_row_has_killed_everybody(self, drawn: DataObject) -> None:
-        """Its last attempt has died too; the sweep finds it."""
-        rows = self.undone()
+    def a_row_is_exhausted(self, drawn: DataObject) -> None:
+        """Its last attempt has died, and the sweep parks it."""
+        rows = self.rows_now()
         row = rows[drawn.draw(integers(0, len(rows) - 1), "row")]
         still_open = type(row)._default_manager.filter(pk=row.pk, next_attempt_at__lte=Now())
         if still_open.update(attempt=F("attempt_limit"), lease_until=None):
             sweep.sweep()
-            assert self.look().state == State.FAILED
+            assert self.current().state == State.FAILED
 
     @rule()
-    def every_wait_is_over(self) -> None:
-        make_due(*self.undone())
+    def every_wait_ends(self) -> None:
+        make_due(*self.rows_now())
 
     @rule()
-    def the_sweep_comes(self) -> None:
+    def the_sweep_runs(self) -> None:
         sweep.sweep()
 
-    @precondition(lambda self: self.started > CALM)
+    @precondition(lambda self: self.started > MESSAGES_BEFORE_CANCEL)
     @rule()
     def the_owner_cancels(self) -> None:
         assert self.allowed(cancel_export) == (self.state in OPEN)
 
     @rule()
-    def the_owner_tries_again(self) -> None:
+    def the_owner_retries(self) -> None:
         if self.allowed(retry_export):
             assert self.state in (State.FAILED, State.CANCELLED)
             self.state = State.QUEUED
 
     def allowed(self, action: Callable[[Export], None]) -> bool:
         try:
-            action(self.look())
+            action(self.current())
         except WrongState:
             return False
         return True
 
-    def one(self, drawn: DataObject) -> Worker:
+    def draw_worker(self, drawn: DataObject) -> Worker:
         return self.workers[drawn.draw(integers(0, len(self.workers) - 1), "worker")]
 
-    def move(self, worker: Worker, order: type[BaseException] | None = None) -> None:
-        """To its next moment. Who has lost its row, or whose row is closed, changes nothing in it by its own work."""
+    def move(self, worker: Worker, error: type[BaseException] | None = None) -> None:
+        """Run the worker to its next moment. If its row is lost or closed, the worker must not change it."""
         before = row_of(worker) if worker.moment in ("claimed", "stored") else None
-        worker.go_on(order)
+        worker.resume(error)
         if worker.ended:
             self.workers.remove(worker)
         if before is not None and worker.lease is not None and lost(worker, before):
             assert facts(row_of(worker)) == facts(before), f"{worker!r} wrote to a row that it had lost"
 
-    # -- what must hold ------------------------------------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------------------------------
 
     @invariant()
-    def it_moves_along_the_table(self) -> None:
-        state = State(self.look().state)
+    def it_moves_as_the_transition_table_allows(self) -> None:
+        state = State(self.current().state)
         assert state in later(self.state), f"{self.state} became {state}"
         self.failures += state == State.FAILED and self.state != State.FAILED
         self.state = state
 
     @invariant()
-    def its_owner_is_told_once(self) -> None:
-        told = Counter(Notification.objects.values_list("kind", flat=True))
-        assert told["export_ready"] == (self.state == State.READY)
-        assert told["export_failed"] == self.failures
+    def its_owner_is_notified_once(self) -> None:
+        notified = Counter(Notification.objects.values_list("kind", flat=True))
+        assert notified["export_ready"] == (self.state == State.READY)
+        assert notified["export_failed"] == self.failures
 
     @invariant()
-    def it_is_joined_of_all_its_parts(self) -> None:
+    def it_is_joined_from_all_its_parts(self) -> None:
         parts = Counter(self.export.parts.values_list("state", flat=True))
         if self.state == State.ASSEMBLING:
             assert set(parts) == {PartState.DONE}
         if self.state == State.READY:
             assert set(parts) == {PartState.JOINED}
         assert self.state == State.READY or PartState.JOINED not in parts
-        assert self.state in OPEN or not self.export.parts.open().exists(), "nobody waits for its parts"
+        assert self.state in OPEN or not self.export.parts.open().exists(), "a closed export has open parts"
 
     @invariant()
-    def what_is_pointed_to_is_there(self) -> None:
-        for row in self.undone():
-            if (key := getattr(row, "artifact", "")) and key not in self.cut:
+    def referenced_files_exist(self) -> None:
+        for row in self.rows_now():
+            if (key := getattr(row, "artifact", "")) and key not in self.truncated:
                 with artifacts.open_artifact(key) as file:
                     assert artifacts.digest(file) == (row.size, row.sha256)  # type: ignore[attr-defined]
         if self.state == State.READY:
-            export = self.look()
+            export = self.current()
             assert (export.rows, len(content_of(export).splitlines())) == (self.rows, 1 + self.rows)
 
     @invariant()
-    def the_window_is_kept(self) -> None:
+    def the_window_is_not_overfilled(self) -> None:
         assert OVERFULL == []
 
     @invariant()
     def attempts_stay_within_the_limit(self) -> None:
-        assert all(row.attempt <= row.attempt_limit for row in self.undone())
+        assert all(row.attempt <= row.attempt_limit for row in self.rows_now())
 
-    # -- and in the end ------------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------------
 
     def teardown(self) -> None:
         try:
@@ -280,31 +280,31 @@ class FanInLife(RuleBasedStateMachine):
                 self.after_the_last_fault()
         finally:
             for worker in self.workers:
-                worker.go_on(Killed)
+                worker.resume(Killed)
             for model in (Export, Notification, Errand):
                 model._default_manager.all().delete()
             artifacts.delete(list(files()))
 
     def after_the_last_fault(self) -> None:
-        """Those who still live do their work, the leases of the others run out, and some sweeps later it has ended."""
+        """Live workers finish, the leases of the others expire, and the export ends within ROUNDS sweeps."""
         while self.workers:
             self.move(self.workers[0])
         for _ in range(ROUNDS):
-            rows = self.undone()
+            rows = self.rows_now()
             lapse(*rows, seconds=2 * LONG)
             make_due(*rows)
             hints.sent.clear()
             sweep.sweep()
             self.work()
-            self.it_moves_along_the_table()
-        assert self.state not in OPEN, "it has no end"
-        self.its_owner_is_told_once()
-        self.what_is_pointed_to_is_there()
+            self.it_moves_as_the_transition_table_allows()
+        assert self.state not in OPEN, "the export does not end"
+        self.its_owner_is_notified_once()
+        self.referenced_files_exist()
         purge.remove_orphans()
-        assert self.state != State.READY or files() == {self.look().artifact}
+        assert self.state != State.READY or files() == {self.current().artifact}
 
     def work(self) -> None:
-        """Until no message is left."""
+        """Run the tasks of all messages until no message is left."""
         done = 0
         while done < len(hints.sent):
             task, pks = hints.sent[done]
@@ -325,8 +325,8 @@ def facts(row: Work | None) -> dict[str, Any]:
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
-def keep_to_the_window(fill: Callable[[], int]) -> int:
-    """Choosing fills the window and no more; parts whose messages come late may be at work beside it."""
+def record_overfull(fill: Callable[[], int]) -> int:
+    """Record it if `fill` overfills the window. Parts whose messages come late may run in addition to the window."""
     before = Part.objects.in_flight().count()
     chosen = fill()
     if (after := Part.objects.in_flight().count()) > max(before, WINDOW):
@@ -335,12 +335,12 @@ def keep_to_the_window(fill: Callable[[], int]) -> int:
 
 
 @pytest.fixture
-def _site(artifacts: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _site(artifact_dir: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     own = {"ROWS_PER_PART": PART, "WINDOW": WINDOW, "MAX_ATTEMPTS": ATTEMPTS, "ORPHAN_AGE": timedelta(0)}
     settings.EXPORTS = settings.EXPORTS | own | {"MAX_PER_HOUR": 1_000_000}
     settings.DURABLE = settings.DURABLE | {"RENEW_EVERY": LONG, "LEASE_SECONDS": LONG, "REPUBLISH_AFTER": LONG}
     PeriodicTask.objects.update(enabled=False)
-    monkeypatch.setattr(window, "fill_window", partial(keep_to_the_window, window.fill_window))
+    monkeypatch.setattr(window, "fill_window", partial(record_overfull, window.fill_window))
     with registered(Errands), slow_motion(monkeypatch, DEAD):
         yield
 

@@ -1,4 +1,4 @@
-"""Which message is refused, and which fault is the connection's. Real ones: tests/acceptance/test_deploys.py."""
+"""Tests of rejected messages and connection errors. Real messages: tests/acceptance/test_deploys.py."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kombu.exceptions import OperationalError
 from kombu.utils import functional
 
 from config.celery import app
-from durable.celery.messages import Consumer, Reading
+from durable.celery.messages import Consumer, TolerantChannel
 
 LOST = (ConnectionError, KeyError)
 """kombu counts KeyError among the errors of a Redis connection."""
 
 
 class Message:
-    """As much of kombu's as is asked for."""
+    """The part of kombu's Message that the consumer uses."""
 
     headers = "of any kind"
 
@@ -47,27 +47,27 @@ def handle(message: Any, error: Exception | None, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("error", [ValueError("too few"), TypeError("no list"), KeyError("id")], ids=repr)
-def test_an_unreadable_message_is_refused_once(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    message, settled = Message(), Message(acknowledged=True)
+def test_an_unreadable_message_is_rejected_once(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    message, acknowledged_message = Message(), Message(acknowledged=True)
     handle(message, error, monkeypatch)
-    handle(settled, error, monkeypatch)
-    assert (message.rejected, settled.rejected) == (1, 0)
+    handle(acknowledged_message, error, monkeypatch)
+    assert (message.rejected, acknowledged_message.rejected) == (1, 0)
 
 
-def test_a_lost_connection_is_no_fault_of_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_connection_does_not_reject_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     message = Message()
     with pytest.raises(ConnectionResetError):
         handle(message, ConnectionResetError(), monkeypatch)
     assert not message.rejected
 
 
-def test_a_message_that_can_be_read_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_readable_message_is_not_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     message = Message()
     handle(message, None, monkeypatch)
     assert not message.rejected
 
 
-def test_a_lost_redis_is_looked_for_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_tries_to_reconnect_to_redis_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(functional, "sleep", slept.append)
     monkeypatch.setitem(app.conf, "broker_connection_max_retries", 7)
@@ -78,29 +78,29 @@ def test_a_lost_redis_is_looked_for_every_few_seconds(monkeypatch: pytest.Monkey
     assert sum(slept) == 1 + 2 + 3 + 4 + 5 + 5 + 5
 
 
-@pytest.mark.parametrize("refuse", ["on_unknown_task", "on_decode_error"])
-def test_what_celery_finds_itself_is_refused_without_a_result(refuse: str) -> None:
+@pytest.mark.parametrize("method", ["on_unknown_task", "on_decode_error"])
+def test_messages_that_celery_reports_are_rejected_without_a_result(method: str) -> None:
     message = Message()
     ours = Consumer.__new__(Consumer)
     ours.connection_errors = LOST
-    arguments = (None, message) if refuse == "on_unknown_task" else (message,)
-    getattr(ours, refuse)(*arguments, KeyError("exports.tasks.of_tomorrow"))
+    arguments = (None, message) if method == "on_unknown_task" else (message,)
+    getattr(ours, method)(*arguments, KeyError("exports.tasks.of_tomorrow"))
     assert message.rejected == 1
 
 
 def read(error: Exception) -> Any:
-    class Channel(Reading, type("Base", (), {"_brpop_read": raising(error)})):  # type: ignore[misc]
+    class Channel(TolerantChannel, type("Base", (), {"_brpop_read": raising(error)})):  # type: ignore[misc]
         connection_errors = LOST
 
     return Channel()._brpop_read()
 
 
 @pytest.mark.parametrize("error", [ValueError("no JSON"), KeyError("properties"), TypeError("a list")], ids=repr)
-def test_what_is_no_message_is_thrown_away(error: Exception) -> None:
+def test_a_queue_entry_that_is_not_a_message_is_discarded(error: Exception) -> None:
     assert read(error) is True
 
 
 @pytest.mark.parametrize("error", [Empty(), ConnectionResetError()], ids=repr)
-def test_nothing_and_nobody_to_read_from_are_no_messages(error: Exception) -> None:
+def test_an_empty_queue_and_a_lost_connection_are_raised(error: Exception) -> None:
     with pytest.raises(type(error)):
         read(error)

@@ -1,4 +1,4 @@
-"""A task whose database is away waits for it. Real workers: tests/acceptance/test_database_faults.py."""
+"""Tests of tasks that wait for an unavailable database. Real workers: tests/acceptance/test_database_faults.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Away(Patient):
-    """A task that fails so many times."""
+    """A task that raises `error` on its first `times` runs."""
 
     name = "tests.away"
 
@@ -39,12 +39,12 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("error", [OperationalError("refused"), InterfaceError("closed")], ids=repr)
-def test_it_is_run_again_until_the_database_answers(error: Exception, slept: list[float]) -> None:
+def test_a_task_runs_again_until_the_database_answers(error: Exception, slept: list[float]) -> None:
     task = Away(2, error)
     assert (task(7), task.runs, slept) == (7, 3, list(PAUSES[:2]))
 
 
-def test_it_does_not_wait_for_ever(slept: list[float]) -> None:
+def test_a_task_does_not_wait_forever(slept: list[float]) -> None:
     task = Away(100, OperationalError("refused"))
     with pytest.raises(OperationalError):
         task(7)
@@ -58,13 +58,13 @@ def test_a_bug_is_raised_at_once(slept: list[float]) -> None:
     assert slept == []
 
 
-def test_inside_of_a_transaction_it_is_for_the_caller_to_know(slept: list[float]) -> None:
+def test_inside_a_transaction_the_error_is_raised_at_once(slept: list[float]) -> None:
     with pytest.raises(OperationalError), transaction.atomic():
         Away(1, OperationalError("refused"))(7)
     assert slept == []
 
 
-def test_every_task_is_such_a_one() -> None:
+def test_every_task_is_patient() -> None:
     app.loader.import_default_modules()
     ours = [task for name, task in app.tasks.items() if not name.startswith("celery.")]
     assert ours

@@ -1,4 +1,4 @@
-"""The seconds of a worker's end; that its work is given back, test_deploys.py sees with real workers."""
+"""Tests of the duration of a worker's shutdown. Giving back with real workers is tested in test_deploys.py."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.work.models import Errand
 
 
 @pytest.fixture
-def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was done with the work; the process itself stays, and its sweeper too."""
+def actions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record the actions of a shutdown, without ending this process and its sweeper."""
     done: list[str] = []
     monkeypatch.setattr(shutdown, "_give_back", lambda: done.append("given back"))
     monkeypatch.setattr(shutdown, "_kill_children", lambda: done.append("killed"))
@@ -34,54 +34,52 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def ended(monkeypatch: pytest.MonkeyPatch, tasks: set[Any], *graces: float) -> float:
-    """Seconds that the end took, with these tasks under way."""
+def shutdown_seconds(monkeypatch: pytest.MonkeyPatch, tasks: set[Any], *graces: float) -> float:
+    """Shut down with these tasks running, and return the seconds that it took."""
     monkeypatch.setattr(state, "reserved_requests", tasks)
-    leaving = Shutdown()
+    shutting_down = Shutdown()
     for grace in graces:
-        leaving.ask(grace)
+        shutting_down.begin(grace)
     began = time.monotonic()
-    leaving._run()
+    shutting_down._run()
     return time.monotonic() - began
 
 
-def test_nothing_to_do(monkeypatch: pytest.MonkeyPatch, given_back: list[str]) -> None:
-    assert ended(monkeypatch, set(), 60) < 5
-    assert given_back == ["no sweep", "killed", "left with 0"]
+def test_without_tasks_the_worker_exits(monkeypatch: pytest.MonkeyPatch, actions: list[str]) -> None:
+    assert shutdown_seconds(monkeypatch, set(), 60) < 5
+    assert actions == ["no sweep", "killed", "left with 0"]
 
 
-def test_what_ends_in_time_is_not_given_back(monkeypatch: pytest.MonkeyPatch, given_back: list[str]) -> None:
+def test_tasks_that_end_in_time_are_not_given_back(monkeypatch: pytest.MonkeyPatch, actions: list[str]) -> None:
     tasks = {"a task"}
     threading.Timer(0.3, tasks.clear).start()
-    assert 0.3 <= ended(monkeypatch, tasks, 60) < 10
-    assert "given back" not in given_back
+    assert 0.3 <= shutdown_seconds(monkeypatch, tasks, 60) < 10
+    assert "given back" not in actions
 
 
 @pytest.mark.parametrize("graces", [(0.2,), (60, 0.2), (0.2, 60), (60, 60, 0)], ids=str)
 def test_the_shortest_grace_counts(
-    monkeypatch: pytest.MonkeyPatch, given_back: list[str], graces: tuple[float, ...]
+    monkeypatch: pytest.MonkeyPatch, actions: list[str], graces: tuple[float, ...]
 ) -> None:
-    assert ended(monkeypatch, {"a task"}, *graces) < 10
-    assert given_back == ["no sweep", "given back", "killed", "left with 0"]
+    assert shutdown_seconds(monkeypatch, {"a task"}, *graces) < 10
+    assert actions == ["no sweep", "given back", "killed", "left with 0"]
 
 
-def test_a_database_that_does_not_answer_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, given_back: list[str]
-) -> None:
+def test_the_shutdown_does_not_wait_for_a_silent_database(monkeypatch: pytest.MonkeyPatch, actions: list[str]) -> None:
     monkeypatch.setattr(shutdown, "GIVING_BACK", 0.2)
     monkeypatch.setattr(shutdown, "_give_back", partial(time.sleep, 1))
-    assert ended(monkeypatch, {"a task"}, 0) < 10
-    assert given_back == ["no sweep", "killed", "left with 0"]
+    assert shutdown_seconds(monkeypatch, {"a task"}, 0) < 10
+    assert actions == ["no sweep", "killed", "left with 0"]
 
 
-def test_whoever_kills_waits_for_longer(tmp_path: Any) -> None:
+def test_the_process_manager_waits_longer_than_a_shutdown(tmp_path: Any) -> None:
     workers = [program for program in site(tmp_path, 8000) if program.name.startswith("worker")]
     assert all(ENDS_WITHIN < program.stop_seconds < SOFT_LIMIT for program in workers)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("away", [False, True])
-def test_rows_are_open_to_anybody(monkeypatch: pytest.MonkeyPatch, away: bool) -> None:
+def test_rows_are_given_back(monkeypatch: pytest.MonkeyPatch, away: bool) -> None:
     monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=lambda row: None)})
     if away:
         monkeypatch.setattr(sweep, "give_back", lambda names: 1 // 0)

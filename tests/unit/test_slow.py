@@ -1,4 +1,4 @@
-"""Tasks that take long are said in the log, with their primary key."""
+"""Tests of the log message about slow tasks."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def errand(pk: int) -> None:
 
 
 @pytest.fixture
-def words(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.WARNING, slow.logger.name)
     return caplog
 
 
-def test_a_slow_task_is_said(words: pytest.LogCaptureFixture, settings: Settings) -> None:
+def test_a_slow_task_is_logged(warnings: pytest.LogCaptureFixture, settings: Settings) -> None:
     settings.DURABLE = settings.DURABLE | {"SLOW_SECONDS": 0.01}
     errand.apply((7,))
-    (line,) = [record.getMessage() for record in words.records if record.name == slow.logger.name]
+    (line,) = [record.getMessage() for record in warnings.records if record.name == slow.logger.name]
     assert "errand(7,) took 0." in line
 
 
-def test_a_quick_task_is_not(words: pytest.LogCaptureFixture) -> None:
+def test_a_quick_task_is_not_logged(warnings: pytest.LogCaptureFixture) -> None:
     errand.apply((7,))
-    assert not [record for record in words.records if record.name == slow.logger.name]
+    assert not [record for record in warnings.records if record.name == slow.logger.name]

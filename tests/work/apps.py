@@ -5,9 +5,9 @@ from django.conf import settings
 
 
 class WorkConfig(AppConfig):
-    """Leased work without any meaning, for the tests of durable/. No migrations: the test database makes its table.
+    """Models for the tests of durable/. It has no migrations: the test database creates its tables.
 
-    It also puts the points at which a process may kill itself, and faults of its disks, into a whole site under test.
+    In a whole site under test, it also installs the kill points and the storage faults that the settings enable.
     """
 
     name = "tests.work"

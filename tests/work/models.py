@@ -25,10 +25,10 @@ class Errand(Work):
 
 
 class Specimen(models.Model):
-    """A row of anything: what a test wants to see come out of an export."""
+    """A row with a column of every type, whose values a test expects in the exported file."""
 
     name = models.CharField(max_length=50)
-    text = models.TextField(null=True)  # noqa: DJ001 - an export tells NULL from nothing
+    text = models.TextField(null=True)  # noqa: DJ001 - an export distinguishes NULL from ""
     whole = models.BigIntegerField(null=True)
     number = models.DecimalField(max_digits=40, decimal_places=10, null=True)
     truth = models.BooleanField(null=True)

@@ -10,7 +10,7 @@ from durable.celery import install
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("carryall", task_cls="durable.celery.patient:Patient")
+app = Celery("carryall", task_cls="durable.celery.tasks:PatientTask")
 app.config_from_object("config.celeryconfig")
 app.autodiscover_tasks()
 install(app)

@@ -1,13 +1,16 @@
 """Hints to the workers that a row is due. A lost, duplicate or late hint changes nothing but the delay."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from django.db import transaction
 from django.utils.module_loading import import_string
 
 from durable.conf import durable_settings
+from durable.models import Work
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,22 @@ def send(task: str, pks: Sequence[int]) -> bool:
         logger.warning("Hint %s for %d row(s) was not sent (%s); the sweep will send it.", task, len(pks), error)
         return False
     return True
+
+
+def publish(rows: Iterable[Work]) -> None:
+    """Send a hint for each row, grouped by task. Rows whose hint could not be sent are marked for the next sweep."""
+    by_task: dict[tuple[type[Work], str], list[int]] = defaultdict(list)
+    for row in rows:
+        by_task[type(row), row.hint()].append(row.pk)
+    for (model, task), pks in by_task.items():
+        if not send(task, pks):
+            model._default_manager.filter(pk__in=pks).update(published_at=None)
+
+
+def publish_on_commit(rows: Iterable[Work]) -> None:
+    """Call `publish` after the caller's transaction commits. Its errors are logged, not raised."""
+    chosen = list(rows)
+    transaction.on_commit(lambda: publish(chosen), robust=True)
 
 
 @contextmanager

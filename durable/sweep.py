@@ -18,8 +18,8 @@ from django.db import InterfaceError, OperationalError, connections
 from django.db.models import Q
 
 from durable.conf import durable_settings
+from durable.hints import publish
 from durable.models import Work, WorkQuerySet
-from durable.publish import publish
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The operator's view: what runs, what is slow, what failed and why; and the few things an operator may do to it."""
+"""Admin of exports, parts, downloads, slots, usage reports and schedules: read-only pages with a few actions."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
 from durable.conf import durable_settings
+from durable.hints import publish_on_commit
 from durable.models import Work, WorkQuerySet
-from durable.publish import publish_on_commit
 from exports.admin_lists import Bounded, error_codes, known, search
 from exports.datasets import datasets
 from exports.errors import ExportError
@@ -36,7 +36,7 @@ from exports.web.downloads import inspect
 
 
 class ReadOnly:
-    """Rows that only the site itself writes: everything can be looked at, nothing typed in."""
+    """Mixin for models whose rows only the site writes: they can be viewed, but not added or changed."""
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -45,13 +45,13 @@ class ReadOnly:
         return False
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Actions are for those who may change such rows, though nobody may by hand."""
+        """Allow actions to users with the change permission, although rows cannot be edited."""
         opts = self.opts  # type: ignore[attr-defined]
         return request.user.has_perm(f"{opts.app_label}.{get_permission_codename('change', opts)}")
 
 
 class SlowFilter(admin.SimpleListFilter):
-    """Work whose longest attempt took longer than a task should, or that is at it for so long right now."""
+    """Filter for work with a slow attempt, finished or still running."""
 
     title = _("speed")
     parameter_name = "slow"
@@ -64,13 +64,13 @@ class SlowFilter(admin.SimpleListFilter):
 
 
 class ByHandFilter(admin.SimpleListFilter):
-    """Runs that their schedule started, or those of a call by hand."""
+    """Filter for runs started by their schedule, or by hand."""
 
     title = _("how it was started")
     parameter_name = "by_hand"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        return [("0", _("By its schedule")), ("1", _("By hand"))]
+        return [("0", _("By schedule")), ("1", _("By hand"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():
@@ -82,13 +82,13 @@ class ByHandFilter(admin.SimpleListFilter):
 
 
 def slow() -> Q:
-    """Rows with an attempt over the limit, ended or still running."""
+    """Return the condition for rows with an attempt longer than `slow_seconds`, finished or still running."""
     limit = durable_settings().slow_seconds
     return Q(longest_seconds__gt=limit) | Q(lease_until__gt=Now(), claimed_at__lt=Work.moment_in(-limit))
 
 
 class WorkColumns:
-    """Columns that all leased work has."""
+    """Mixin with the columns that all leased work has."""
 
     @admin.display(description=_("attempts"), ordering="attempt")
     def attempts(self, obj: Work) -> str:
@@ -123,7 +123,7 @@ class ExportAdmin(ReadOnly, WorkColumns, Bounded):
         SlowFilter, ("error_code", known(error_codes)), "requested_at",
     )  # fmt: skip
     search_fields = ("uuid", "owner")
-    search_help_text = gettext_lazy("The beginning of an export's id, or a part of its owner's name or address")
+    search_help_text = gettext_lazy("Start of an export ID, or part of the owner's user name or e-mail address")
     list_select_related = ("owner",)
     readonly_fields = ("stored",)
     inlines = (PartInline,)
@@ -138,9 +138,9 @@ class ExportAdmin(ReadOnly, WorkColumns, Bounded):
     def bytes(self, obj: Export) -> str:
         return filesizeformat(obj.size) if obj.size is not None else ""
 
-    @admin.display(description=_("in the storage"))
+    @admin.display(description=_("stored files"))
     def stored(self, obj: Export) -> str:
-        """Looked up when the page is shown: a file may have been removed by hand."""
+        """Return whether the stored files are as recorded. They are checked now: a file may have been removed by hand."""
         return (inspect(obj) or _("as recorded")) if obj.state == State.READY else ""
 
     @admin.action(description=_("Try again (failed or cancelled)"), permissions=["operate"])
@@ -162,7 +162,7 @@ def _each(
     queryset: QuerySet[Export],
     action: Callable[[Export], None],
 ) -> None:
-    """Do `action` to each row, and say how many took it and why the others did not."""
+    """Run `action` on each row. Report how many were changed, and why the others were not."""
     done = 0
     for export in queryset:
         try:
@@ -193,7 +193,7 @@ class PartAdmin(ReadOnly, WorkColumns, Bounded):
         return (search(queryset, search_term.strip(), export="export__") if search_term.strip() else queryset), False
 
     def has_delete_permission(self, request: HttpRequest, obj: Part | None = None) -> bool:
-        """With its export or owner, but not alone: the export would be put together without the part's rows."""
+        """Allow deletion with the export or its owner, but not alone: the export would lack the part's rows."""
         here = request.resolver_match
         alone = here is not None and (here.url_name or "").startswith("exports_part_")
         return not alone and super().has_delete_permission(request, obj)
@@ -224,7 +224,7 @@ class SlotAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[Slot]):
 
     @admin.action(description=_("Run again"), permissions=["operate"])
     def run_again(self, request: HttpRequest, queryset: WorkQuerySet[Slot]) -> None:
-        """Open closed slots again; their work is safe to do twice."""
+        """Reopen closed slots. Their work is safe to repeat."""
         closed = queryset.exclude(state=Slot.State.WAITING)
         pks = list(closed.values_list("pk", flat=True))
         closed.reopen(Slot.max_attempts, state=Slot.State.WAITING, finished_at=None)
@@ -239,21 +239,21 @@ class UsageReportAdmin(ReadOnly, WorkColumns, admin.ModelAdmin[UsageReport]):
 
 
 class ScheduleAdmin(PeriodicTaskAdmin):  # type: ignore[misc]  # it has no stubs
-    """The periodic tasks, whose action "Run selected tasks" says where its results are."""
+    """Admin of periodic tasks. Its action "Run selected tasks" links to the results."""
 
     @admin.action(description=_("Run selected tasks"), permissions=["change"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        """Send the tasks, and link to what comes of those that keep it."""
+        """Send the tasks, and link to the results if any of the tasks stores them."""
         try:
             super().run_tasks(request, queryset)
         except OperationalError:
-            words = _("Redis does not answer: not all of the tasks were started. Try again when it does.")
+            words = _("Redis is not responding, so not all tasks were started. Try again when it is available.")
             self.message_user(request, words, messages.ERROR)
             return
-        unknown = queryset.exclude(task__in=list(self.celery_app.tasks)).exists()  # then nothing was sent
+        unknown = queryset.exclude(task__in=list(self.celery_app.tasks)).exists()  # if so, nothing was sent
         if not unknown and queryset.filter(task__in=[schedule.task for schedule in schedules.registered()]).exists():
             slots = f"{reverse('admin:exports_slot_changelist')}?by_hand=1"
-            words = _('The work has been started. See its result under <a href="{}">Schedule slots</a>.')
+            words = _('The tasks were started. See the results under <a href="{}">Schedule slots</a>.')
             self.message_user(request, format_html(words, slots))
 
 

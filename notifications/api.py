@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from durable.publish import publish_on_commit
+from durable.hints import publish_on_commit
 from notifications.channels import Channel, channels
 from notifications.errors import storable
 from notifications.kinds import Kind, kinds

@@ -35,9 +35,9 @@ def deliver(pk: int) -> None:
         with lease:
             _attempt(lease)
     except LeaseLost:
-        logger.info("%s: somebody else holds it after attempt %d.", lease.work, lease.attempt)
+        logger.info("%s: attempt %d lost its lease.", lease.work, lease.attempt)
     except DatabaseError as error:  # it cannot even be written down: the lease runs out and the sweep opens the row
-        logger.warning("%s: the database is away (%s); the sweep will try again.", lease.work, error)
+        logger.warning("%s: the database is unavailable (%s); the sweep will try again.", lease.work, error)
         connection.close()
 
 

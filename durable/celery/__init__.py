@@ -7,7 +7,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutting_down
 
-from durable.celery import shutdown, slow, transport
+from durable.celery import shutdown, transport
+from durable.celery.tasks import log_slow_tasks
 
 PATIENT = {"socket_timeout": 5, "socket_connect_timeout": 2}
 """Redis timeouts of workers and Beat, in seconds. They may be longer than those of a web server: no user waits."""
@@ -20,7 +21,7 @@ def install(app: Celery) -> None:
     survive restarts of Redis.
     """
     transport.register()
-    slow.connect()
+    log_slow_tasks()
 
     def wait_longer(**_: Any) -> None:
         app.conf.broker_transport_options |= PATIENT

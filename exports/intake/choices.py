@@ -1,4 +1,4 @@
-"""What a person asked for, checked against what there is: datasets, format, columns and options."""
+"""ExportRequest, and its check against the registered datasets, formats, columns and options."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from exports.intake.periods import resolve
 from exports.models.period import Period, PeriodChoice
 
 USUALLY_INSIDE = ("csv", "pdf")
-"""The files of a bundle when nobody says: one that programs read, and one for people."""
+"""Default formats in a bundle: one for programs and one for people."""
 MOST_LETTERS = 255
-"""Letters of a bundle's datasets that its row holds, with commas between."""
+"""Maximum length of a bundle's comma-separated dataset keys."""
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """A user's request for an export, not yet checked; the form, the API and the command line all make one."""
+    """An unchecked request for an export. The form, the API and the command line all create one."""
 
     dataset: str | Sequence[str]
-    """The key of a dataset. A bundle takes several."""
+    """The key of a dataset, or several keys for a bundle."""
     format: str
     _: KW_ONLY
     inside: Sequence[str] | None = None
@@ -70,17 +70,16 @@ class Choice:
 
 
 def choose(user: AbstractBaseUser, request: ExportRequest) -> Choice:
-    """Check a request. Raise the BadRequest that names what is wrong with it.
+    """Check a request. Raises BadRequest, NoPermission, and DatasetFailed if the code of a dataset fails.
 
-    Raise NoPermission before any other error about a dataset that `user` may not have, and DatasetFailed when the code
-    of a dataset fails.
+    For a dataset that `user` may not export, NoPermission comes before any other error.
     """
     kind = formats.get(request.format)
     chosen = _permitted(user, request.datasets)
     if len(chosen) > 1 and isinstance(kind, Format):
         raise UnknownDataset(_("%s holds one dataset. Choose one, or a format that takes several.") % kind.label)
     if len(",".join(chosen)) > MOST_LETTERS:
-        raise UnknownDataset(_("These are more datasets than one export can name. Leave some of them out."))
+        raise UnknownDataset(_("Too many datasets for one export. Leave some of them out."))
     kinds = [kind, *_within(kind, request.inside)]
     names = _fields(chosen, request.fields)
     for key in chosen:
@@ -91,7 +90,7 @@ def choose(user: AbstractBaseUser, request: ExportRequest) -> Choice:
 
 
 def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
-    """The datasets' keys, each once."""
+    """Return the keys without duplicates. Raises UnknownDataset, NoPermission and DatasetFailed."""
     if not keys:
         raise UnknownDataset(_("Choose what to export."))
     with blaming(DatasetFailed):
@@ -106,9 +105,9 @@ def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
 
 
 def choose_period(keys: Sequence[str], request: ExportRequest, *, zone: ZoneInfo, now: datetime) -> tuple[str, Period]:
-    """Return the period that a request names for the datasets `keys`: its choice, and its moments seen from `now`.
+    """Return the period of a request for the datasets `keys`: its choice, and its start and end as of `now`.
 
-    Raise BadPeriod for unknown or impossible periods, and for datasets without dates.
+    Raises BadPeriod for unknown or impossible periods, and for datasets without dates.
     """
     choice, date_from, date_to = request.period, request.date_from, request.date_to
     chosen = [datasets.get(key) for key in keys]
@@ -124,7 +123,7 @@ def choose_period(keys: Sequence[str], request: ExportRequest, *, zone: ZoneInfo
 
 
 def _within(kind: Kind, inside: Sequence[str] | None) -> list[Format]:
-    """The formats of a bundle's files."""
+    """Return the formats of the files in a bundle; an empty list if `kind` is not a bundle. Raises NothingInside."""
     if isinstance(kind, Format):
         if inside:
             raise NothingInside(_("Only a bundle has formats inside. Leave them out, or choose the bundle."))
@@ -139,7 +138,7 @@ def _within(kind: Kind, inside: Sequence[str] | None) -> list[Format]:
 
 
 def _fields(chosen: Sequence[str], fields: Sequence[str] | None) -> list[str]:
-    """The names of the columns; none at all stands for every one in its own order."""
+    """Return the column names, or an empty list for all columns in their default order. Raises BadRequest."""
     if fields is None:
         return []
     if not fields:
@@ -152,13 +151,13 @@ def _fields(chosen: Sequence[str], fields: Sequence[str] | None) -> list[str]:
 
 
 def _options(kinds: Sequence[Kind], given: Mapping[str, str]) -> dict[str, str]:
-    """What is chosen otherwise than usual, of the options of `kinds`. Raises BadOption."""
+    """Return the options of `kinds` that differ from their defaults. Raises BadOption."""
     known, given = options_of(kinds), current(kinds, given)
     for name, value in given.items():
         if name not in known:
             names = ", ".join(known) or _("none")
             raise BadOption(
-                _("There is no option %(name)s here. Choose from: %(known)s.") % {"name": name, "known": names}
+                _("There is no option %(name)s. Choose from: %(known)s.") % {"name": name, "known": names}
             )
         values = [each for each, _label in known[name].choices]
         if value not in values:

@@ -1,4 +1,4 @@
-"""Turn the period that a person chose into two moments in the person's time zone."""
+"""Resolve the chosen period to a start and an end in the user's time zone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from exports.models.period import TICK, Period, PeriodChoice
 
 
 def resolve(choice: str, date_from: date | None, date_to: date | None, *, zone: ZoneInfo, now: datetime) -> Period:
-    """Freeze `choice` at `now`. Raises BadPeriod for an unknown choice, and for dates that are missing or reversed.
+    """Resolve `choice` as of `now`. Raises BadPeriod for an unknown choice, and for missing or reversed dates.
 
-    A period that goes on until now includes this very moment: its last day is today, also at midnight.
+    A period until now includes `now` itself, so its last day is today even at midnight.
     """
     today, until_now = now.astimezone(zone).date(), now + TICK
     match choice:
@@ -40,11 +40,11 @@ def _custom(date_from: date | None, date_to: date | None, zone: ZoneInfo) -> Per
     if date_from is None or date_to is None:
         raise BadPeriod(gettext("Give both the first and the last day of the period."))
     if date_to < date_from:
-        raise BadPeriod(gettext("The last day is before the first one. Swap the two dates."))
-    if date_from == date.min:  # its first moment may lie before the first one that a date-time can hold
-        raise BadPeriod(gettext("The first day is too far back. Choose a later one."))
+        raise BadPeriod(gettext("The last day is before the first day. Swap the two dates."))
+    if date_from == date.min:  # its midnight may be earlier than the minimum of a date-time
+        raise BadPeriod(gettext("The first day is too early. Choose a later one."))
     if date_to == date.max:
-        raise BadPeriod(gettext("The last day is too far away. Choose an earlier one."))
+        raise BadPeriod(gettext("The last day is too late. Choose an earlier one."))
     return Period(_midnight(date_from, zone), _midnight(date_to + timedelta(days=1), zone), zone=zone)
 
 
@@ -53,7 +53,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def _year_before(day: date) -> date:
-    """The same day of the year before; 1 March for 29 February, or the twelve months would have 28 February twice."""
+    """Return the same day one year before. For 29 February it is 1 March, so that no day of the year comes twice."""
     try:
         return day.replace(year=day.year - 1)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How much one owner may ask for: exports at a time, requests and retries per hour, and a pause between two tries."""
+"""Limits per owner: open exports, requests and retries per hour, and the pause before a retry."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ HOUR = timedelta(hours=1)
 
 
 def lock_owner(owner_pk: int) -> None:
-    """Let one request of an owner happen at a time, so that the limits hold: a row lock, or SQLite's one writer."""
+    """Serialise the requests of an owner, so that the limits hold: by a row lock, or by SQLite's single writer."""
     get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=owner_pk).values("pk").first()
 
 
 def charge(owner_pk: int, zone: ZoneInfo) -> None:
-    """Count one request or retry of this owner; `zone` is for the time in the message. Raises TooMany.
+    """Count one request or retry of this owner. Raises TooMany, with the time in `zone`.
 
-    Call it in the transaction that records the request, after `lock_owner`. Cancelling gives nothing back.
+    Call it after `lock_owner`, in the transaction that records the request. Cancelling does not refund it.
     """
     config = export_settings()
     if Export.objects.of(owner_pk).in_flight().count() >= config.max_open_per_user:
         raise TooMany(
-            _("You have %(count)s exports under way, which is the most at a time. Wait for one to end, or cancel one.")
+            _("You have %(count)s exports under way, which is the limit. Wait for one to end, or cancel one.")
             % {"count": config.max_open_per_user}
         )
     now, mine = database_now(), QuotaUse.objects.filter(owner_id=owner_pk)
@@ -46,7 +46,7 @@ def charge(owner_pk: int, zone: ZoneInfo) -> None:
 
 
 def refuse_too_soon(export: Export) -> None:
-    """Raise TooMany when the export has ended less than `retry_pause` seconds ago."""
+    """Raise TooMany if the export ended less than `retry_pause` seconds ago."""
     ended = Export.objects.filter(pk=export.pk, state__in=sources(State.QUEUED)).values_list("finished_at", flat=True)
     moment = ended.first()
     if moment is None:
@@ -58,7 +58,7 @@ def refuse_too_soon(export: Export) -> None:
 
 
 def _minute(moment: datetime, zone: ZoneInfo) -> str:
-    """The next full minute on the owner's clock, as "22:41"."""
+    """Return the next full minute in the owner's time zone, as "22:41"."""
     return date_format((moment + timedelta(seconds=59)).astimezone(zone), "H:i")
 
 

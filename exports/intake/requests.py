@@ -1,4 +1,4 @@
-"""The web side of the broker: request, cancel, retry and expire an export. Rows first; hints once committed."""
+"""Request, cancel, retry and expire an export. Rows are written first; hints are sent after the commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from durable.publish import publish_on_commit
+from durable.hints import publish_on_commit
 from exports.conf import export_settings
 from exports.datasets import datasets
 from exports.errors import (
@@ -37,18 +37,18 @@ from exports.storage import artifacts
 
 @dataclass(frozen=True)
 class Requested:
-    """The export that stands for a request; `existing` when the same request was in flight already."""
+    """The export of a request. `existing` is true if the same request was already in flight."""
 
     export: Export
     existing: bool
 
 
 def request_export(user: AbstractBaseUser, request: ExportRequest) -> Requested:
-    """Record the request, and send the hint to plan it once that has committed.
+    """Record the request, and send the hint to plan it after the commit.
 
-    The same request of the same user that is still in flight is returned instead of a second one. Raise BadRequest for
-    bad input, NoPermission, TooMany, DatasetFailed, and NotRecorded when the database did not confirm the row; sending
-    the same request again is safe then.
+    If the same request of the same user is in flight, return that export. Raises BadRequest for bad input,
+    NoPermission, TooMany, DatasetFailed, and NotRecorded if the database did not confirm the row: then it is safe to
+    send the same request again.
     """
     zone = export_settings().zone_of(user)
     try:
@@ -75,30 +75,30 @@ def request_export(user: AbstractBaseUser, request: ExportRequest) -> Requested:
         raise NotRecorded from error
 
 
-def _record(asked: Export) -> Requested:
+def _record(export: Export) -> Requested:
     try:
-        return _record_or_recognise(asked)
-    except IntegrityError:  # two clicks at the same moment: the other one has just committed
-        return _record_or_recognise(asked)
+        return _record_or_find(export)
+    except IntegrityError:  # two concurrent clicks: the other one has just committed
+        return _record_or_find(export)
 
 
-def _record_or_recognise(asked: Export) -> Requested:
+def _record_or_find(export: Export) -> Requested:
     with transaction.atomic():
-        lock_owner(asked.owner_id)
-        twin = Export.objects.in_flight().filter(owner_id=asked.owner_id, fingerprint=asked.fingerprint).first()
+        lock_owner(export.owner_id)
+        twin = Export.objects.in_flight().filter(owner_id=export.owner_id, fingerprint=export.fingerprint).first()
         if twin is not None:
             return Requested(twin, existing=True)
-        charge(asked.owner_id, asked.zone)
-        at_once = may_plan_now()
-        asked.published_at = Now() if at_once else None
-        asked.save(force_insert=True)
-        asked.refresh_from_db()
-        publish_on_commit([asked] if at_once else [])
-    return Requested(asked, existing=False)
+        charge(export.owner_id, export.zone)
+        plan_now = may_plan_now()
+        export.published_at = Now() if plan_now else None
+        export.save(force_insert=True)
+        export.refresh_from_db()
+        publish_on_commit([export] if plan_now else [])
+    return Requested(export, existing=False)
 
 
 def _require_fit(choice: Choice, user: AbstractBaseUser) -> None:
-    """Raise UnfitDataset for a dataset that would come out wrong."""
+    """Raise UnfitDataset for a dataset whose definition would make its export wrong."""
     with blaming(DatasetFailed):
         for key in choice.datasets:
             dataset = datasets.get(key)
@@ -110,8 +110,8 @@ def _fingerprint(*choice: object) -> str:
 
 
 def cancel_export(export: Export) -> None:
-    """Stop an export that is under way; a worker that holds a part of it writes nothing more. Raises WrongState."""
-    sent = Case(When(state=State.QUEUED, then=F("published_at")), default=None)  # the message to plan it stays there
+    """Stop an open export. A worker that holds one of its parts can write nothing more. Raises WrongState."""
+    sent = Case(When(state=State.QUEUED, then=F("published_at")), default=None)  # its planning message stays queued
     with transaction.atomic():
         moved = Export.objects.filter(pk=export.pk).move(
             State.CANCELLED, finished_at=Now(), next_attempt_at=None, lease_until=None, published_at=sent
@@ -123,9 +123,9 @@ def cancel_export(export: Export) -> None:
 
 
 def retry_export(export: Export, *, by_operator: bool = False) -> None:
-    """Try a failed or cancelled export again; finished parts are kept. Raises WrongState, TooMany.
+    """Retry a failed or cancelled export. Finished parts are kept. Raises WrongState, TooMany.
 
-    Counts as a request of its owner, unless an operator does it, who is bound by none of the owner's limits.
+    It counts as a request of the owner, unless an operator retries: the limits do not apply to operators.
     """
     try:
         with transaction.atomic():
@@ -135,28 +135,28 @@ def retry_export(export: Export, *, by_operator: bool = False) -> None:
                 charge(export.owner_id, export.zone)
             _reopen(export)
     except IntegrityError as error:
-        raise WrongState(_("The same export is under way already.")) from error
+        raise WrongState(_("The same export is already under way.")) from error
     export.refresh_from_db()
 
 
 def _reopen(export: Export) -> None:
     attempts = export_settings().max_attempts
-    unsaid = {"error_code": "", "error_message": "", "error_detail": ""}
+    no_error = {"error_code": "", "error_message": "", "error_detail": ""}
     ended = Export.objects.filter(pk=export.pk, state__in=sources(State.QUEUED))
-    sent = ended.plan_sent().exists()  # the message from before it was cancelled serves as well
-    at_once = not sent and may_plan_now()
-    told = F("published_at") if sent else Now() if at_once else None
-    if not ended.reopen(attempts, published_at=told, state=State.QUEUED, finished_at=None, **unsaid):
+    sent = ended.plan_sent().exists()  # the planning message from before the cancellation is still valid
+    plan_now = not sent and may_plan_now()
+    published = F("published_at") if sent else Now() if plan_now else None
+    if not ended.reopen(attempts, published_at=published, state=State.QUEUED, finished_at=None, **no_error):
         raise WrongState
     again = [PartState.FAILED, PartState.CANCELLED]
     if export.error_code in (SpoiltPart.code, Mismatch.code, StorageFailed.code):
-        again.append(PartState.DONE)  # a finished part's file may be what was broken
-    Part.objects.filter(export=export, state__in=again).render_again(attempts, **unsaid)
-    publish_on_commit([Export.objects.get(pk=export.pk)] if at_once else [])
+        again.append(PartState.DONE)  # the broken file may be that of a finished part
+    Part.objects.filter(export=export, state__in=again).render_again(attempts, **no_error)
+    publish_on_commit([Export.objects.get(pk=export.pk)] if plan_now else [])
 
 
 def expire_export(export: Export) -> None:
-    """Take a ready export's files away now. Raises WrongState."""
+    """Delete the files of a ready export now. Raises WrongState."""
     with transaction.atomic():
         keys = Export.objects.filter(pk=export.pk).expire(expires_at=Now())
         if not keys:

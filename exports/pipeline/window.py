@@ -14,8 +14,8 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Subquery
 from django.db.models.functions import Now
 
+from durable.hints import publish_on_commit
 from durable.models import Work
-from durable.publish import publish_on_commit
 from exports.conf import export_settings
 from exports.models import Export, Part
 from exports.states import State

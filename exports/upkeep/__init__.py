@@ -1,1 +1,1 @@
-"""Upkeep: what runs on a schedule, and what checks the installation."""
+"""Upkeep: scheduled work, and checks of the installation."""

@@ -14,45 +14,45 @@ from django.db import connection
 from exports.upkeep.probes import PROBES
 
 PROBE_SECONDS = 60.0
-"""What one probe may take: a bucket that does not answer takes 40 s, fonts are slow to list on a busy machine."""
+"""Time limit of a probe. An unreachable bucket takes 40 s; listing fonts is slow on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One probe's answer: what was looked at, whether it is well, and else what is wrong and how to fix it."""
+    """The result of one probe. `text` says what is wrong and how to fix it, or "ok"."""
 
     subject: str
-    well: bool
-    words: str
+    ok: bool
+    text: str
 
 
 def examine() -> Iterator[Finding]:
-    """Run every probe; one that raises is itself a finding."""
+    """Run all probes and yield their findings. A probe that raises is a finding too."""
     for subject, probe in PROBES.items():
         try:
             with _bounded(PROBE_SECONDS):
                 fault = probe()
-        except _Overdue:
-            connection.close()  # it may be in the middle of a query
-            fault = f"did not answer within {PROBE_SECONDS:g} s: look at the server or the disk behind it."
-        except Exception as error:  # noqa: BLE001 - the other probes still have something to say
-            fault = f"could not be looked at: {error!r}"
-        yield Finding(subject, not fault, fault or "well")
+        except _TimedOut:
+            connection.close()  # a query may be in progress
+            fault = f"no answer within {PROBE_SECONDS:g} s: check the server or the disk that it uses."
+        except Exception as error:  # noqa: BLE001 - the other probes must still run
+            fault = f"could not be checked: {error!r}"
+        yield Finding(subject, not fault, fault or "ok")
 
 
-class _Overdue(BaseException):
-    """A probe took too long. No Exception: what a probe catches of its libraries must not catch this."""
+class _TimedOut(BaseException):
+    """A probe took too long. Not an Exception, so that an `except Exception` in a probe does not catch it."""
 
 
 @contextmanager
 def _bounded(seconds: float) -> Iterator[None]:
-    """Raise _Overdue inside when it takes longer. Only the main thread can be interrupted; others wait."""
+    """Raise _TimedOut in the block after `seconds`. Works only in the main thread; other threads are not limited."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(*_: Any) -> None:
-        raise _Overdue
+        raise _TimedOut
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, seconds)

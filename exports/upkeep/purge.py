@@ -1,4 +1,4 @@
-"""Delete what is past its time: expired files, orphans, old rows and old results. Safe to run at any time and twice."""
+"""Delete expired files, orphaned files, old rows and old results. Safe to run at any time and to repeat."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from exports.storage import artifacts
 
 logger = logging.getLogger(__name__)
 BATCH = 500
-"""Rows that one statement changes or deletes."""
+"""Maximum number of rows that one statement changes or deletes."""
 
 
 def purge() -> dict[str, Any]:
-    """Expire what is past its date, drop the parts of what ended badly, remove orphaned files and very old rows."""
+    """Remove expired files, parts of failed exports, orphaned files and very old rows. Return the counts."""
     old = timezone.now() - export_settings().orphan_age
     return {
         "expired": expire_due(),
@@ -36,7 +36,7 @@ def purge() -> dict[str, Any]:
 
 
 def expire_due() -> int:
-    """Move READY exports past their date to EXPIRED, and remove their files. Returns how many."""
+    """Move READY exports past their expiry to EXPIRED and remove their files. Return the number of exports."""
     count = 0
     while batch := list(Export.objects.past_expiry().values_list("pk", flat=True)[:BATCH]):
         for pk in batch:
@@ -47,7 +47,7 @@ def expire_due() -> int:
 
 
 def drop_abandoned_parts() -> int:
-    """Remove the finished parts of exports that failed or were cancelled longer ago than a file is kept."""
+    """Remove finished parts of exports that failed or were cancelled more than `keep_days` ago. Return the number."""
     old = Now() - timedelta(days=export_settings().keep_days)
     ended = Export.objects.filter(state__in=[State.FAILED, State.CANCELLED], finished_at__lte=old)
     left = ended.filter(pk__in=Part.objects.filter(state=PartState.DONE).order_by().values("export"))
@@ -58,7 +58,10 @@ def drop_abandoned_parts() -> int:
 
 
 def _drop_parts(abandoned: ExportQuerySet) -> int:
-    """Under the export's lock: an owner who tries again just now keeps the parts, or finds them to be done anew."""
+    """Cancel the finished parts of an export and delete their files. Return the number of parts.
+
+    The lock on the export prevents a race with a retry: the retry either keeps the parts or renders them again.
+    """
     with transaction.atomic():
         export = abandoned.select_for_update(no_key=True).first()
         finished = Part.objects.filter(export=export, state=PartState.DONE)
@@ -69,7 +72,7 @@ def _drop_parts(abandoned: ExportQuerySet) -> int:
 
 
 def remove_orphans() -> int:
-    """Remove stored files that no row points to and that are old enough not to be about to be pointed to."""
+    """Remove stored files that no row references. Younger files may be about to be referenced. Return the number."""
     oldest = timezone.now() - export_settings().orphan_age
     count = 0
     for keys in _batches(key for key, changed in artifacts.stored_keys() if changed < oldest):
@@ -81,9 +84,9 @@ def remove_orphans() -> int:
 
 
 def referenced(keys: list[str]) -> set[str]:
-    """Those of `keys` that some row points to."""
-    # Parts first: a file passes from a part to its export, and must not be missed at both while we look.
-    # The states are those that may have a file; the indexes of files know no others.
+    """Return those of `keys` that a row references."""
+    # Parts first: a file may move from a part to its export during these queries, and must be found in one of them.
+    # The states are those that can have a file, as in the partial indexes on files.
     pointers: tuple[models.QuerySet[Any], ...] = (
         Part.objects.filter(state=PartState.DONE),
         Export.objects.filter(state=State.READY),
@@ -107,13 +110,13 @@ def _batches(keys: Iterable[str]) -> Iterable[list[str]]:
 
 
 def forget_old_exports() -> int:
-    """Delete the rows of exports that ended longer ago than the history is kept."""
+    """Delete the rows of exports that ended more than `history_days` ago. Return the number."""
     old = Now() - timedelta(days=export_settings().history_days)
     return _delete_in_batches(Export.objects.exclude(state__in=[*OPEN, State.READY]).filter(finished_at__lte=old))
 
 
 def clean_up_results() -> dict[str, Any]:
-    """Delete stored task results, group results and closed slots past their age, some hundred rows a statement."""
+    """Delete task results, group results and closed slots older than `result_keep_days`. Return the counts."""
     old = Now() - timedelta(days=export_settings().result_keep_days)
     return {
         "results": _delete_in_batches(TaskResult.objects.filter(date_done__lt=old)),
@@ -125,6 +128,6 @@ def clean_up_results() -> dict[str, Any]:
 def _delete_in_batches(rows: models.QuerySet[Any]) -> int:
     count = 0
     while pks := list(rows.values_list("pk", flat=True)[:BATCH]):
-        rows.filter(pk__in=pks).delete()  # asked again: one may have been opened meanwhile
+        rows.filter(pk__in=pks).delete()  # filtered again: a row may have been reopened in the meantime
         count += len(pks)
     return count

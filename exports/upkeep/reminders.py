@@ -1,4 +1,4 @@
-"""Remind owners of files that expire soon and were never downloaded. Safe to run at any time and twice."""
+"""Remind owners of files that expire soon and were never downloaded. Safe to run at any time and to repeat."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from exports.models import Download, Export, Volume
 from exports.pipeline import announce
 
 BATCH = 500
-"""Exports that one run reminds of."""
+"""Maximum number of exports per run."""
 
 
 def remind() -> dict[str, Any]:
-    """Tell owners of files that expire soon and that nobody has fetched whole."""
+    """Remind owners of files that expire soon and were never downloaded completely. Return the count."""
     soon = Now() + export_settings().remind_before
     due = Export.objects.downloadable().filter(_unfetched(), reminded_at__isnull=True, expires_at__lte=soon)
     return {"reminded": sum(_remind(export) for export in due.select_related("owner")[:BATCH])}
 
 
 def _unfetched() -> models.Q:
-    """Exports of which a file was never fetched whole: their own, or a further volume."""
+    """Return the condition for exports with a file (their own or a further volume) never downloaded completely."""
     whole = Download.objects.filter(finished_at__isnull=False)
     missing = Volume.objects.filter(
         ~Exists(whole.filter(export=OuterRef("export"), volume=OuterRef("index"))), export=OuterRef("pk")

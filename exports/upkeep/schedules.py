@@ -1,8 +1,9 @@
-"""What runs by the clock. Schedules live in the database (django-celery-beat) and are edited in the admin; here stand
-their first settings and what each one does.
+"""Schedules: their registry, their slots, and the run of a slot.
 
-A tick does not do the work: it writes the slot's row, UNIQUE(schedule, slot), and the slot is then leased work like any
-other. So two Beats make one row, and the sweep of any worker makes the rows that a missing Beat has missed.
+Schedules are stored in the database (django-celery-beat) and edited in the admin. The registry holds their initial
+settings and their work. A tick does not do the work: it writes the row of the slot, UNIQUE(schedule, slot), and the
+slot is then leased work like any other. So two Beats create one row, and the sweep of any worker creates the rows that
+a missing Beat did not.
 """
 
 from __future__ import annotations
@@ -26,54 +27,54 @@ from django.utils.translation import gettext as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from durable.clock import database_now
+from durable.hints import publish_on_commit
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
-from durable.publish import publish_on_commit
 from exports.models import Slot
 from exports.upkeep.crontab import newest_crontab, newest_interval
 
 logger = logging.getLogger(__name__)
 TICK = "schedule_tick"
-"""The header by which a worker tells Beat's message from a call by hand."""
+"""The header that distinguishes Beat's message from a call by hand."""
 GRACE = timedelta(seconds=20)
-"""What a tick may take to arrive before the sweep takes its slot for missed."""
+"""Time for a tick to arrive before the sweep treats its slot as missed."""
 LATE = timedelta(minutes=1)
-"""What a tick and the sweep after it may take together before the doctor calls a run missed."""
+"""Time for a tick and the sweep after it before the doctor reports a run as missed."""
 LOOK_BACK = timedelta(days=8)
-"""How far back the doctor looks for runs: a weekly schedule has one within it."""
+"""How far back the doctor looks for runs: long enough for a run of a weekly schedule."""
 SWEEP = "exports.tasks.sweep"
-SWEEP_WORDS = "Sends lost hints again and parks what has used its attempts. Every worker does so too."
+SWEEP_WORDS = "Sends lost hints again and closes exhausted work. Every worker does so too."
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """One schedule: the task that Beat calls, its first crontab, and what each of its slots runs."""
+    """One schedule: the task that Beat calls, its initial crontab, and the work of its slots."""
 
     task: str
     name: str
-    """Its first name in the admin, where it may be changed."""
+    """Its initial name in the admin, where it can be changed."""
     description: str
     run: Callable[[], dict[str, Any]]
-    """Does one slot's work and returns what came of it, as JSON takes it. Must be safe to run again."""
+    """Does the work of one slot and returns its outcome, serialisable as JSON. Must be safe to repeat."""
     minute: str = "*"
     hour: str = "*"
     day_of_week: str = "*"
     labels: Mapping[str, str | Promise] = field(default_factory=dict)
-    """What the keys of an outcome are called in the admin; a key without a label stands for itself."""
+    """Labels of the keys of an outcome in the admin. A key without a label is shown as it is."""
     deadline: timedelta = timedelta(hours=12)
-    """A slot that was missed for longer is not caught up: the next one does its work."""
+    """A slot missed for longer is skipped: the next one does its work."""
 
 
 _schedules: dict[str, Schedule] = {}
 
 
 def register(schedule: Schedule) -> None:
-    """Make a schedule known. Registering its task again replaces it."""
+    """Register a schedule. It replaces an earlier one for the same task."""
     _schedules[schedule.task] = schedule
 
 
 def get(task: str) -> Schedule:
-    """The schedule of that task. Raises KeyError."""
+    """Return the schedule of a task. Raises KeyError."""
     return _schedules[task]
 
 
@@ -82,7 +83,7 @@ def registered() -> list[Schedule]:
 
 
 def install() -> None:
-    """Create the periodic tasks that are missing; what an operator has changed or switched off stays as it is."""
+    """Create missing periodic tasks. Those that an operator has changed or disabled are left alone."""
     for schedule in registered():
         with transaction.atomic():
             if not PeriodicTask.objects.filter(task=schedule.task).exists():
@@ -106,7 +107,7 @@ def _create(schedule: Schedule) -> None:
     PeriodicTask.objects.create(
         name=schedule.name, task=schedule.task, crontab=crontab, description=schedule.description
     )
-    # Slots before this moment were never meant to run.
+    # Slots before the installation must not run.
     now = database_now()
     Slot.objects.get_or_create(
         schedule=schedule.task,
@@ -121,10 +122,10 @@ def _create(schedule: Schedule) -> None:
 
 
 def call(task: str) -> dict[str, Any]:
-    """Serve a call of a schedule's task, and return what came of it; empty for Beat's tick, whose work runs apart.
+    """Handle a call of a schedule's task and return its outcome; {} for Beat's tick, whose slot runs separately.
 
-    Any other call (`.delay()`, the task itself, the periodic tasks' admin) runs the work now, as a slot of its own. A
-    message that is delivered again finds that slot, and its work is not done twice.
+    Any other call (`.delay()`, the task itself, the admin of periodic tasks) runs the work now, in a slot of its own. A
+    redelivered message finds that slot, so its work is not repeated.
     """
     request = current_task.request if current_task else None
     if request is not None and request.get(TICK):
@@ -136,7 +137,7 @@ def call(task: str) -> dict[str, Any]:
 
 
 def mark_ticks(**_: Any) -> None:
-    """Have what this process publishes for a schedule say that it is a tick: connected to the start of Beat."""
+    """Mark the messages that this process publishes for schedules as ticks. Connected to the start of Beat."""
     before_task_publish.connect(_mark_tick)
 
 
@@ -146,12 +147,12 @@ def _mark_tick(sender: str = "", headers: Any = None, **_: Any) -> None:
 
 
 def tick(task: str) -> int:
-    """Beat's message for a schedule: write its newest slot, unless it is there already. Returns how many are new."""
+    """Handle Beat's message for a schedule: create its newest slot if missing. Return the number created."""
     return sum(_open_newest_slot(row, database_now()) for row in _periodic_tasks().filter(task=task))
 
 
 def open_missed_slots() -> int:
-    """The sweep's half: write the newest slot of each schedule whose tick never came. Returns how many."""
+    """Create the newest slot of each schedule whose tick did not arrive. Called by the sweep. Return the number."""
     now = database_now() - GRACE
     return sum(_open_newest_slot(row, now) for row in _periodic_tasks().filter(task__in=_schedules))
 
@@ -165,12 +166,12 @@ def _periodic_tasks() -> QuerySet[PeriodicTask]:
 
 
 def _newest_moment(row: PeriodicTask, now: datetime, horizon: timedelta) -> datetime | None:
-    """The last moment at or before `now` that a periodic task names; None when it lies beyond `horizon`."""
+    """Return the last run time of a periodic task at or before `now`, or None if it is further back than `horizon`."""
     return newest_crontab(row.crontab, now, horizon) if row.crontab else newest_interval(row.interval, now, horizon)
 
 
 def missed_runs() -> dict[str, datetime]:
-    """The enabled schedules whose newest run nobody has begun, by name, and when it should have begun."""
+    """Return the due time, by name, of each enabled schedule whose newest run was not started."""
     due = {row: moment for row, moment in _due_runs() if row.task in _schedules}
     return {
         row.name: moment
@@ -180,25 +181,25 @@ def missed_runs() -> dict[str, datetime]:
 
 
 def missed_by_beat() -> datetime | None:
-    """When Beat should have sent its newest message, by what the database says of its last one; None: it has."""
+    """Return when Beat should have sent its newest message, or None if the database shows that it has sent it."""
     due = max((moment for _, moment in _due_runs()), default=None)
     sent = PeriodicTask.objects.aggregate(newest=Max("last_run_at"))["newest"]
     return due if due and (sent is None or sent < due) else None
 
 
 def _due_runs() -> Iterator[tuple[PeriodicTask, datetime]]:
-    """Each enabled periodic task with the newest moment that it names, unless it was edited after that moment."""
+    """Yield each enabled periodic task with its newest run time, unless it was edited after that time."""
     now = database_now() - LATE
     for row in _periodic_tasks():
         moment = _newest_moment(row, now, LOOK_BACK)
-        # Beat changes the row as well, whenever it has sent the task.
+        # Beat also changes the row, each time it sends the task.
         edited = row.last_run_at is None or row.date_changed - row.last_run_at > LATE
         if moment is not None and not (edited and moment < row.date_changed):
             yield row, moment
 
 
 def failed_runs() -> list[Slot]:
-    """The newest slot of each schedule whose newest slot has failed."""
+    """Return the newest slot of each schedule, if it has failed."""
     newest = (Slot.objects.filter(schedule=task).order_by("slot").last() for task in _schedules)
     return [slot for slot in newest if slot is not None and slot.state == Slot.State.FAILED]
 
@@ -215,7 +216,7 @@ def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
 
 
 def run_slot(slot_pk: int) -> dict[str, Any]:
-    """Do the work of one slot under its lease. Returns what came of it; empty when somebody else has it."""
+    """Do the work of one slot under its lease. Return its outcome, or {} if another worker holds the slot."""
     lease = Slot.objects.claim(slot_pk)
     if lease is None:
         return {}
@@ -241,22 +242,22 @@ def _run(lease: Lease[Slot]) -> dict[str, Any]:
 
 
 def in_words(slot: Slot) -> str:
-    """What came of a slot, or what it waits for, in a sentence or two for the admin."""
+    """Return the outcome or the status of a slot in one or two sentences, for the admin."""
     if error := slot.outcome.get("error"):
         failed = _("Failed: %s.") % str(error).rstrip(".")
         if slot.next_attempt_at is None:
             return failed
         again = timezone.localtime(slot.next_attempt_at)
-        return f"{failed} " + _("It is tried again at %s.") % f"{again:%H:%M:%S}"
+        return f"{failed} " + _("It will be retried at %s.") % f"{again:%H:%M:%S}"
     if slot.state == Slot.State.WAITING:
         return _("Running.") if slot.lease_until else _("Waiting for a worker.")
     labels = _schedules[slot.schedule].labels if slot.schedule in _schedules else {}
-    said = [f"{labels.get(name, name)}: {value}" for name, value in slot.outcome.items() if value not in (0, None)]
-    return ", ".join(said) or _("There was nothing to do.")
+    facts = [f"{labels.get(name, name)}: {value}" for name, value in slot.outcome.items() if value not in (0, None)]
+    return ", ".join(facts) or _("There was nothing to do.")
 
 
 def park(slot: Slot) -> None:
-    """Close a slot whose last attempt died; it shows in the admin as failed."""
+    """Fail a slot whose last attempt ended without reporting a result."""
     logger.error("%s: failed; attempt %d ended without reporting a result.", slot, slot.attempt)
     slot.dead_rows().update(
         state=Slot.State.FAILED,

@@ -1,7 +1,7 @@
-"""The weekly usage and billing report: collect, render, send, as a chain of three tasks over one row.
+"""The weekly usage and billing report: collect, render and send, as a chain of three tasks on one row.
 
-The row holds the stage, so a lost link loses nothing: the sweep starts the chain again at the stage that is due, and
-a link that finds another stage does nothing.
+The row stores the stage. If a task is lost, the sweep starts the chain again at the stage that is due. A task that
+finds another stage does nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
+from durable.hints import publish_on_commit
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
-from durable.publish import publish_on_commit
 from exports.formats.pdf.html import write_pdf
 from exports.models import Export, Part, UsageReport, Volume
 from exports.states import State
@@ -43,7 +43,7 @@ CUSTOMERS_IN_CHART = 12
 
 
 def open_last_week() -> dict[str, Any]:
-    """Write the row of the week that ended last, unless it is there, and start its chain; again when it has failed."""
+    """Create the report of the last complete week and start its chain. Restart the chain if the report has failed."""
     today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     end = today - timedelta(days=today.isoweekday() - 1)
     report, begun = open_week(end - timedelta(days=7), end)
@@ -51,9 +51,9 @@ def open_last_week() -> dict[str, Any]:
 
 
 def open_week(start: datetime, end: datetime) -> tuple[UsageReport, bool]:
-    """The report's row for the week from `start` to `end`, and whether its work begins here.
+    """Return the report for the week from `start` to `end`, and whether this call starts its chain.
 
-    It does for a new row, and for one that has failed: that is collected again.
+    It does so for a new report, and for a failed one, which starts again with the first stage.
     """
     year, week, _ = start.isocalendar()
     with transaction.atomic():
@@ -68,7 +68,7 @@ def open_week(start: datetime, end: datetime) -> tuple[UsageReport, bool]:
 
 
 def advance(report_pk: int) -> None:
-    """Send the links that are left, as one chain; each takes the primary key alone."""
+    """Send the remaining tasks as one chain. Each takes only the primary key."""
     report = UsageReport.objects.filter(pk=report_pk).first()
     if report is None or report.stage not in LINKS:
         return
@@ -78,7 +78,7 @@ def advance(report_pk: int) -> None:
 
 
 def collect(report_pk: int) -> dict[str, Any]:
-    """Sum up the week: exports, rows, bytes and worker seconds per customer."""
+    """Compute the figures of the week: exports, rows, bytes and worker seconds per customer."""
     return _link(report_pk, Stage.COLLECT, _collect)
 
 
@@ -88,12 +88,12 @@ def render(report_pk: int) -> dict[str, Any]:
 
 
 def send(report_pk: int) -> dict[str, Any]:
-    """Mail it to the staff."""
+    """Notify the staff, with the PDF as an attachment."""
     return _link(report_pk, Stage.SEND, _send)
 
 
 def _link(report_pk: int, stage: str, work: Callable[[Lease[UsageReport]], dict[str, Any]]) -> dict[str, Any]:
-    """One stage under the row's lease. Returns what the operator reads as the result; empty when nothing was due."""
+    """Run one stage under the lease of the row. Return its result for the admin, or {} if it was not due."""
     lease = UsageReport.objects.filter(stage=stage).claim(report_pk)
     if lease is None:
         return {}
@@ -135,9 +135,9 @@ def _collect(lease: Lease[UsageReport]) -> dict[str, Any]:
 
 
 def figures_of(start: datetime, end: datetime) -> dict[str, Any]:
-    """Totals and customers (largest first) of the exports that ended from `start` to `end` (exclusive).
+    """Return totals and customers (largest first) of the exports that ended from `start` to `end` (exclusive).
 
-    Rows and bytes are of files that were delivered. Worker seconds are those of an export's own steps and of its parts.
+    Rows and bytes are those of delivered files. Worker seconds are those of an export's own steps and of its parts.
     """
     ended = Export.objects.filter(finished_at__gte=start, finished_at__lt=end)
     delivered = Q(state__in=[State.READY, State.EXPIRED])
@@ -218,20 +218,20 @@ def _send(lease: Lease[UsageReport]) -> dict[str, Any]:
 
 
 def _admin_page() -> str:
-    """The address of the reports in the admin; empty on a site without the admin."""
+    """Return the URL of the reports in the admin, or "" on a site without the admin."""
     with suppress(NoReverseMatch):
         return reverse("admin:exports_usagereport_changelist")
     return ""
 
 
 def _readers() -> list[AbstractUser]:
-    """The people who get the report, which names every customer: staff who may view usage reports."""
+    """Return the recipients: staff with the permission to view usage reports, as the report names all customers."""
     staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
     return [user for user in staff if user.has_perm("exports.view_usagereport")]
 
 
 def park(report: UsageReport) -> None:
-    """Close a report whose attempts are used; it shows in the admin as failed."""
-    logger.error("%s: parked after attempt %d.", report, report.attempt)
+    """Fail a report whose last attempt ended without reporting a result."""
+    logger.error("%s: failed; attempt %d ended without reporting a result.", report, report.attempt)
     words = "Every attempt ended without reporting a result."
     report.dead_rows().update(stage=Stage.FAILED, next_attempt_at=None, lease_until=None, error_message=words)

@@ -1,4 +1,4 @@
-"""What the exports app plugs into the sweep and the clock when Django starts."""
+"""Registration of the exports app with the sweep and the schedules, when Django starts."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from exports.upkeep.schedules import Schedule
 
 
 def connect() -> None:
-    """Register with the sweep and the schedules. Doing so twice changes nothing."""
+    """Register with the sweep and the schedules. Idempotent."""
     sweep.register(Swept(Export, park=failure.park, publishes=~Q(state=State.QUEUED)))
     sweep.register(Swept(Part, park=failure.park, publishes=None))
     sweep.register(Swept(Slot, park=schedules.park))
@@ -35,7 +35,7 @@ SCHEDULES = (
     Schedule(
         task="exports.tasks.purge_expired_exports",
         name="Nightly purge",
-        description="Removes the files of expired exports, what failed exports left behind, and orphaned files.",
+        description="Removes the files of expired exports, leftovers of failed exports, and orphaned files.",
         run=purge.purge,
         labels={
             "expired": _("expired exports removed"),
@@ -51,9 +51,9 @@ SCHEDULES = (
     Schedule(
         task="exports.tasks.make_weekly_report",
         name="Weekly usage report",
-        description="Exports, rows, bytes and worker seconds per customer of last week, as a PDF to the staff.",
+        description="Sends the staff a PDF with last week's exports, rows, bytes and worker seconds per customer.",
         run=usage_report.open_last_week,
-        labels={"week": _("week"), "report": _("its report")},
+        labels={"week": _("week"), "report": _("report")},
         minute="0",
         hour="6",
         day_of_week="1",
@@ -62,7 +62,7 @@ SCHEDULES = (
     Schedule(
         task="exports.tasks.remind_of_expiring_exports",
         name="Reminder of expiring files",
-        description="Tells owners of files that expire soon and were never downloaded.",
+        description="Reminds owners of files that expire soon and were never downloaded.",
         run=reminders.remind,
         labels={"reminded": _("owners reminded")},
         deadline=timedelta(minutes=10),

@@ -216,5 +216,5 @@ def test_a_worker_stopped_for_longer_than_its_lease_sends_nothing(post: Post) ->
     finally:
         os.kill(zombie, signal.SIGCONT)
     assert (sent.state, sent.attempt, post.copies("zombie")) == ("sent", 2, 1)
-    wait_until(lambda: "somebody else holds it after attempt 1" in post.stack.log, what="the first worker to stop")
+    wait_until(lambda: "attempt 1 lost its lease" in post.stack.log, what="the first worker to stop")
     assert post.copies("zombie") == 1

@@ -175,7 +175,7 @@ def test_a_mail_zombie_causes_at_most_one_more_copy(scene: Scene) -> None:
     export, zombie = scene.asleep_at("mail-accepted")
     assert await_mail(scene)[:2] == ["sent", 2], "another worker did not take over"
 
-    scene.wake(zombie, "somebody else holds it after attempt 1.")
+    scene.wake(zombie, "attempt 1 lost its lease.")
     facts = assert_once(scene, export)
     assert facts["mails"][0][:2] == ["sent", 2]
     assert len(scene.mails.accepted) == 2

@@ -14,8 +14,8 @@ from pytest_django import Settings
 
 from durable import hints, sweep
 from durable.conf import durable_settings
+from durable.hints import publish, publish_on_commit
 from durable.models import Work
-from durable.publish import publish, publish_on_commit
 from durable.sweep import Sweeper, Swept
 from tests.support import hints as broker
 from tests.support.errands import claim, errand, lapse, seen

@@ -9,14 +9,14 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from config.celery import app
 from durable import patience
-from durable.celery.patient import Patient
 from durable.celery.shutdown import GRACE
+from durable.celery.tasks import PatientTask
 from durable.patience import PAUSES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Away(Patient):
+class Away(PatientTask):
     """A task that raises `error` on its first `times` runs."""
 
     name = "tests.away"
@@ -68,4 +68,4 @@ def test_every_task_is_patient() -> None:
     app.loader.import_default_modules()
     ours = [task for name, task in app.tasks.items() if not name.startswith("celery.")]
     assert ours
-    assert all(isinstance(task, Patient) for task in ours)
+    assert all(isinstance(task, PatientTask) for task in ours)

@@ -9,7 +9,7 @@ import pytest
 from celery import shared_task
 from pytest_django import Settings
 
-from durable.celery import slow
+from durable.celery import tasks
 
 
 @shared_task
@@ -19,17 +19,17 @@ def errand(pk: int) -> None:
 
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.WARNING, slow.logger.name)
+    caplog.set_level(logging.WARNING, tasks.logger.name)
     return caplog
 
 
 def test_a_slow_task_is_logged(warnings: pytest.LogCaptureFixture, settings: Settings) -> None:
     settings.DURABLE = settings.DURABLE | {"SLOW_SECONDS": 0.01}
     errand.apply((7,))
-    (line,) = [record.getMessage() for record in warnings.records if record.name == slow.logger.name]
+    (line,) = [record.getMessage() for record in warnings.records if record.name == tasks.logger.name]
     assert "errand(7,) took 0." in line
 
 
 def test_a_quick_task_is_not_logged(warnings: pytest.LogCaptureFixture) -> None:
     errand.apply((7,))
-    assert not [record for record in warnings.records if record.name == slow.logger.name]
+    assert not [record for record in warnings.records if record.name == tasks.logger.name]

@@ -1,15 +1,15 @@
-# What people type. `make` alone lists it.
+# Commands for users and developers. `make` without a target lists them.
 #
-#   make run                    everything this machine needs, then the whole site, until Ctrl-C
-#   make run PORT=8001          on another port (BIND=0.0.0.0 lets other machines in, with ALLOWED_HOSTS=their name for it)
-#   make run ONCE=1             the same, but one export through it and the end (ONCE_FORMAT=csv, ONCE_PERIOD=last-month)
-#   make test                   checks and tests (make faults: the long ones; make quick: the short ones)
+#   make run                    install what is missing, then run the whole site until Ctrl-C
+#   make run PORT=8001          use another port (BIND=0.0.0.0 ALLOWED_HOSTS=<host name>: accept other machines)
+#   make run ONCE=1             start the site, run one export and stop (ONCE_FORMAT=csv, ONCE_PERIOD=last-month)
+#   make test                   run checks and tests (make faults: the long ones; make quick: the short ones)
 
 PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-# A variable given to make reaches the programs that read it; an empty one does not.
+# Export these variables to the programs if they are given to make and not empty.
 $(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL,$(if $($(name)),$(eval export $(name))))
 
 .DEFAULT_GOAL := help
@@ -19,38 +19,38 @@ $(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL,$(if $($(name)),$(e
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
 
-setup:  ## install what running needs (make run does it too)
+setup:  ## install what the site needs (make run does this too)
 	@$(PYTHON) -m deploy.bootstrap
 
 setup-dev:
 	@$(PYTHON) -m deploy.bootstrap --dev
 
-run: setup  ## start everything and stay up; PORT=8001 moves it, ONCE=1 drives one export and ends
+run: setup  ## run the site until Ctrl-C; PORT=8001 sets the port, ONCE=1 runs one export and stops
 	@exec $(BIN)/python -m deploy.run
 
-test: setup-dev  ## run the checks and all the tests, those of the database on PostgreSQL too
+test: setup-dev  ## run all checks and tests; database tests also run on PostgreSQL
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m tests.lanes
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
-quick: setup-dev  ## lint, types and unit tests, in half a minute
+quick: setup-dev  ## lint, check types and run unit tests, in half a minute
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo 'Run `.venv/bin/ruff format .`'; exit 1; }
 	@$(BIN)/mypy
-	@LIVES=4 $(BIN)/python -m pytest -q -n auto tests/unit
+	@LIVES=4 $(BIN)/python -m pytest -q -n auto -m 'not slow' tests/unit
 
-faults: setup-dev  ## break whole sites in one way after the other, the long tests that `make test` has the short form of
+faults: setup-dev  ## run the long fault tests on whole sites; `make test` runs short versions of them
 	@$(BIN)/python -m tests.lanes faults
 
-chaos: setup-dev  ## break everything while exports run, and count: N=3000 SEED=2 DB=sqlite BROKER=sentinel CONTROL=1
+chaos: setup-dev  ## run exports under random faults and count the results: N=3000 SEED=2 DB=sqlite BROKER=sentinel CONTROL=1
 	@$(BIN)/python -m tests.chaos $(if $(N),--number $(N)) $(if $(SEED),--seed $(SEED)) $(if $(DB),--database $(DB)) \
 	$(if $(BROKER),--broker $(BROKER)) $(if $(LOAD),--load $(LOAD)) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) $(if $(CONTROL),--control)
 
-bench: setup-dev  ## measure, and write docs/benchmarks.md with its plots (ONLY=csv-1m for one line of the table)
+bench: setup-dev  ## run the benchmarks and write docs/benchmarks.md with plots (ONLY=csv-1m: one line of the table)
 	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))
 
-check: setup-dev  ## lint, format, types, layers, dead code, migrations, and the package
+check: setup-dev  ## check lint, format, types, layers, dead code, migrations and the package
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo 'Run `.venv/bin/ruff format .`'; exit 1; }
 	@$(BIN)/mypy --no-incremental
@@ -60,24 +60,24 @@ check: setup-dev  ## lint, format, types, layers, dead code, migrations, and the
 	@$(BIN)/python -m build --no-isolation --outdir var/dist > /dev/null
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 
-lock: setup-dev  ## write requirements/*.txt anew from requirements/*.in
+lock: setup-dev  ## compile requirements/*.txt from requirements/*.in
 	@cd requirements && ../$(COMPILE) ../pyproject.toml base.in -o base.txt
 	@cd requirements && ../$(COMPILE) parquet.in -o parquet.txt
 	@cd requirements && ../$(COMPILE) s3.in -o s3.txt
 	@cd requirements && ../$(COMPILE) ../pyproject.toml base.in dev.in -o dev.txt
 	@cd requirements && ../$(COMPILE) --no-deps flights.in -o flights.txt
 
-flower: setup  ## show workers and tasks at port 5555 (FLOWER_PASSWORD=... FLOWER_PORT=...), beside a running site
-	@test -n "$$FLOWER_PASSWORD" || { echo 'Flower shows and stops tasks, so it needs a password: FLOWER_PASSWORD=... make flower (the user is carryall).'; exit 1; }
+flower: setup  ## show workers and tasks of a running site on port 5555 (FLOWER_PASSWORD=... FLOWER_PORT=...)
+	@test -n "$$FLOWER_PASSWORD" || { echo 'Flower can show and stop tasks, so it needs a password: FLOWER_PASSWORD=... make flower (the user name is carryall).'; exit 1; }
 	@PROCESS_NAME=flower FLOWER_BASIC_AUTH="carryall:$$FLOWER_PASSWORD" exec $(BIN)/python -m celery --quiet -A config.celery flower --address=127.0.0.1 --port=$${FLOWER_PORT:-5555}
 
-doctor: setup  ## say what is wrong with this installation, and how to fix it
+doctor: setup  ## report what is wrong with this installation and how to fix it
 	@$(BIN)/python manage.py doctor
 
-shell: setup  ## a Python prompt with the models, the tasks and request_export
+shell: setup  ## open a Python shell with the models, the tasks and request_export imported
 	@$(BIN)/python manage.py shell
 
-clean:  ## remove caches; var/ (data, files, mail) and .venv/ stay
+clean:  ## remove caches; keep var/ (data, files, mail) and .venv/
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	@find . -name __pycache__ -not -path './.venv/*' -not -path './var/*' -prune -exec rm -rf {} +
-	@echo 'Caches are gone. var/ holds the database and the files: remove it yourself when no `make run` uses it.'
+	@echo 'Caches removed. var/ contains the database and the files: to delete them, stop `make run` and remove var/.'

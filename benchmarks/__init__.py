@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat: `make bench`. Each figure is the median of several runs in one session."""
+"""Repeatable measurements: `make bench`. Each figure is the median of several runs in one session."""

@@ -1,4 +1,4 @@
-"""What a measurement stands on: a folder, a PostgreSQL with the ledger in it, and fresh processes that use it."""
+"""Environment of a measurement: a folder, a PostgreSQL database with the ledger, and fresh processes."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from tests.support.databases import DATABASE, postgresql
 
 TABLE = "ledger_booking"
 RUN_SECONDS = 240
-"""No process that is measured may take longer."""
+"""Timeout of a measured process, in seconds."""
 
 Run = dict[str, Any]
-"""What one process says of itself: rows, seconds, peak_mb, bytes, and whatever else it knows."""
+"""Report of one process: rows, seconds, peak_mb, bytes, and further keys of its module."""
 
 
 @dataclass
 class Bench:
-    """Everything that one session of measurements shares. `share` of all numbers of rows, to try the bench itself."""
+    """State that all measurements of one session share. `share` scales all row counts, for trial runs."""
 
     folder: Path
-    ended: ExitStack
+    cleanup: ExitStack
     share: float = 1.0
     _filled: int = field(default=0, init=False)
 
-    def rows(self, whole: int) -> int:
-        return max(100, round(whole * self.share))
+    def rows(self, full: int) -> int:
+        return max(100, round(full * self.share))
 
     @cached_property
     def database_url(self) -> str:
-        """A PostgreSQL of our own, with the site's tables and an empty ledger; it ends with the session."""
+        """URL of a private PostgreSQL with the site's tables and an empty ledger. It stops with the session."""
         with step("PostgreSQL"):
-            url = self.ended.enter_context(postgresql(self.folder / "postgresql"))
+            url = self.cleanup.enter_context(postgresql(self.folder / "postgresql"))
             migrate = [sys.executable, "manage.py", "migrate", "--run-syncdb", "-v0"]
             subprocess.run(migrate, cwd=ROOT, env=self._environment(url), check=True)
         return url
 
     def ledger(self, rows: int) -> None:
-        """See to it that the ledger has at least so many rows, and that PostgreSQL knows them."""
+        """Fill the ledger with at least `rows` rows, vacuumed and analyzed."""
         if rows <= self._filled:
             return
         url = self.database_url
@@ -57,11 +57,11 @@ class Bench:
             with connection.cursor().copy(f"COPY {TABLE} ({', '.join(COLUMNS)}) FROM STDIN") as copy:
                 for row in bookings(rows):
                     copy.write_row(row)
-            connection.execute(f"VACUUM (ANALYZE) {TABLE}")  # else the first reader would pay for it
+            connection.execute(f"VACUUM (ANALYZE) {TABLE}")  # otherwise the first query pays for it
         self._filled = rows
 
     def fresh_database(self, name: str) -> str:
-        """The URL of a copy of the database as it was filled, for a site of its own."""
+        """Copy the filled database for a separate site. Return the URL of the copy."""
         url = self.database_url
         with psycopg.connect(url.rpartition("/")[0] + "/postgres", autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}"')
@@ -69,18 +69,21 @@ class Bench:
         return f"{url.rpartition('/')[0]}/{name}"
 
     def run(self, module: str, *arguments: object, rows: int, **environment: str) -> Run:
-        """One fresh process of `module` over the ledger's first `rows`; the last line that it prints is JSON."""
+        """Run `module` in a fresh process over the first `rows` rows. Return its last line of output, which is JSON.
+
+        Raise SystemExit if the process fails or takes longer than RUN_SECONDS.
+        """
         self.ledger(rows)
         command = [*TETHERED, sys.executable, "-m", module, *map(str, arguments)]
-        known = self._environment(self.database_url) | {"LEDGER_ROWS": str(rows)} | environment
+        variables = self._environment(self.database_url) | {"LEDGER_ROWS": str(rows)} | environment
         try:
             done = subprocess.run(
-                command, cwd=ROOT, env=known, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_SECONDS
+                command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_SECONDS
             )
         except subprocess.TimeoutExpired:
             raise SystemExit(f"{module} took longer than {RUN_SECONDS} s for {rows:,} rows.") from None
         except subprocess.CalledProcessError as error:
-            raise SystemExit(f"{module} failed with {error.returncode} at {rows:,} rows.") from None
+            raise SystemExit(f"{module} failed with exit code {error.returncode} at {rows:,} rows.") from None
         return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
     def _environment(self, url: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Ours and others' on the same rows, taking turns in one session: A B A B A B, then medians and their ratio."""
+"""Carryall and its peers on the same rows, alternating in one session (A B A B A B). Medians and their ratios."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ OURS = "Carryall"
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to the file: a module with its argument, over so many rows. `why` excuses a number that is not ours."""
+    """One way to write the file. `why` is the reason for a row count that differs from Carryall's."""
 
     name: str
     module: str
     rows: int
     argument: str = ""
     at_least: float | None = None
-    """How many times its rows a second ours are to be."""
+    """Target for the ratio of Carryall's rows per second to this peer's."""
     why: str = ""
 
     @property
@@ -31,7 +31,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Contest(Line):
-    """One format at one size against its peers; `seconds` and `peak_mb` bound ours alone."""
+    """One format at one size against its peers. `seconds` and `peak_mb` are limits for Carryall alone."""
 
     name: str
     title: str
@@ -47,8 +47,10 @@ class Contest(Line):
 
     @property
     def about(self) -> str:
-        fewer = [f"{peer.name} had {peer.rows:,} rows: {peer.why}." for peer in self.peers if peer.rows != self.rows]
-        return " ".join([f"{self.rows:,} rows from PostgreSQL to a file, one process.", *fewer])
+        fewer = [
+            f"Only {peer.rows:,} rows for {peer.name}: {peer.why}." for peer in self.peers if peer.rows != self.rows
+        ]
+        return " ".join([f"{self.rows:,} rows from PostgreSQL to a file, in one process.", *fewer])
 
     def measure(self, bench: Bench) -> Figures:
         figures: Figures = {contender.name: [] for contender in self.contenders}
@@ -65,7 +67,7 @@ class Contest(Line):
         for peer in self.peers:
             if peer.at_least is not None:
                 ratio = rate(ours) / rate(figures[peer.name])
-                yield Target(f"rows/s, ours to {peer.name}", ratio, "at least", peer.at_least, "×")
+                yield Target(f"rows/s, Carryall / {peer.name}", ratio, "at least", peer.at_least, "×")
         if self.seconds is not None:
             yield Target("time", median(ours), "at most", self.seconds, "s")
         if self.peak_mb is not None:
@@ -80,11 +82,11 @@ class Contest(Line):
             )
             for name, runs in figures.items()
         ]  # fmt: skip
-        return markdown(("", "rows", "seconds", "rows/s", "peak MB", "file MB", "ours is"), rows)
+        return markdown(("", "rows", "seconds", "rows/s", "peak MB", "file MB", "Carryall / peer"), rows)
 
 
 MILLION = 1_000_000
-FLAT = "more rows take it no less time each, and this saves minutes"
+FLAT = "its time per row does not fall with more rows, and this saves minutes"
 
 CONTESTS = (
     Contest(

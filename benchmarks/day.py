@@ -1,6 +1,8 @@
-"""What a site does all day, over years of use: `python -m benchmarks.day 1000000 20 2` fills a database and times it.
+"""Everyday operations of a site after years of use, timed.
 
-The tests ask the same of the database's plans (`tests/integration/test_scale.py`).
+`python -m benchmarks.day 1000000 20 2` fills the database with 1,000,000 finished exports and 20 waiting parts of
+2 owners, and prints the milliseconds of each operation as JSON. `tests/integration/test_scale.py` checks the query
+plans of the same operations.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ CHOICE = "the next part, the window being full but for one"
 
 @dataclass(frozen=True)
 class Site:
-    """Somebody with every tenth of all exports, and somebody with two: one is ready, one at work."""
+    """A filled site: `heavy` owns a tenth of all exports; `light` owns two, one running and one ready."""
 
     heavy: User
     pages: int
@@ -54,7 +56,7 @@ class Site:
 
 
 def fill(past: int, backlog: int, owners: int) -> Site:
-    """So many finished exports, and so many parts that wait, of so many owners."""
+    """Create `past` finished exports, and `backlog` waiting parts of `owners` owners."""
     heavy, light = (User.objects.create_user(name) for name in ("heavy", "light"))
     history.make_past(past, heavy)
     history.make_backlog(backlog, owners)
@@ -74,7 +76,7 @@ def _export(owner: User, state: State, **fields: object) -> Export:
     return Export.objects.create(owner=owner, state=state, **(chosen | fields))
 
 
-# --- what happens all day -------------------------------------------------------------------------------------------
+# --- everyday operations --------------------------------------------------------------------------------------------
 
 
 def click(site: Site) -> None:
@@ -82,7 +84,7 @@ def click(site: Site) -> None:
 
 
 def part(site: Site) -> None:
-    """What a worker does beside the rows: take a part, keep it, give it back, look whether the export is done."""
+    """Claim a part, save its progress, release it and check whether its export is complete, like a worker."""
     last = site.running.parts.latest("index")
     lease = Part.objects.claim(last.pk)
     assert lease is not None
@@ -92,13 +94,13 @@ def part(site: Site) -> None:
 
 
 def page(owner: str, number: int | None, site: Site) -> None:
-    """Page `number` of the owner's exports; None is the last one."""
-    request = _by(getattr(site, owner), page=number or site.pages)
+    """Build page `number` of the owner's exports. None is the last page."""
+    request = _request(getattr(site, owner), page=number or site.pages)
     progress_of_many(list(page_of_exports(request)))
 
 
-def look(site: Site) -> None:
-    progress_of(own_export(_by(site.light), site.running.uuid))
+def progress(site: Site) -> None:
+    progress_of(own_export(_request(site.light), site.running.uuid))
 
 
 def expire(site: Site) -> None:
@@ -106,8 +108,8 @@ def expire(site: Site) -> None:
     purge.expire_due()
 
 
-def _by(user: User, **asked: int) -> HttpRequest:
-    request = RequestFactory().get("/", asked)
+def _request(user: User, **query: int) -> HttpRequest:
+    request = RequestFactory().get("/", query)
     request.user = user
     return request
 
@@ -123,7 +125,7 @@ ALL_DAY: dict[str, Callable[[Site], object]] = {
     "the list of somebody with few": partial(page, "light", 1),
     "the list of somebody with many": partial(page, "heavy", 1),
     "its last page": partial(page, "heavy", None),
-    "an export's progress": look,
+    "an export's progress": progress,
     "cancelling": lambda site: cancel_export(site.running),
     "taking a file away": lambda site: expire_export(site.ready),
     "purge: what expires": expire,
@@ -135,21 +137,21 @@ ALL_DAY: dict[str, Callable[[Site], object]] = {
 
 
 def times(past: int, backlog: int, owners: int) -> dict[str, float]:
-    """Milliseconds of each, the least of TIMES; what it changed is undone each time."""
+    """Return the milliseconds of each operation, the minimum of TIMES runs. Every run is rolled back."""
     with hints.muted():
         site = fill(past, backlog, owners)
-        return {name: min(_once(what, site) for _ in range(TIMES)) for name, what in ALL_DAY.items()}
+        return {name: min(_once(operation, site) for _ in range(TIMES)) for name, operation in ALL_DAY.items()}
 
 
-def _once(what: Callable[[Site], object], site: Site) -> float:
+def _once(operation: Callable[[Site], object], site: Site) -> float:
     with transaction.atomic():
-        began = time.perf_counter()
-        what(site)
-        taken = time.perf_counter() - began
+        begin = time.perf_counter()
+        operation(site)
+        seconds = time.perf_counter() - begin
         transaction.set_rollback(True)
     for export in (site.running, site.ready):
         export.refresh_from_db()
-    return round(taken * 1000, 3)
+    return round(seconds * 1000, 3)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the page says is left, against what was left: on a site that guesses a format's rate, and once it knows it."""
+"""Accuracy of the estimated time left, before and after the site has measured a format's rate."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ from deploy.steps import step
 SIZES = {"xlsx": 400_000, "pdf": 400_000}
 SHARES = (25, 50, 75)
 PATIENCE, LOOK = 180, 0.25
-BOUND, AT_LEAST = 0.25, 1.0
-"""How wrong an estimate may be: by this share of what was left, or by so many seconds."""
+BOUND, EXACT_SECONDS = 0.25, 1.0
+"""Permitted error of an estimate: this share of the actual time left, or this number of seconds if that is more."""
 
 Look = dict[str, Any]
-"""Seconds since the click, the progress from 0 to 1, and the seconds that are said to be left."""
+"""Seconds since the click (at), progress from 0 to 1, and estimated seconds left (left)."""
 
 
 class Estimate(Line):
-    """The time left is told so that people can plan with it."""
+    """The estimated time left must be good enough to plan with."""
 
     name = "estimate"
     title = "Time left"
     about = (
-        "A site on PostgreSQL with nothing else to do. `seconds_left` of the API at the moment when the progress first "
-        "passes 25, 50 and 75 %, against the seconds until READY was seen. First on a fresh site, which has only the "
-        "format's own guess of its rate, then once it has measured. An estimate that misses by less than "
-        f"{AT_LEAST:.0f} s counts as exact."
+        "An otherwise idle site on PostgreSQL. `seconds_left` of the API when the progress first reaches 25, 50 and "
+        "75 %, compared with the seconds until the export was seen to be READY. First on a fresh site, which has only "
+        "the format's default rate (guessed), then with a measured rate. An error of up to "
+        f"{EXACT_SECONDS:.0f} s counts as 0."
     )
 
     def measure(self, bench: Bench) -> Figures:
         bench.ledger(bench.rows(max(SIZES.values())))
         url = bench.fresh_database("estimate")
         figures: Figures = {}
-        with running(bench.folder / "estimate", ALL, DATABASE_URL=url) as here:
-            person = here.visitor(ENTERPRISE)
+        with running(bench.folder / "estimate", ALL, DATABASE_URL=url) as site:
+            visitor = site.visitor(ENTERPRISE)
             for kind, rows in SIZES.items():
-                with step(f"{kind}, estimated"):
-                    figures[kind] = {case: _follow(person, kind, bench.rows(rows)) for case in ("guessed", "measured")}
+                with step(f"{kind}, time left"):
+                    figures[kind] = {case: _poll(visitor, kind, bench.rows(rows)) for case in ("guessed", "measured")}
         return figures
 
     def targets(self, figures: Figures) -> Iterator[Target]:
         for kind, cases in figures.items():
-            wrong = [_error(cases["measured"], share) for share in SHARES]
-            known = [each for each in wrong if each is not None]
+            errors = [_error(cases["measured"], share) for share in SHARES]
+            known = [each for each in errors if each is not None]
             if known:
-                yield Target(f"{kind}, worst error at 25, 50, 75 %", 100 * max(known), "at most", 100 * BOUND, "%")
+                yield Target(f"{kind}, largest error at 25, 50, 75 %", 100 * max(known), "at most", 100 * BOUND, "%")
 
     def table(self, figures: Figures) -> list[str]:
         rows = [
-            (f"{kind}, {case}", short(cases[case]["seconds"]), *(_said(cases[case], share) for share in SHARES))
+            (f"{kind}, {case}", short(cases[case]["seconds"]), *(_cell(cases[case], share) for share in SHARES))
             for kind, cases in figures.items()
             for case in ("guessed", "measured")
         ]
-        return markdown(("", "took, s", *(f"at {share} %: said / was, s" for share in SHARES)), rows)
+        return markdown(("", "took, s", *(f"at {share} %: estimated / actual, s" for share in SHARES)), rows)
 
 
-def _follow(person: Visitor, kind: str, rows: int) -> dict[str, Any]:
-    """Every look at one export."""
-    export, began = person.export(dataset="bookings", format=kind, **days(rows)), time.monotonic()
+def _poll(visitor: Visitor, kind: str, rows: int) -> dict[str, Any]:
+    """Poll one export until it is ready. Return its seconds and all looks. Raise SystemExit if it fails."""
+    export, begin = visitor.export(dataset="bookings", format=kind, **days(rows)), time.monotonic()
     looks: list[Look] = []
     while True:
-        seen, now = person.look(export), time.monotonic() - began
+        seen, now = visitor.look(export), time.monotonic() - begin
         if seen["state"] in FINAL or now > PATIENCE:
             if seen["state"] != "ready":
                 raise SystemExit(f"Export {export} is {seen['state']} after {now:.0f} s.")
@@ -76,20 +76,20 @@ def _follow(person: Visitor, kind: str, rows: int) -> dict[str, Any]:
 
 
 def _at(case: dict[str, Any], share: int) -> Look | None:
-    """The first look that saw at least `share` percent and was told a time."""
+    """Return the first look at `share` percent or more that has an estimate, or None."""
     looks: Sequence[Look] = case["looks"]
     return next((look for look in looks if (look["progress"] or 0) * 100 >= share and look["left"] is not None), None)
 
 
 def _error(case: dict[str, Any], share: int) -> float | None:
-    """By what share of the seconds that were left the estimate was wrong; 0 within AT_LEAST seconds."""
+    """Return the error as a share of the actual seconds left: 0 within EXACT_SECONDS seconds, None if unknown."""
     if (look := _at(case, share)) is None:
         return None
     left = case["seconds"] - look["at"]
-    wrong = abs(look["left"] - left)
-    return 0.0 if wrong <= AT_LEAST else wrong / left
+    error = abs(look["left"] - left)
+    return 0.0 if error <= EXACT_SECONDS else error / left
 
 
-def _said(case: dict[str, Any], share: int) -> str:
+def _cell(case: dict[str, Any], share: int) -> str:
     look = _at(case, share)
     return "–" if look is None else f"{look['left']:.1f} / {case['seconds'] - look['at']:.1f}"

@@ -1,6 +1,6 @@
-"""A site's years of use, written by the database itself: finished exports, their parts and downloads, and a backlog.
+"""A site's years of use, written with SQL: finished exports, their parts and downloads, and a backlog.
 
-Each statement multiplies one row that the models made, so a new field or constraint of theirs changes nothing here.
+Each statement multiplies one row that the models created, so new fields and constraints need no change here.
 """
 
 from __future__ import annotations
@@ -17,29 +17,31 @@ from exports.models import Download, Export, Part
 from exports.states import PartState, State
 
 DAYS = 300
-"""How far back the past reaches; less than history_days, or the purge would be measured at work."""
+"""Age of the oldest export, in days. Less than history_days, or the purge would have exports to delete."""
 READY_SHARE = 0.02
-"""About the share of DAYS for which a file is kept."""
+"""Approximate share of DAYS for which a file is kept."""
 OWNERS = 1_000
 
 
 def make_past(count: int, heavy: User | None = None) -> None:
-    """Write `count` finished exports of OWNERS owners, oldest first, each with one to three parts and every other one
-    with a download. `heavy` owns every tenth of them, as a program that asks by the clock would.
+    """Create `count` finished exports of OWNERS owners, oldest first.
+
+    Each has one to three parts, and every other delivered one has a download. `heavy` owns every tenth export, like a
+    client that exports on a schedule.
     """
     first = _owners(OWNERS)
     owner = f"{first} + n % {OWNERS}"
     if heavy is not None:
         owner = f"CASE WHEN n % 10 = 3 THEN {heavy.pk} ELSE {owner} END"
     ready = int(count * (1 - READY_SHARE))
-    which = {
+    conditions = {
         State.READY: f"n > {ready}",
         State.FAILED: f"n <= {ready} AND n % 50 = 0",
         State.CANCELLED: f"n <= {ready} AND n % 50 = 1",
         State.EXPIRED: f"n <= {ready} AND n % 50 > 1",
     }
     age = f"({count} - n) * {DAYS * 86_400 / count}"
-    for state, condition in which.items():
+    for state, condition in conditions.items():
         _multiply(
             _finished(state, first),
             f"(SELECT n FROM {_numbers(count)} WHERE {condition}) AS numbers",
@@ -49,7 +51,7 @@ def make_past(count: int, heavy: User | None = None) -> None:
 
 
 def make_backlog(parts: int, owners: int) -> None:
-    """Write `parts` parts that wait, of as many exports as `owners`, each of another owner."""
+    """Create `parts` waiting parts, split equally over `owners` exports of one owner each."""
     first = _owners(owners)
     export = Export.objects.create(
         owner_id=first, dataset="orders", format="csv", period_choice="all", state=State.RENDERING,
@@ -64,32 +66,32 @@ def make_backlog(parts: int, owners: int) -> None:
 
 
 def _owners(count: int) -> int:
-    """Make `count` users; the first one's key. The others follow it without a gap."""
+    """Create `count` users with consecutive primary keys. Return the first key."""
     name = f"past-{User.objects.count()}"
     first = User.objects.create(username=name, email=f"{name}@example.com")
     if count > 1:
         _multiply(first, _numbers(count - 1), username=f"'{name}-' || n", id=f"{first.pk} + n")
-        _catch_up(User)
+        _advance_sequence(User)
     return first.pk
 
 
 def _finished(state: State, owner: int) -> Export:
-    """An export that has come to `state`, as the pipeline leaves it."""
+    """Create an export in the final state `state`, with the fields that the pipeline sets."""
     now = timezone.now()
-    facts: dict[str, Any] = {"rows": 40_000, "started_at": now, "finished_at": now, "next_attempt_at": None}
+    fields: dict[str, Any] = {"rows": 40_000, "started_at": now, "finished_at": now, "next_attempt_at": None}
     if state == State.READY:
-        facts |= {"artifact": f"{owner}/export-1.csv", "size": 3, "sha256": "ab" * 32}
+        fields |= {"artifact": f"{owner}/export-1.csv", "size": 3, "sha256": "ab" * 32}
     if state in (State.READY, State.EXPIRED):
-        facts |= {"expires_at": now + timedelta(days=7 if state == State.READY else -1), "filename": "orders.csv"}
+        fields |= {"expires_at": now + timedelta(days=7 if state == State.READY else -1), "filename": "orders.csv"}
     if state == State.FAILED:
-        facts |= {"error_code": "dataset_failed", "error_message": "The data could not be read."}
+        fields |= {"error_code": "dataset_failed", "error_message": "The data could not be read."}
     return Export.objects.create(
-        owner_id=owner, dataset="orders", format="csv", period_choice="all", period_end=now, state=state, **facts
+        owner_id=owner, dataset="orders", format="csv", period_choice="all", period_end=now, state=state, **fields
     )
 
 
 def _make_parts() -> None:
-    """One to three parts to each finished export, and a download to every other one that was delivered."""
+    """Create one to three parts for each finished export, and a download for every other delivered one."""
     export = Export.objects.order_by("pk")[0]
     part = Part.objects.create(
         export=export, owner_id=export.owner_id, index=9, rows=20_000, rows_done=20_000, state=PartState.JOINED,
@@ -103,13 +105,13 @@ def _make_parts() -> None:
     _multiply(
         part, f"{kept} WHERE became IN ('failed', 'cancelled')", export_id="export_pk", owner_id="mine", index="n"
     )
-    fetched = Download.objects.create(export=export, user_id=export.owner_id, finished_at=Now())
+    download = Download.objects.create(export=export, user_id=export.owner_id, finished_at=Now())
     whole = f"{mine} WHERE became IN ('ready', 'expired') AND export_pk % 2 = 0"
-    _multiply(fetched, whole, export_id="export_pk", user_id="mine")
+    _multiply(download, whole, export_id="export_pk", user_id="mine")
 
 
 def _multiply(row: models.Model, source: str, **changed: str) -> None:
-    """Insert copies of `row`, one for each row of `source`; `changed` gives columns their own SQL."""
+    """Insert a copy of `row` for each row of `source`. `changed` maps columns to SQL expressions."""
     meta, quote = row._meta, connection.ops.quote_name
     pk = "" if "id" in changed else "id"
     columns = [str(field.column) for field in meta.concrete_fields if field.column != pk]
@@ -122,7 +124,7 @@ def _multiply(row: models.Model, source: str, **changed: str) -> None:
 
 
 def _numbers(count: int) -> str:
-    """A source of rows with n from 1 to `count`."""
+    """Return SQL for a row source with `n` from 1 to `count`."""
     if connection.vendor == "postgresql":
         return f"generate_series(1, {count}) AS numbers(n)"
     return f"(WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < {count}) SELECT n FROM up)"
@@ -142,8 +144,8 @@ def _ago(seconds: str) -> str:
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || ({seconds}) || ' seconds')"
 
 
-def _catch_up(model: type[models.Model]) -> None:
-    """Let the table's own counter go on after keys that were given."""
+def _advance_sequence(model: type[models.Model]) -> None:
+    """Advance the sequence of primary keys past explicitly assigned keys."""
     if connection.vendor == "postgresql":
         table = model._meta.db_table
         with connection.cursor() as cursor:
@@ -151,7 +153,7 @@ def _catch_up(model: type[models.Model]) -> None:
 
 
 def vacuum() -> None:
-    """What autovacuum does by and by: statistics, and a note of the pages that all may see."""
-    in_order = "ANALYZE" if connection.vendor == "sqlite" or connection.in_atomic_block else "VACUUM (ANALYZE)"
+    """Do what autovacuum does over time: update the statistics and the visibility map."""
+    command = "ANALYZE" if connection.vendor == "sqlite" or connection.in_atomic_block else "VACUUM (ANALYZE)"
     with connection.cursor() as cursor:
-        cursor.execute(in_order)
+        cursor.execute(command)

@@ -1,4 +1,4 @@
-"""How the plots look: an SVG whose colours follow the reader's light or dark scheme, with its data inside."""
+"""Style of the plots: an SVG whose colours follow the reader's light or dark scheme, with its data as description."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCHEMES = {
     "fifth": ("#be123c", "#fb7185"),
     "sixth": ("#4d7c0f", "#a3e635"),
 }
-"""Each colour on light paper and on dark."""
+"""Each colour in the light and in the dark scheme."""
 PAPER, INK, FAINT, PEER, OURS, SECOND, THIRD, FOURTH, FIFTH, SIXTH = (light for light, dark in SCHEMES.values())
 SERIES = (OURS, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
 
@@ -40,18 +40,18 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """One picture: its file in docs/images, its words for who cannot see it, its data, and how they are drawn."""
+    """A plot: its file in docs/images, its alternative text, its data, and the function that draws it."""
 
     file: str
     alt: str
     data: Callable[[Results], Any]
-    """What is drawn, as JSON; nothing when it was not measured."""
+    """Returns the data, serializable as JSON and empty if not measured."""
     size: tuple[float, float]
     draw: Callable[[Any, Any], None]
-    """Takes the empty figure and the data."""
+    """Draws the data on an empty figure."""
 
     def words(self, results: Results) -> str:
-        """The picture in words, with its data, as they stand inside the SVG."""
+        """Return the alternative text and the data, escaped as in the SVG."""
         return escape(f"{self.alt}. Data: {json.dumps(self.data(results))}", quote=False)
 
     def svg(self, results: Results) -> str:
@@ -67,7 +67,7 @@ class Plot:
 
 
 def _finished(svg: str, words: str) -> str:
-    """The SVG with colours by name, the two schemes that say what the names are, and a description."""
+    """Return the SVG with named colours, the two colour schemes and a description."""
     for name, (light, _) in SCHEMES.items():
         svg = svg.replace(light, f"var(--{name}, {light})")
     light, dark = ("".join(f"--{name}: {pair[which]}; " for name, pair in SCHEMES.items()) for which in (0, 1))

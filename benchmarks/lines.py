@@ -1,4 +1,4 @@
-"""A line of the table of targets: what is measured, and what the figures say about what was aimed at."""
+"""Base classes of benchmarks and targets, and helpers for figures and tables."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, Literal
 from benchmarks.bench import Bench, Run
 
 ROUNDS = 3
-"""Fresh processes of each contender; a figure is their median, a peak the highest of them."""
+"""Fresh processes per contender. A figure is their median; a peak is their maximum."""
 
 Figures = dict[str, Any]
-"""What `measure` found, as it is kept in results.json."""
+"""The return value of `measure`, as stored in results.json."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One figure and the bound that it was to keep."""
+    """A figure and its bound."""
 
     what: str
     figure: float
@@ -34,17 +34,17 @@ class Target:
 
 
 class Line(ABC):
-    """One thing that is measured. `name` is what ONLY= takes."""
+    """A benchmark. `name` is the value for ONLY=."""
 
     name: str
     title: str
     source: str = ""
-    """Under what name its figures are kept: lines may share them. "" for its own."""
+    """Key of the figures in results.json if benchmarks share them. If empty, the key is `name`."""
 
     @property
     @abstractmethod
     def about(self) -> str:
-        """How it is measured, in a few sentences."""
+        """The method, in a few sentences."""
 
     @property
     def kept_as(self) -> str:
@@ -52,15 +52,15 @@ class Line(ABC):
 
     @abstractmethod
     def measure(self, bench: Bench) -> Figures:
-        """Measure it. What comes out is JSON."""
+        """Run the measurement. Return figures that are serializable as JSON."""
 
     @abstractmethod
     def targets(self, figures: Figures) -> Iterator[Target]:
-        """What the figures say."""
+        """Yield the targets."""
 
     @abstractmethod
     def table(self, figures: Figures) -> list[str]:
-        """The figures as Markdown."""
+        """Return the figures as lines of Markdown."""
 
 
 def median(runs: Sequence[Run], what: str = "seconds") -> float:
@@ -68,24 +68,24 @@ def median(runs: Sequence[Run], what: str = "seconds") -> float:
 
 
 def highest(runs: Sequence[Run], what: str = "peak_mb") -> float | None:
-    """The largest of a figure over the runs; None when they do not know it."""
-    known = [run[what] for run in runs if run[what] is not None]
-    return max(known) if known else None
+    """Return the maximum over the runs, or None if no run has the value."""
+    present = [run[what] for run in runs if run[what] is not None]
+    return max(present) if present else None
 
 
 def rate(runs: Sequence[Run]) -> float:
-    """Rows a second, by the median of the seconds."""
+    """Return rows per second, from the median of the seconds."""
     return float(runs[0]["rows"]) / median(runs)
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 1) -> list[str]:
-    """A table whose first `texts` columns are text and whose others are figures."""
+    """Return the lines of a Markdown table. The first `texts` columns are text; the others are right-aligned."""
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * texts + "---:|" * (len(headings) - texts)]
     return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
 
 
 def short(number: float | None, digits: int = 3) -> str:
-    """A number with as many places as it takes to show `digits` digits; whole ones are grouped."""
+    """Format a number with `digits` significant digits. Larger numbers are integers with thousands separators."""
     if number is None:
         return "–"
     if abs(number) >= 10 ** (digits - 1):
@@ -95,11 +95,11 @@ def short(number: float | None, digits: int = 3) -> str:
 
 
 def percentile(values: Sequence[float], share: int) -> float:
-    """The value that `share` percent of the values do not exceed."""
+    """Return the smallest value that at least `share` percent of the values do not exceed."""
     return sorted(values)[max(0, -(-len(values) * share // 100) - 1)]
 
 
 def spread(values: Mapping[str, float]) -> float:
-    """How many times the least of the values the largest is; infinite where one drowns in noise and is none."""
+    """Return the ratio of the largest to the smallest value: infinity if noise makes the smallest zero or negative."""
     least = min(values.values())
     return max(values.values()) / least if least > 0 else math.inf

@@ -1,4 +1,4 @@
-"""What one measured process does around its work: Django up, the clock, the file, the peak, one line of JSON."""
+"""Main program of a measured process: set up Django, time the work, print the report as one line of JSON."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-ENOUGH, MOST_TIMES = 0.5, 15
-"""Seconds that are enough to trust a clock, and how often short work is done again to come to them."""
+MIN_SECONDS, MAX_RUNS = 0.5, 15
+"""Short work is repeated until its runs have taken MIN_SECONDS in total, up to MAX_RUNS times."""
 Work = Callable[[int, Path], Mapping[str, object] | None]
-"""Writes that many of the ledger's rows to that file; what it gives back is reported as well."""
+"""Writes this number of ledger rows to the file. The mapping that it returns is added to the report."""
 
 
 def main(work: Work) -> None:
-    """Measure `work` over LEDGER_ROWS rows, after it has done one row: imports, fonts and connections are there then,
-    as they are in a worker that lives for many exports.
+    """Measure `work` over LEDGER_ROWS rows, and print the report.
+
+    First, the work runs with one row and is not measured. Imports, fonts and connections are then ready, as in a worker
+    that makes many exports.
     """
     import django
 
@@ -36,18 +38,18 @@ def main(work: Work) -> None:
 
 
 def measured(work: Callable[[], Mapping[str, object] | None]) -> dict[str, object]:
-    """Its seconds and the peak so far. Work that is over at once is done again: the median of what fits in ENOUGH."""
-    taken: list[float] = []
-    more: Mapping[str, object] | None = None
-    while not taken or (sum(taken) < ENOUGH and len(taken) < MOST_TIMES):
-        began = time.perf_counter()
-        more = work()
-        taken.append(time.perf_counter() - began)
-    return {"seconds": round(statistics.median(taken), 4), "peak_mb": peak_mb(), **(more or {})}
+    """Return the median seconds of the runs, the peak memory of this process so far, and the result of `work`."""
+    seconds: list[float] = []
+    extra: Mapping[str, object] | None = None
+    while not seconds or (sum(seconds) < MIN_SECONDS and len(seconds) < MAX_RUNS):
+        begin = time.perf_counter()
+        extra = work()
+        seconds.append(time.perf_counter() - begin)
+    return {"seconds": round(statistics.median(seconds), 4), "peak_mb": peak_mb(), **(extra or {})}
 
 
 def peak_mb(pid: int | str = "self") -> float:
-    """The largest resident set that a process has had, in MB. (getrusage would count what it had before exec.)"""
+    """Return the largest resident set of a process so far, in MB. getrusage would include the time before exec."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return round(int(line.split()[1]) / 1024, 1)
@@ -55,4 +57,4 @@ def peak_mb(pid: int | str = "self") -> float:
 
 
 if __name__ == "__main__":
-    sys.exit("This module is imported by what is measured.")
+    sys.exit("This module is not a program. The measured modules import it.")

@@ -1,7 +1,7 @@
-"""One export of the ledger in one process, as a worker would do it step by step: `python -m benchmarks.one csv`.
+"""One export of the ledger in one process, in the steps of a worker: `python -m benchmarks.one csv`.
 
-The dataset, its key ranges, the format and its parts are the site's own; what is left out is what no peer has either:
-leases, checksums and the move into the storage.
+The dataset, its key ranges, the format and its parts are those of the site. Leases, checksums and the move into the
+storage are left out, because no peer has them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PERIOD = Period(asked_at=timezone.now())
 
 @dataclass(frozen=True)
 class Job:
-    """What is exported, and where its parts go."""
+    """An export in progress, with the folder of its parts and the seconds of its steps."""
 
     dataset: Dataset
     kind: Format
@@ -44,14 +44,14 @@ class Job:
     seconds: dict[str, float]
 
     def timed(self, step: str, work: Callable[[], T]) -> T:
-        began = time.perf_counter()
-        made = work()
-        self.seconds[step] = round(time.perf_counter() - began, 3)
-        return made
+        begin = time.perf_counter()
+        result = work()
+        self.seconds[step] = round(time.perf_counter() - begin, 3)
+        return result
 
 
 def export(key: str, rows: int, path: Path) -> dict[str, Any]:
-    """Write the ledger to `path`; what each step took, and how many parts it was."""
+    """Write the ledger to `path`. Return the seconds of each step, and the number of parts and pages."""
     with translation.override("en-gb"):
         job = _job(datasets.get("bookings"), writer(key), path)
         ranges, layout = job.timed("plan", lambda: _plan(job))

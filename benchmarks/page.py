@@ -1,4 +1,4 @@
-"""The figures as documents: docs/benchmarks.md, and the README's few lines of them."""
+"""Text written from the results: docs/benchmarks.md and the figures in the README."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.catalogue import LINES
+from benchmarks.click import LABELS
 from benchmarks.contests import OURS
 from benchmarks.lines import ROUNDS, Line, Target, highest, markdown, median, percentile, rate, short
 from benchmarks.plots import PLOTS
@@ -14,7 +15,7 @@ Results = Mapping[str, Any]
 
 
 def page(results: Results) -> str:
-    """docs/benchmarks.md; a test compares it."""
+    """Return the text of docs/benchmarks.md. A test compares it with the file."""
     return (
         "\n".join([*_head(results), *_summary(results), *_plots(results), *_sections(results), *_versions(results)])
         + "\n"
@@ -25,16 +26,16 @@ def _head(results: Results) -> list[str]:
     return [
         "# Benchmarks",
         "",
-        "Written by `make bench` from `benchmarks/results.json`; not by hand. `make bench ONLY=csv-1m` measures one",
-        "line of the table anew and leaves the others as they are.",
+        "`make bench` writes this page from `benchmarks/results.json`. Do not edit it by hand.",
+        "`make bench ONLY=csv-1m` repeats one benchmark and keeps the results of the others.",
         "",
-        f"Machine: {results['machine']}; load average {results['load']} before the last session began.",
+        f"Machine: {results['machine']}; load average before the last session: {results['load']}.",
         "",
-        f"Every figure is the median of {ROUNDS} fresh processes where nothing else is said; a peak is the highest of",
-        "them. Who is compared takes turns in one session (A B A B A B), reads the same rows of the same PostgreSQL on",
-        "the same machine, and leaves a file. Each process, ours or a peer's, first does a file of one row, which is",
-        "not measured: then all is imported and connected, as in a worker that lives for many exports. What is over",
-        "in less than half a second is done again until that has passed, and counts with its median.",
+        f"Unless stated otherwise, a figure is the median of {ROUNDS} fresh processes, and a peak is their maximum.",
+        "Carryall and its peers alternate in one session (A B A B A B), read the same rows from the same PostgreSQL on",
+        "the same machine, and write a file. Each process first writes a file of one row, which is not measured, so",
+        "that modules are imported and connections are open, as in a worker that makes many exports. Work that takes",
+        "less than half a second is repeated until half a second has passed; its median counts.",
         "",
     ]
 
@@ -51,11 +52,11 @@ def _summary(results: Results) -> list[str]:
         for line, figures in measured(results)
         for target in line.targets(figures)
     ]
-    return ["## Targets", "", *markdown(("line", "what", "figure", "target", "met"), rows, texts=2), ""]
+    return ["## Targets", "", *markdown(("benchmark", "measure", "figure", "target", "met"), rows, texts=2), ""]
 
 
 def measured(results: Results) -> Iterator[tuple[Line, Any]]:
-    """The lines that have figures, with them."""
+    """Yield the benchmarks that have figures, with their figures."""
     for line in LINES:
         if line.kept_as in results["lines"]:
             yield line, results["lines"][line.kept_as]["figures"]
@@ -70,7 +71,7 @@ def _bound(target: Target) -> str:
 
 
 def _anchor(line: Line) -> str:
-    """As GitHub makes it of a heading: letters, digits and hyphens of the title, in lower case."""
+    """Return GitHub's anchor for the heading: letters, digits and hyphens of the title, in lower case."""
     return "".join(letter for letter in line.title.lower().replace(" ", "-") if letter.isalnum() or letter == "-")
 
 
@@ -91,7 +92,7 @@ def _versions(results: Results) -> list[str]:
 
 
 def readme(results: Results) -> str:
-    """The handful of figures that a reader of the README wants."""
+    """Return the most important figures as a Markdown list, for the README."""
     found = {line.name: figures for line, figures in measured(results)}
     lines = [
         *_pdf(found),
@@ -108,19 +109,19 @@ def _pdf(found: Mapping[str, Any]) -> Iterator[str]:
         ours = figures[OURS]
         yield (
             f"PDF: {ours[0]['rows']:,} rows, {ours[0]['pages']:,} pages, in {short(median(ours))} s in one process, "
-            f"peak {short(highest(ours))} MB{_beside(found.get('pdf-8k'), 'rows/s at 8,000 rows')}."
+            f"peak memory {short(highest(ours))} MB{_beside(found.get('pdf-8k'), 'rows/s at 8,000 rows')}."
         )
 
 
 def _contest(found: Mapping[str, Any], name: str, kind: str) -> Iterator[str]:
     if figures := found.get(name):
         ours = figures[OURS]
-        size = f"{ours[0]['rows']:,} rows in {short(median(ours))} s, peak {short(highest(ours))} MB"
+        size = f"{ours[0]['rows']:,} rows in {short(median(ours))} s, peak memory {short(highest(ours))} MB"
         yield f"{kind}: {size}{_beside(figures)}."
 
 
 def _beside(figures: Mapping[str, Any] | None, of: str = "rows/s") -> str:
-    """By how much others are outdone, as the end of a sentence."""
+    """Return the ratios to the peers in parentheses, for the end of a sentence."""
     if not figures:
         return ""
     ours = rate(figures[OURS])
@@ -132,10 +133,12 @@ def _memory(found: Mapping[str, Any]) -> Iterator[str]:
     if figures := found.get("memory"):
         peaks = {kind: highest(runs[max(runs, key=int)]) or 0 for kind, runs in figures.items()}
         most = max(peaks, key=lambda kind: peaks[kind])
-        yield f"Memory at a million rows: at most {short(peaks[most])} MB for a process ({most.upper()})."
+        yield f"Memory at 1,000,000 rows: at most {short(peaks[most])} MB per process ({most.upper()})."
 
 
 def _click(found: Mapping[str, Any]) -> Iterator[str]:
     if figures := found.get("click"):
-        each = [f"{percentile(times, 50):.0f} ms ({case})" for case, times in figures["times"].items()]
-        yield f"The click is answered in, median: {', '.join(each)}."
+        each = [
+            f"{percentile(times, 50):.0f} ms ({LABELS.get(case, case)})" for case, times in figures["times"].items()
+        ]
+        yield f"Median response time of the click: {', '.join(each)}."

@@ -1,4 +1,4 @@
-"""The pictures beside the figures."""
+"""The plots of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from statistics import median as median_of
 from typing import Any
 
+from benchmarks.click import LABELS
 from benchmarks.contests import CONTESTS, OURS
 from benchmarks.ink import FAINT, INK, PEER, SERIES, Plot, Results
 from benchmarks.ink import OURS as OUR_COLOUR
@@ -21,7 +22,7 @@ def _figures(results: Results, name: str) -> Any:
 
 
 def _speed(results: Results) -> list[tuple[str, dict[str, float]]]:
-    """For each contest with peers, rows a second by contender, the fastest first."""
+    """Return, for each contest with peers, rows per second by contender, fastest first."""
     measured = [(line.title, _figures(results, line.name)) for line in CONTESTS if line.peers]
     return [(title, _fastest_first(figures)) for title, figures in measured if figures]
 
@@ -45,7 +46,7 @@ def _draw_speed(figure: Any, data: list[tuple[str, dict[str, float]]]) -> None:
         axes.minorticks_off()
         axes.tick_params(length=0)
         axes.grid(axis="x", linewidth=0.5)
-    axes.set_xlabel("rows per second, logarithmic; more is better")
+    axes.set_xlabel("rows per second (logarithmic, more is better)")
 
 
 # --- sizes ----------------------------------------------------------------------------------------------------------
@@ -61,7 +62,7 @@ def _sizes(results: Results) -> dict[str, dict[str, list[float]]] | None:
 
 
 def _draw_sizes(figure: Any, data: dict[str, dict[str, list[float]]]) -> None:
-    titles = {"peak MB": "Peak memory of one process, MB", "µs": "Cost of a row, µs, logarithmic"}
+    titles = {"peak MB": "Peak memory of one process (MB)", "µs": "Time per row (µs, logarithmic)"}
     for axes, (what, series) in zip(figure.subplots(1, 2), data.items(), strict=True):
         for colour, (kind, values) in zip(SERIES, series.items(), strict=False):
             axes.plot(SIZES, values, color=colour, marker="o", label=kind)
@@ -80,10 +81,10 @@ def _draw_sizes(figure: Any, data: dict[str, dict[str, list[float]]]) -> None:
 
 
 def _clicks(results: Results) -> dict[str, list[float]] | None:
-    """Milliseconds of each click, sorted, for the cases that had enough of them to show a tail."""
+    """Return the sorted milliseconds of the clicks, for the cases with enough clicks to show a tail."""
     if not (figures := _figures(results, "click")):
         return None
-    return {case: sorted(times) for case, times in figures["times"].items() if len(times) >= 100}
+    return {LABELS.get(case, case): sorted(times) for case, times in figures["times"].items() if len(times) >= 100}
 
 
 def _draw_clicks(figure: Any, data: dict[str, list[float]]) -> None:
@@ -91,9 +92,7 @@ def _draw_clicks(figure: Any, data: dict[str, list[float]]) -> None:
     for colour, (case, times) in zip(SERIES, data.items(), strict=False):
         axes.plot([100 * (place + 1) / len(times) for place in range(len(times))], times, color=colour, label=case)
     axes.axvline(99, color=FAINT, linewidth=1)
-    axes.set(
-        title="Answer to a click", xlabel="percent of clicks that were at least as fast", ylabel="ms", xlim=(0, 101)
-    )
+    axes.set(title="Response time of a click", xlabel="percentile", ylabel="ms", xlim=(0, 101))
     axes.set(ylim=(0, None))
     axes.grid(axis="y", linewidth=0.5)
     axes.legend(frameon=False, loc="upper left")
@@ -103,21 +102,21 @@ def _draw_clicks(figure: Any, data: dict[str, list[float]]) -> None:
 
 
 def _fairness(results: Results) -> dict[str, dict[str, list[float]]] | None:
-    """Seconds of each small export by format and case, and milliseconds of each /healthz by case."""
-    small, inside = _figures(results, "fairness"), _figures(results, "synchronous")
-    if not small or not inside:
+    """Return the seconds of each small export by format and case, and the milliseconds of each /healthz by case."""
+    small, probes = _figures(results, "fairness"), _figures(results, "synchronous")
+    if not small or not probes:
         return None
     cases = {
         f"{kind}, {case}": [run["seconds"] for run in runs]
         for case in ("alone", "beside")
         for kind, runs in small[case].items()
     }
-    return {"seconds": dict(sorted(cases.items())), "ms": inside}
+    return {"seconds": dict(sorted(cases.items())), "ms": probes}
 
 
 def _draw_fairness(figure: Any, data: dict[str, dict[str, list[float]]]) -> None:
-    titles = {"seconds": "50 orders beside ten big exports", "ms": "The site while exports are made"}
-    units = {"seconds": "seconds from the click to READY", "ms": "ms until /healthz answers, logarithmic"}
+    titles = {"seconds": "50 orders beside ten big exports", "ms": "Response time while exports are made"}
+    units = {"seconds": "seconds from the click to READY", "ms": "ms until /healthz responds (logarithmic)"}
     for axes, (what, cases) in zip(figure.subplots(1, 2), data.items(), strict=True):
         for place, (case, values) in enumerate(cases.items()):
             colour = SERIES[1] if case.endswith(("beside", "in requests")) else OUR_COLOUR
@@ -140,7 +139,7 @@ def _draw_fairness(figure: Any, data: dict[str, dict[str, list[float]]]) -> None
 
 
 def _left(results: Results) -> dict[str, dict[str, list[tuple[float, float]]]] | None:
-    """For each format and case, what was left and what was said to be left, in seconds, at each look."""
+    """Return pairs of the actual and the estimated seconds left at each look, by format and case."""
     if not (figures := _figures(results, "estimate")):
         return None
     return {
@@ -159,27 +158,25 @@ def _left(results: Results) -> dict[str, dict[str, list[tuple[float, float]]]] |
 def _draw_left(figure: Any, data: dict[str, dict[str, list[tuple[float, float]]]]) -> None:
     for axes, (kind, cases) in zip(figure.subplots(1, len(data), squeeze=False)[0], data.items(), strict=True):
         for colour, (name, looks) in zip(SERIES, cases.items(), strict=False):
-            axes.plot([left for left, _ in looks], [said for _, said in looks], color=colour, label=name)
+            axes.plot([left for left, _ in looks], [estimated for _, estimated in looks], color=colour, label=name)
         most = max((max(pair) for looks in cases.values() for pair in looks), default=1)
         axes.plot([0, most], [0, most], color=PEER, linewidth=1, linestyle="--", label="exact")
-        axes.set(title=f"Time left, {kind.upper()}", xlabel="seconds that were left", ylabel="seconds that were said")
+        axes.set(title=f"Time left, {kind.upper()}", xlabel="actual seconds left", ylabel="estimated seconds left")
         axes.invert_xaxis()
         axes.grid(linewidth=0.5)
         axes.legend(frameon=False, loc="upper right")
 
 
 PLOTS = (
-    Plot("bench-speed.svg", "Rows per second, ours and others', by format", _speed, (8.5, 7), _draw_speed),
-    Plot("bench-sizes.svg", "Peak memory and cost of a row by number of rows", _sizes, (8.5, 3.6), _draw_sizes),
-    Plot(
-        "bench-click.svg", "Milliseconds of a click, idle and behind ten big exports", _clicks, (8.5, 3.4), _draw_clicks
-    ),
+    Plot("bench-speed.svg", "Rows per second of Carryall and its peers, by format", _speed, (8.5, 7), _draw_speed),
+    Plot("bench-sizes.svg", "Peak memory and time per row, by number of rows", _sizes, (8.5, 3.6), _draw_sizes),
+    Plot("bench-click.svg", "Response time of a click, idle and behind big exports", _clicks, (8.5, 3.4), _draw_clicks),
     Plot(
         "bench-fairness.svg",
-        "A small export alone and beside ten big ones; the site while exports are made",
+        "A small export alone and beside ten big ones; response time while exports are made",
         _fairness,
         (8.5, 3),
         _draw_fairness,
     ),
-    Plot("bench-left.svg", "Seconds said to be left against seconds that were left", _left, (8.5, 3.6), _draw_left),
+    Plot("bench-left.svg", "Estimated and actual seconds left", _left, (8.5, 3.6), _draw_left),
 )

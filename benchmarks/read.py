@@ -1,4 +1,4 @@
-"""How long programs take to show a page in the middle of a PDF: `python -m benchmarks.read carryall|weasyprint`."""
+"""Time to render a page in the middle of a PDF: `python -m benchmarks.read carryall|weasyprint`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITERS: Mapping[str, Callable[[int, Path], object]] = {
     "weasyprint": weasyprint_plain.write,
 }
 DOTS = 72
-"""Pixels an inch."""
+"""Resolution in dots per inch."""
 
 
 def by_poppler(path: Path, page: int) -> None:
@@ -59,7 +59,7 @@ def main(writer: str) -> None:
 
 
 def _seconds(read: Callable[[Path, int], None], path: Path, page: int) -> object:
-    return meter.measured(lambda: read(path, page))["seconds"]  # type: ignore[func-returns-value]
+    return meter.measured(lambda: read(path, page))["seconds"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The line about reading: do programs show a page of our PDF as soon as one of plain WeasyPrint's?"""
+"""Speed of PDF readers: Carryall's files compared with those of plain WeasyPrint."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ OURS, PLAIN, LARGE = "carryall, 2,000 rows", "plain WeasyPrint, 2,000 rows", "ca
 
 
 class Reading(Line):
-    """A page in the middle of a file, in three readers."""
+    """Time to render a page in the middle of a file, in three readers."""
 
     name = "pdf-reading"
-    title = "A page of the PDF in other programs"
+    title = "PDF readers: time to render a page"
     about = (
-        "A reader opens the file and draws the page in its middle, at 72 dots an inch: pdftoppm (poppler), pypdfium2 "
-        "(pdfium), mutool (MuPDF). The median of several times in each of three rounds, in which ours and plain "
-        "WeasyPrint's file of the same rows take turns."
+        "A reader opens the file and renders its middle page at 72 dots per inch: pdftoppm (poppler), pypdfium2 "
+        "(pdfium), mutool (MuPDF). The median of several runs in each of three rounds, in which the files of Carryall "
+        "and of plain WeasyPrint with the same rows alternate."
     )
 
     def measure(self, bench: Bench) -> Figures:
@@ -36,11 +36,11 @@ class Reading(Line):
     def targets(self, figures: Figures) -> Iterator[Target]:
         for reader in READERS:
             ratio = median(figures[OURS], reader) / median(figures[PLAIN], reader)
-            yield Target(f"{reader}, seconds to those of plain WeasyPrint's file", ratio, "at most", 2, "×")
+            yield Target(f"{reader}, seconds / seconds with plain WeasyPrint's file", ratio, "at most", 2, "×")
 
     def table(self, figures: Figures) -> list[str]:
         rows = [
             (name, f"{runs[0]['pages']:,}", *(short(median(runs, reader) * 1000) for reader in READERS))
             for name, runs in figures.items()
         ]
-        return markdown(("ms for a page", "pages", *READERS), rows)
+        return markdown(("ms per page", "pages", *READERS), rows)

@@ -1,4 +1,4 @@
-"""A site for a measurement: its own folder, database, Redis and processes, the demo shop in it, and its visitors."""
+"""A site for a measurement, with its own folder, database, Redis and processes, the demo shop, and visitors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FINAL = ("ready", "failed", "cancelled", "expired")
 
 @dataclass
 class Site:
-    """Where it is, and what its processes run with."""
+    """A site: its folder, port and Redis, the environment of its processes, and the running ones by name."""
 
     var_dir: Path
     port: int
@@ -50,12 +50,12 @@ class Site:
         subprocess.run(command, cwd=ROOT, env=self.environment(web), check=True, capture_output=True)
 
     def start(self, name: str, children: int | None = None) -> subprocess.Popen[bytes]:
-        """Start one of its programs, a worker with that many children."""
+        """Start a program of the site. `children` is the number of child processes of a worker."""
         program = next(program for program in site(self.var_dir, self.port) if program.name == name)
         command = list(program.command)
         if children is not None:
             command[command.index("-c") + 1] = str(children)
-        with (self.var_dir / f"{name}.log").open("wb") as log:  # anew, so that "ready" is said by this start
+        with (self.var_dir / f"{name}.log").open("wb") as log:  # truncated, so that "ready" comes from this start
             child = subprocess.Popen(
                 [*TETHERED, *command], cwd=ROOT, env=self.environment(program), stdout=log, stderr=log
             )
@@ -66,11 +66,11 @@ class Site:
         redis_server.stop(self.processes.pop(name), 20)
 
     def wait_for_workers(self) -> None:
-        """Until each worker that was started says that it is ready."""
+        """Wait until each started worker has logged that it is ready."""
         for name in filter(lambda name: name.startswith("worker"), self.processes):
-            until(partial(self._says_ready, name), READY_SECONDS, f"{name} to be ready")
+            until(partial(self._is_ready, name), READY_SECONDS, f"{name} to be ready")
 
-    def _says_ready(self, name: str) -> bool:
+    def _is_ready(self, name: str) -> bool:
         return " ready" in (self.var_dir / f"{name}.log").read_text(errors="replace")
 
     def stop_all(self) -> None:
@@ -83,71 +83,71 @@ class Site:
 
 @contextmanager
 def running(folder: Path, names: Sequence[str] = (), **environment: str) -> Iterator[Site]:
-    """A prepared site with these programs up, on SQLite unless DATABASE_URL is given; all end with the block."""
-    with ExitStack() as ended:
+    """Prepare a site, start these programs, and stop them after the block. SQLite, unless DATABASE_URL is given."""
+    with ExitStack() as cleanup:
         server = RedisServer(folder / "redis", port=free_port())
         child = server.start()
-        ended.callback(redis_server.stop, child)
-        here = Site(folder / "var", free_port(), server, child, environment)
-        ended.callback(here.stop_all)
+        cleanup.callback(redis_server.stop, child)
+        prepared = Site(folder / "var", free_port(), server, child, environment)
+        cleanup.callback(prepared.stop_all)
         for command in ("migrate --run-syncdb", "collectstatic --noinput", "seed_demo"):
-            here.manage(*command.split(), "-v0")
+            prepared.manage(*command.split(), "-v0")
         for name in names:
-            here.start(name)
+            prepared.start(name)
         if "web" in names:
-            _await(here.url)
-        here.wait_for_workers()
-        yield here
+            _wait_for_web(prepared.url)
+        prepared.wait_for_workers()
+        yield prepared
 
 
-def _await(url: str) -> None:
-    def answers() -> bool:
+def _wait_for_web(url: str) -> None:
+    def is_ready() -> bool:
         try:
             return Browser(url, seconds=3).get("/readyz").status == 200
         except Fault:
             return False
 
-    until(answers, READY_SECONDS, f"{url} to be ready")
+    until(is_ready, READY_SECONDS, f"{url} to be ready")
 
 
-def until(true: Callable[[], Any], seconds: float, what: str, pause: float = 0.1) -> Any:
-    """The first truthy answer. Ends the program when there is none within `seconds`."""
+def until(condition: Callable[[], Any], seconds: float, what: str, pause: float = 0.1) -> Any:
+    """Return the first truthy result of `condition`. Raise SystemExit after `seconds` without one."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if answer := true():
-            return answer
+        if result := condition():
+            return result
         time.sleep(pause)
-    raise SystemExit(f"Waited {seconds:.0f} s for {what}, in vain.")
+    raise SystemExit(f"Timed out after {seconds:.0f} s while waiting for {what}.")
 
 
 class Visitor:
-    """Somebody who is signed in: presses the button, looks, waits, cancels."""
+    """A signed-in user, who requests exports, polls, waits and cancels."""
 
     def __init__(self, url: str, name: str) -> None:
         self.browser = Browser(url)
         form = self.browser.get("/accounts/login/").form("username")
         answer = self.browser.post("/accounts/login/", form.fields | {"username": name, "password": "demo"})
         if answer.status != 302:
-            raise SystemExit(f"Signing in as {name} was answered {answer.status}: {answer.reason()}")
+            raise SystemExit(f"Signing in as {name} returned {answer.status}: {answer.reason()}")
         form = self.browser.get("/exports/").form("csrfmiddlewaretoken")
         self.token = {"csrfmiddlewaretoken": form.fields["csrfmiddlewaretoken"]}
 
     def press(self, **fields: str) -> Answer:
-        """The button's POST and nothing else."""
+        """Send the POST request of the button. Return its response."""
         return self.browser.post("/api/exports/", self.token | fields)
 
     def export(self, **fields: str) -> str:
-        """The id of the export that comes of it."""
+        """Request an export. Return its id. Raise SystemExit if it is refused."""
         answer = self.press(**fields)
         if answer.status != 202:
-            raise SystemExit(f"{fields} was answered {answer.status}: {answer.reason()}")
+            raise SystemExit(f"The request {fields} returned {answer.status}: {answer.reason()}")
         return str(answer.json()["id"])
 
     def look(self, export: str) -> dict[str, Any]:
         return dict(self.browser.get(f"/api/exports/{export}/").json())
 
     def wait(self, export: str, seconds: float, pause: float = 0.1) -> dict[str, Any]:
-        """The export once it is ready. Ends the program when it is not within `seconds`, or ends otherwise."""
+        """Return the export when it is ready. Raise SystemExit after `seconds`, or if it ends in another state."""
 
         def ended() -> dict[str, Any] | None:
             seen = self.look(export)
@@ -163,7 +163,7 @@ class Visitor:
 
 
 def machine() -> str:
-    """What the figures were measured on, in one line."""
+    """Describe this machine in one line."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "unknown")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30

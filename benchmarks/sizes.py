@@ -1,4 +1,4 @@
-"""Every format at growing numbers of rows: does memory stay, and does a row cost the same?"""
+"""Peak memory and time per row of every format, at growing numbers of rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from deploy.steps import step
 FORMATS = ("csv", "json", "jsonl", "parquet", "xlsx", "pdf")
 SIZES = (10_000, 100_000, 1_000_000)
 SMALL, MORE_ROUNDS = 10_000, 5
-"""A size whose runs last well under a second, and how many it gets."""
+"""Up to SMALL rows, a run takes well under a second and is repeated MORE_ROUNDS times."""
 
 BySize = Mapping[str, list[Run]]
 
 
 class _Sizes(Line):
-    """Both lines stand on the same runs: one process for each format, size and round."""
+    """The runs that both benchmarks share: one process for each format, size and round."""
 
     source = "sizes"
 
@@ -35,19 +35,19 @@ class _Sizes(Line):
 
 
 class Memory(_Sizes):
-    """The peak of a worker may not grow with the rows."""
+    """The peak memory of a worker must not grow with the number of rows."""
 
     name = "memory"
     title = "Memory"
     about = (
-        "One process writes the ledger in one format; its largest resident set, of which about 60 MB are Python and "
-        "Django. The highest of the runs."
+        "One process writes the ledger in one format. The figure is its largest resident set, of which about 60 MB are "
+        "Python and Django; the maximum of the runs."
     )
 
     def targets(self, figures: Figures) -> Iterator[Target]:
         for kind, runs in figures.items():
             ratio = (highest(runs[str(SIZES[-1])]) or 0) / (highest(runs[str(SIZES[0])]) or 1)
-            yield Target(f"{kind}, peak at 1,000,000 rows to that at 10,000", ratio, "at most", 1.2, "×")
+            yield Target(f"{kind}, peak at 1,000,000 rows / at 10,000 rows", ratio, "at most", 1.2, "×")
 
     def table(self, figures: Figures) -> list[str]:
         rows = [(kind, *(short(highest(runs[str(size)])) for size in SIZES)) for kind, runs in figures.items()]
@@ -55,27 +55,27 @@ class Memory(_Sizes):
 
 
 class Cost(_Sizes):
-    """A row may not cost more because there are many."""
+    """The time per row must not grow with the number of rows."""
 
     name = "cost"
-    title = "Cost of a row"
+    title = "Time per row"
     about = (
-        "The same runs. From the seconds of each, those of an export of one row in the same format are taken away: "
-        "planning, and for PDF and XLSX a first page and styles. What is left is divided by the rows."
+        "The same runs. The seconds of an export of one row in the same format (planning, and for PDF and XLSX a first "
+        "page and styles) are subtracted from the seconds of each run. The rest is divided by the number of rows."
     )
 
     def targets(self, figures: Figures) -> Iterator[Target]:
         for kind, runs in figures.items():
-            yield Target(f"{kind}, dearest row to cheapest", spread(costs(runs)), "at most", 1.2, "×")
+            yield Target(f"{kind}, longest / shortest time per row", spread(costs(runs)), "at most", 1.2, "×")
 
     def table(self, figures: Figures) -> list[str]:
         rows = [
             (kind, *map(short, costs(runs).values()), short(median(runs["1"]) * 1000)) for kind, runs in figures.items()
         ]
-        return markdown(("µs a row", *(f"{size:,} rows" for size in SIZES), "ms for one row"), rows)
+        return markdown(("µs per row", *(f"{size:,} rows" for size in SIZES), "ms for one row"), rows)
 
 
 def costs(runs: BySize) -> dict[str, float]:
-    """Microseconds for a row at each size, net of what an export of one row takes."""
+    """Return the microseconds per row at each size, without those of an export of one row."""
     first = median(runs["1"])
     return {str(size): (median(runs[str(size)]) - first) / runs[str(size)][0]["rows"] * 1e6 for size in SIZES}

@@ -1,6 +1,7 @@
-"""Addresses of a site with the view that Carryall spares it: one that writes the whole export before it answers.
+"""URLs of a site with a synchronous view for comparison, which writes the whole export before it responds.
 
-It takes the same rows and the same formats as the workers do; what is left out is what a view would leave out too.
+The view uses the same rows and formats as the workers. It leaves out what such a view would leave out,
+like leases and checksums.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ from config.urls import urlpatterns as usual
 from exports.datasets import Dataset, datasets
 from exports.formats import OpenPart, RenderContext, writer
 from exports.models.period import Period
+from exports.web.responses import signed_in_user
 
 
 @login_required
 def orders(request: HttpRequest, key: str) -> FileResponse:
-    """All of the asker's orders as a file of the format `key`."""
-    dataset, kind = datasets.get("orders"), writer(key)
+    """Return all of the user's orders as a file in the format `key`."""
+    dataset, kind, user = datasets.get("orders"), writer(key), signed_in_user(request)
     context, period = _context(dataset), Period(asked_at=timezone.now())
-    ranges = dataset.key_ranges(request.user, period, None)
-    sample = dataset.sample(request.user, period, context.columns, ranges)
+    ranges = dataset.key_ranges(user, period, None)
+    sample = dataset.sample(user, period, context.columns, ranges)
     context = replace(context, layout=kind.prepare(sample, context))
-    whole = tempfile.TemporaryFile()  # noqa: SIM115 - the answer closes it
+    whole = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
     with tempfile.TemporaryFile() as body:
-        written = kind.write(dataset.source(request.user, period, context.columns, ranges[0]), body, context)
+        written = kind.write(dataset.source(user, period, context.columns, ranges[0]), body, context)
         body.seek(0)
         part = OpenPart(body, written.rows, written.meta)
         kind.assemble([part], whole, replace(context, rows=written.rows))

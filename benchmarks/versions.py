@@ -1,4 +1,4 @@
-"""What was measured, by version."""
+"""Versions of the measured software."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = (
 
 
 def versions(database_url: str) -> dict[str, str]:
-    """From name to version; what is not installed is left out."""
+    """Return versions by name. Packages that are not installed are left out."""
     found = {"python": sys.version.split()[0]}
     for package in PACKAGES:
         try:

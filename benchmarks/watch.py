@@ -1,4 +1,4 @@
-"""The memory of everything that a site runs, looked at while it works."""
+"""Peak memory of the processes of a running site."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from pathlib import Path
 from benchmarks.meter import peak_mb
 
 EVERY = 0.2
-"""Seconds between two looks. A peak outlives the moment: only a process that ends between two looks is missed."""
+"""Seconds between two polls. The kernel keeps the peak, so only a process that ends between two polls is missed."""
 
 
 @contextmanager
 def peaks(roots: Iterable[tuple[str, int]]) -> Iterator[dict[str, float]]:
-    """While the block runs, the highest peak in MB among each root process and its descendants, by the root's name."""
+    """Record, during the block, the highest peak in MB of each root process and its descendants, by the root's name."""
     found: dict[str, float] = {}
-    known, over = list(roots), threading.Event()
+    processes, stop = list(roots), threading.Event()
 
-    def look() -> None:
-        for name, pid in known:
+    def poll() -> None:
+        for name, pid in processes:
             for each in (pid, *descendants(pid)):
                 found[name] = max(found.get(name, 0.0), _peak(each))
 
     def watch() -> None:
-        while not over.wait(EVERY):
-            look()
+        while not stop.wait(EVERY):
+            poll()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
         yield found
     finally:
-        over.set()
+        stop.set()
         thread.join()
-        look()
+        poll()
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Process ids of the children, theirs, and so on."""
+    """Yield the ids of all descendants of a process."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:  # it has just ended
+    except OSError:  # the process has ended
         return
     for child in map(int, children):
         yield child

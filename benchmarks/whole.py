@@ -1,4 +1,4 @@
-"""The demo's 160,000 orders as one PDF, from the click to READY, on the site that `make run` starts."""
+"""The demo's 160,000 orders as one PDF, from the click to READY, on a site as `make run` starts it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from benchmarks.workers import seconds_between
 from deploy.steps import step
 
 PATIENCE = 240
-"""Seconds for one export."""
+"""Timeout of one export, in seconds."""
 
 
 class Whole(Line):
-    """What a person waits for who presses the button of the demo."""
+    """How long a user of the demo waits for the largest PDF."""
 
     name = "pdf-160k"
     title = "PDF, 160,000 orders, from the click to READY"
     about = (
         "The site as `make run` starts it: SQLite, Redis, web server, both workers and Beat, all on this machine, and "
-        "somebody who looks at the progress five times a second. All twelve columns. The peak is the largest resident "
-        "set that any process of the site has had, looked up five times a second."
+        "a client that polls the progress five times a second. All twelve columns. The peak is the largest resident "
+        "set of any process of the site, polled five times a second."
     )
 
     def measure(self, bench: Bench) -> Figures:
-        with running(bench.folder / "whole", (*ALL, "beat")) as here:
+        with running(bench.folder / "whole", (*ALL, "beat")) as site:
             runs = []
             for number in range(1, ROUNDS + 1):
                 with step(f"{self.name}, {number} of {ROUNDS}"):
-                    runs.append(_once(here))
+                    runs.append(_once(site))
         return {"runs": runs}
 
     def targets(self, figures: Figures) -> Iterator[Target]:
@@ -56,11 +56,11 @@ class Whole(Line):
         ]
 
 
-def _once(here: Site) -> Run:
-    person = here.visitor(ENTERPRISE)
-    roots = [(name, process.pid) for name, process in here.processes.items()]
+def _once(site: Site) -> Run:
+    visitor = site.visitor(ENTERPRISE)
+    roots = [(name, process.pid) for name, process in site.processes.items()]
     with peaks(roots) as found:
-        seen = person.wait(person.export(dataset="orders", format="pdf", period="all"), PATIENCE, pause=0.2)
+        seen = visitor.wait(visitor.export(dataset="orders", format="pdf", period="all"), PATIENCE, pause=0.2)
     return {
         "rows": seen["rows_done"], "pages": seen["pages"], "bytes": seen["size"], "seconds": seconds_between(seen),
         "peak_mb": max(found.values()), "peaks": dict(sorted(found.items())),

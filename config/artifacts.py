@@ -1,4 +1,4 @@
-"""Read STORAGE_URL: an S3 bucket for finished files. If it is not set, they are in a folder under VAR_DIR."""
+"""Read STORAGE_URL: an S3 bucket for finished files. Without it, they are in a folder under VAR_DIR."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-HOW_TO_FIX = "set it to a bucket, as s3://bucket/folder?region=eu-central-1, or unset it for a folder under VAR_DIR."
+HOW_TO_FIX = "set it to a bucket, such as s3://bucket/folder?region=eu-central-1, or unset it for a folder in VAR_DIR."
 EXTRA = "`.venv/bin/pip install -r requirements/s3.txt`"
 KEYS = ("endpoint", "public", "region", "addressing")
 
@@ -36,7 +36,7 @@ def _bucket(url: str) -> dict[str, str]:
     name = parts.netloc
     if parts.scheme != "s3":
         raise _wrong("is not the URL of a bucket")
-    if "@" in name:  # the name is a secret, so the message does not repeat it
+    if "@" in name:  # the message must not repeat the secret
         raise _wrong("holds a key or a password: put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
         raise _wrong(f"names the bucket {name!r}, which is not a valid bucket name")
@@ -57,11 +57,11 @@ def _check(options: dict[str, str]) -> None:
         raise _wrong(f"has the option {unknown.pop()!r}; the options are {', '.join(KEYS)}")
     for key in ("endpoint", "public"):
         if key in options and not re.fullmatch(r"https?://[^/?#@]+/?", options[key]):
-            raise _wrong(f"has {key}= without the address of a server, as https://s3.example.com")
+            raise _wrong(f"has {key}= without the address of a server, such as https://s3.example.com")
     if options.get("addressing", "path") not in ("path", "virtual"):
         raise _wrong("has an addressing other than path or virtual")
     if not re.fullmatch(r"[a-z0-9-]+", options.get("region", "none")):
-        raise _wrong(f"has region={options['region']}, which is not a region, as eu-central-1")
+        raise _wrong(f"has region={options['region']}, which is not a region such as eu-central-1")
 
 
 def _wrong(fault: str) -> ImproperlyConfigured:

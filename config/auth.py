@@ -10,9 +10,9 @@ DEMO_PASSWORD = "demo"  # noqa: S105 - it is public on purpose, and refused outs
 
 
 class RefuseDemoPassword:
-    """Reject the demo password outside of the demo, even if demo users exist in the database.
+    """Reject the demo password outside the demo, even if demo users exist in the database.
 
-    It authenticates nobody: the next backend does.
+    It does not authenticate users; the next backend does.
     """
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:

@@ -18,4 +18,4 @@ install(app)
 
 @setup_logging.connect
 def _keep_djangos_logging(**_: Any) -> None:
-    """Celery does not configure logging if this signal has a receiver. Django's LOGGING has configured it."""
+    """Keep Celery from configuring logging: it does not if this signal has a receiver. LOGGING has configured it."""

@@ -1,6 +1,7 @@
 """Celery settings, with the reason for each that differs from the default.
 
-The database is the truth and a message only a hint, so a message may be lost or doubled, but never block a worker.
+The database is the source of truth and a message only a hint: messages may be lost or duplicated, but must not block
+a worker.
 Celery imports this module when it first needs a setting, after Django has loaded its own.
 """
 
@@ -10,11 +11,10 @@ from config import redis_url
 from config.queues import BULK, HIGH
 
 SOFT_LIMIT, HARD_LIMIT = 240, 300
-"""Seconds that a task may run: SoftTimeLimitExceeded is raised at the first, its process is killed at the second."""
+"""Seconds that a task may run: SoftTimeLimitExceeded is raised at the first, the process is killed at the second."""
 
 VISIBILITY_TIMEOUT = 900
 """Seconds until an unacknowledged message is delivered again; a system check requires more than 2 x HARD_LIMIT."""
-
 
 CLICK_SECONDS = 0.4
 """Seconds that a web request waits for each answer of Redis. Workers and Beat wait longer (durable/celery)."""
@@ -24,7 +24,7 @@ broker_url = _broker.url
 broker_use_ssl = _broker.use_ssl
 timezone = settings.TIME_ZONE
 enable_utc = True
-# -- messages: primary keys only, so JSON is enough. gzip pays when a group of hints is sent.
+# -- messages: primary keys only, so JSON is enough. gzip is worth it for groups of hints.
 accept_content = ["json"]
 task_serializer = "json"
 task_compression = "gzip"
@@ -36,7 +36,7 @@ task_soft_time_limit = SOFT_LIMIT
 task_time_limit = HARD_LIMIT
 # -- acknowledge late. The broker never retries: the row counts the attempts.
 task_acks_late = True
-task_reject_on_worker_lost = False  # True would redeliver a task that kills its worker for ever
+task_reject_on_worker_lost = False  # True would redeliver a task that kills its worker without end
 task_acks_on_failure = True
 task_acks_on_timeout = True
 worker_cancel_long_running_tasks_on_connection_loss = False  # the message is redelivered and finds the row leased
@@ -45,7 +45,7 @@ result_backend = "django-db"
 task_ignore_result = True
 result_extended = True
 result_expires = None  # exports.tasks.clean_up_results deletes in batches; Celery's clean-up is one unbounded DELETE
-worker_consumer = "durable.celery.messages:Consumer"  # rejects messages that it cannot read, and goes on
+worker_consumer = "durable.celery.messages:Consumer"  # rejects unreadable messages and continues
 # -- workers: prefetch one message at a time, so that the order chosen in the database is kept.
 worker_prefetch_multiplier = 1
 worker_disable_prefetch = True
@@ -54,7 +54,7 @@ worker_max_memory_per_child = 400_000  # KB; WeasyPrint does not return its memo
 worker_send_task_events = True  # for Flower
 task_send_sent_event = True
 worker_hijack_root_logger = False
-# -- the connection: workers retry for ever, publishers briefly.
+# -- the connection: workers retry without limit, publishers once.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}  # one immediate retry; then the sweep sends it

@@ -112,20 +112,20 @@ def _production(env: Env, var_dir: Path) -> Environment:
 
 
 _REQUIRED = {
-    "DATABASE_URL": "set it to the database, as postgresql://user:password@host/name.",
-    "REDIS_URL": "set it to the broker, as rediss://user:password@host:6379/0 "
+    "DATABASE_URL": "set it to the database, for example postgresql://user:password@host/name.",
+    "REDIS_URL": "set it to the broker, for example rediss://user:password@host:6379/0 "
     "or sentinel://user:password@host:26379,host2:26379/master.",
-    "EMAIL_URL": "set it to the mail server, as submission://user:password@host:587.",
-    "DEFAULT_FROM_EMAIL": "set it to the address that mails come from.",
-    "SITE_URL": "set it to the site's public address, as https://example.com; links in mails start with it.",
-    "ALLOWED_HOSTS": "set it to the host names that the site answers to, separated by commas.",
+    "EMAIL_URL": "set it to the mail server, for example submission://user:password@host:587.",
+    "DEFAULT_FROM_EMAIL": "set it to the sender address of e-mails.",
+    "SITE_URL": "set it to the site's public address, for example https://example.com; links in e-mails start with it.",
+    "ALLOWED_HOSTS": "set it to the host names of the site, separated by commas.",
 }
 
 
 def _production_faults(env: Env) -> list[str]:
     faults = [f"{name} is missing: {fix}" for name, fix in _REQUIRED.items() if not env.str(name, "")]
     if _on(env, "DEBUG"):
-        faults.append("DEBUG is on: it shows secrets to strangers; unset DEBUG.")
+        faults.append("DEBUG is on: error pages would show secrets; unset DEBUG.")
     key = env.str("SECRET_KEY", "")
     if len(key) < SHORTEST_KEY or key.startswith("django-insecure-") or len(set(key)) < 5:
         faults.append(
@@ -133,7 +133,7 @@ def _production_faults(env: Env) -> list[str]:
             "(python -c 'import secrets; print(secrets.token_urlsafe(64))')."
         )
     if "*" in env.list("ALLOWED_HOSTS", []):
-        faults.append("ALLOWED_HOSTS is *: name the hosts instead, separated by commas.")
+        faults.append("ALLOWED_HOSTS is *: set it to the host names of the site, separated by commas.")
     return faults
 
 
@@ -161,7 +161,7 @@ def _redis(env: Env, default: str) -> str:
 def _time_zone(env: Env) -> str:
     name = env.str("TIME_ZONE", "") or "UTC"
     if name not in available_timezones():
-        raise ImproperlyConfigured(f"TIME_ZONE={name} is unknown: set it to an IANA name, as Europe/Berlin.")
+        raise ImproperlyConfigured(f"TIME_ZONE={name} is unknown: set it to an IANA name, for example Europe/Berlin.")
     return name
 
 

@@ -25,7 +25,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _for_programs() -> HttpResponse:
-    return refusal(503, "database_away", _("The database does not answer just now; please try again in a minute."))
+    return refusal(503, "database_away", _("The database is not available. Try again in a minute."))
 
 
 def _for_people() -> HttpResponse:

@@ -127,7 +127,7 @@ def _address(text: str) -> tuple[str, int]:
 def connected(url: str, seconds: float) -> Iterator[redis.Redis]:
     """Yield a client with a timeout of `seconds`, and close it at the end of the block.
 
-    Its first use raises redis.RedisError or OSError if there is no answer, or no sentinel knows a master.
+    Its first use raises redis.RedisError or OSError if there is no answer, or no sentinel reports a master.
     """
     bounds: dict[str, Any] = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
     master = watched(url)

@@ -83,7 +83,7 @@ TEMPLATES = [
 SQLITE: dict[str, Any] = {
     # Measured with four writers: 73 of 100 deferred transactions fail with "database is locked", no immediate one.
     "transaction_mode": "IMMEDIATE",
-    "timeout": 20,  # seconds that a writer waits for another one; a request that waits longer gets 503
+    "timeout": 20,  # seconds that a writer waits for another; a request that waits longer gets 503
     # FULL: a request that was accepted (202) must survive a power cut. NORMAL may lose it. Costs 0.2 ms a commit.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;",
 }

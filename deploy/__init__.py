@@ -1,1 +1,1 @@
-"""How Carryall is set up and run on one machine: what `make` calls. Nothing in the site imports it."""
+"""Set-up and processes of the site on one machine, called by `make`. Nothing in the site imports it."""

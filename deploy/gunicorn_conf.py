@@ -1,4 +1,4 @@
-"""gunicorn's settings, by the names that gunicorn reads. The address comes from the command line."""
+"""gunicorn settings. The address to bind to is given on the command line."""
 
 import logging
 import resource
@@ -7,15 +7,15 @@ from pathlib import Path
 from config.settings import LOGGING
 
 workers = 2
-worker_class = "deploy.gunicorn_worker.Worker"  # a slow client holds a connection, not a thread
+worker_class = "deploy.gunicorn_worker.Worker"  # a slow client occupies a connection, not a thread
 threads = 8
-# Of each worker: a download holds two files, its connection and what it reads.
+# Per worker. A download needs two file descriptors: its connection and its file.
 worker_connections = max(50, min(1000, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100) // 2))
 timeout = 60
 graceful_timeout = 10
-limit_request_line = 8190  # a link or an estimate may name hundreds of fields
-control_socket_disable = True  # it would stand in the home folder, shared by every gunicorn there
-_memory = Path("/dev/shm")  # noqa: S108  gunicorn makes its own private file in it
+limit_request_line = 8190  # the URL of a link or an estimate may name hundreds of fields
+control_socket_disable = True  # it would be in the home folder, shared by every gunicorn of the user
+_memory = Path("/dev/shm")  # noqa: S108  gunicorn creates a private file in it
 worker_tmp_dir = str(_memory) if _memory.is_dir() else None  # a heartbeat on a busy disk can stall a worker
 
 access_log_format = "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
@@ -29,11 +29,11 @@ ROUTINE = (
     "/notifications/bell/",
     "/static/",
 )
-"""Paths that browsers and probes ask for again and again: logged only when they fail."""
+"""Paths that browsers and probes poll: logged only if the request fails."""
 
 
 class NotRoutine(logging.Filter):
-    """Keeps an access line unless it is a routine one that went well."""
+    """Drop access lines of successful routine requests."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         atoms = record.args

@@ -1,4 +1,4 @@
-"""A client for one site that keeps its cookies, fills in its forms, and treats a redirect as an answer."""
+"""An HTTP client for one site: keeps cookies, fills in forms, and returns redirects instead of following them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deploy.steps import Fault, first_line
 
 CHUNK = 1 << 20
 Sent = Mapping[str, str | list[str]]
-"""The fields of a form: a list where a name has several values."""
+"""The fields of a form. The value is a list if a name has several values."""
 ALERTS = "//*[@role='alert' or contains(@class, 'error')][not(@hidden)]"
 
 
@@ -51,11 +51,11 @@ class Answer:
         return json.loads(self.body)
 
     def form(self, having: str) -> Form:
-        """Return the form that has a field of this name. Raise Fault if there is none."""
+        """Return the form that has a field of this name. Raise Fault if the page has none."""
         for form in html.document_fromstring(self.text or " ").forms:
             if having in form.fields:
                 return _filled(form)
-        raise Fault(f"{self.url} (status {self.status}) shows no form with the field {having!r}.")
+        raise Fault(f"{self.url} (status {self.status}) has no form with the field {having!r}.")
 
     def reason(self) -> str:
         """Return the error messages of the page on one line."""
@@ -107,11 +107,11 @@ class Browser:
     def fetch(self, path: str) -> Iterator[httpx.Response]:
         """Stream a download. A redirect to another server is followed without the cookies and headers of this one."""
         with self._stream("GET", urljoin(self.base_url, path)) as response:
-            there = response.headers.get("Location", "")
-            if response.status_code != httpx.codes.FOUND or not _is_elsewhere(there, self.base_url):
+            target = response.headers.get("Location", "")
+            if response.status_code != httpx.codes.FOUND or not _is_elsewhere(target, self.base_url):
                 yield response
                 return
-        with Browser(there, seconds=self.seconds)._stream("GET", there) as response:
+        with Browser(target, seconds=self.seconds)._stream("GET", target) as response:
             yield response
 
     @contextmanager
@@ -120,16 +120,16 @@ class Browser:
             with self._client.stream(method, url, data=data, timeout=self.seconds) as response:
                 yield response
         except httpx.TransportError as error:
-            raise Fault(f"{url} cannot be reached, or broke off: {first_line(error)}.") from error
+            raise Fault(f"The request to {url} failed: {first_line(error)}.") from error
 
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Return one context for all clients: it takes longer to make than a request."""
+    """Return one context for all clients, because creating it takes longer than a request."""
     return ssl.create_default_context()
 
 
 def _is_elsewhere(url: str, site: str) -> bool:
-    """Tell whether an address belongs to another server."""
+    """Return whether a URL belongs to another server."""
     netloc = urlsplit(url).netloc
     return bool(netloc) and netloc != urlsplit(site).netloc

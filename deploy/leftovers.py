@@ -1,4 +1,4 @@
-"""The processes below this one, from /proc: reaping those that ended, and ending those that stayed."""
+"""Reap descendants of this process that have ended, and end those that are left (from /proc)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GRACE_SECONDS = 5.0
 
 
 def reap(known: subprocess.Popen[bytes]) -> None:
-    """Take leave of adopted children that have ended. What `known` ended with is kept for it."""
+    """Reap children that have ended, adopted ones too. Store the exit code of `known` in it."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -26,7 +26,7 @@ def reap(known: subprocess.Popen[bytes]) -> None:
 
 
 def children(parent: int) -> list[int]:
-    """Pids of the living children of a process; none where there is no /proc."""
+    """Return the pids of the live children of a process; empty if there is no /proc."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -44,14 +44,14 @@ def descendants(parent: int) -> list[int]:
 
 
 def end_descendants() -> int:
-    """Tell every process below this one to end, kill what stays after a grace; how many were killed."""
-    end, told, killed = time.monotonic() + GRACE_SECONDS, set[int](), set[int]()
+    """Send SIGTERM to all descendants, and SIGKILL after GRACE_SECONDS. Return the number killed."""
+    end, terminated, killed = time.monotonic() + GRACE_SECONDS, set[int](), set[int]()
     while left := descendants(os.getpid()):
         late = time.monotonic() > end
         for pid in left:
-            if late or pid not in told:
+            if late or pid not in terminated:
                 _send(pid, signal.SIGKILL if late else signal.SIGTERM)
-            (killed if late else told).add(pid)
+            (killed if late else terminated).add(pid)
         if time.monotonic() > end + GRACE_SECONDS:
             break
         time.sleep(0.05)

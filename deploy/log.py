@@ -1,4 +1,4 @@
-"""One readable log of many processes: every line says time, level and process."""
+"""Merge the output of many processes into one log: every line has a time, a level and a process name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deploy.steps import say
 FILE_BYTES, FILE_COUNT = 10_000_000, 3
 CONTINUES_SECONDS = 0.2
 OWN_FORM = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
-"""How a line begins that one of our own processes has formatted (LOGGING in config/settings.py)."""
+"""Start of a line in the format of our own processes (LOGGING in config/settings.py)."""
 SUPERVISOR_FORM = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<level>CRIT|ERRO|WARN|INFO|DEBG) (?P<text>.*)"
 )
@@ -29,7 +29,7 @@ LEVELS = {"CRIT": "CRITICAL", "ERRO": "ERROR", "WARN": "WARNING", "INFO": "INFO"
 
 @dataclass
 class Source:
-    """One process's output: its name, the half line that came last, and the level and moment of its last whole line."""
+    """Output of one process: its name, its incomplete last line, and level and time of its last complete line."""
 
     name: str
     rest: bytes = b""
@@ -37,20 +37,20 @@ class Source:
     when: float = 0.0
 
     def inherited(self) -> str:
-        """The level of a line without one: its predecessor's when it follows at once, as a traceback's lines do."""
+        """Return the level of a line that has none: the previous one if it follows at once (a traceback), or INFO."""
         return self.level if time.monotonic() - self.when < CONTINUES_SECONDS else "INFO"
 
-    def at(self, level: str) -> str:
+    def update(self, level: str) -> str:
         self.level, self.when = level, time.monotonic()
         return level
 
 
 class MergedLog:
-    """Reads a pipe for each process; whole lines go to a rotated file, and once told so to the terminal."""
+    """Reads a pipe from each process, and writes complete lines to a rotated file. Set `terminal` to print them too."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.terminal = False  # whether lines go to the terminal too
+        self.terminal = False
         self.last: deque[str] = deque(maxlen=400)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _RotatedFile(path, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8")
@@ -58,7 +58,7 @@ class MergedLog:
         self._thread = threading.Thread(target=self._read, name="log", daemon=True)
 
     def source(self, name: str) -> int:
-        """Open a pipe for one process; the end to write to, which the caller closes when that has started."""
+        """Open a pipe for one process. Return its write end; the caller closes it when the process has started."""
         read_end, write_end = os.pipe()
         self._selector.register(read_end, selectors.EVENT_READ, Source(name))
         return write_end
@@ -67,7 +67,7 @@ class MergedLog:
         self._thread.start()
 
     def finish(self, seconds: float = 5) -> None:
-        """Return when all writers have closed their ends and every line is written, or after `seconds`."""
+        """Wait until all writers have closed their ends and every line is written, at most `seconds`."""
         if self._thread.is_alive():
             self._thread.join(seconds)
 
@@ -98,23 +98,23 @@ class MergedLog:
 
 
 class _RotatedFile(logging.handlers.RotatingFileHandler):
-    """A full disk takes the file away, not the lines on the terminal, and never the thread that empties the pipes."""
+    """Ignores write errors: on a full disk the terminal still gets its lines, and the pipes are still read."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  name of the method in logging
         pass
 
 
 def formed(source: Source, text: str) -> str:
-    """A line as it is written: as it came if in our form, else with time, level and process before it.
+    """Return a line for the log: unchanged if it is in our format, else with time, level and process name.
 
-    A program that prints past our logging may print anything, so control characters are escaped here as well.
+    Control characters are escaped here too, because a program may print without using our logging.
     """
     text = escaped(text)
     if source.name == "supervisor" and (theirs := SUPERVISOR_FORM.match(text)):
         return f"{theirs['time']} {LEVELS[theirs['level']]:<7} {source.name:<11} {theirs['text']}"
     if ours := OWN_FORM.match(text):
-        source.at(ours["level"])
+        source.update(ours["level"])
         return text
-    level = source.at("ERROR" if text.startswith("Traceback (most recent call last)") else source.inherited())
+    level = source.update("ERROR" if text.startswith("Traceback (most recent call last)") else source.inherited())
     now = datetime.now().astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds").replace(".", ",")
     return f"{now} {level:<7} {source.name:<11} {text}"

@@ -1,8 +1,8 @@
-"""Bring the database, the static files and the demo up to date, in one process (Django starts slowly).
+"""Bring the database, the static files and the demo up to date, in one process because Django starts slowly.
 
     python -m deploy.prepare
 
-Each step changes nothing when there is nothing to change, so it runs at every start.
+It runs at every start. Each step is idempotent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def migrate() -> None:
 
 
 def static_stamp() -> str:
-    """What the collected static files depend on: each source's path, size, time, and how they are stored."""
+    """Return a hash of the path, size and modification time of each static file, and of the storage settings."""
     digest = hashlib.sha256(repr(settings.STORAGES["staticfiles"]).encode())
     for finder in get_finders():
         for name, storage in finder.list([]):
@@ -52,11 +52,11 @@ def collect_static() -> None:
 
 
 def prepare() -> None:
-    """Raises Fault."""
+    """Run all steps. Raise Fault."""
     try:
         connection.ensure_connection()
     except (DatabaseError, ImproperlyConfigured) as error:
-        raise Fault(f"The database does not answer ({first_line(error)}): look at DATABASE_URL.") from error
+        raise Fault(f"Cannot connect to the database ({first_line(error)}): check DATABASE_URL.") from error
     try:
         migrate()
         collect_static()

@@ -1,4 +1,4 @@
-"""The site's processes: exact command, environment and end. `make run` and the tests use these.
+"""The processes of the site: command, environment and stop timeout. `make run` and the tests use them.
 
 program = site(var_dir, port)[0]
 subprocess.Popen(program.command, cwd=ROOT, env=program.full_environment(var_dir, port))
@@ -20,15 +20,15 @@ from durable.celery.shutdown import ENDS_WITHIN
 
 LOOPBACK = "127.0.0.1"
 NICE = {BULK: ["nice", "-n", "5"]}
-"""Queue -> what stands before its worker's command: rendering takes what clicks and small exports leave."""
+"""Queue -> prefix of its worker's command. Rendering has a lower priority than web requests and small exports."""
 
-STOP = round(ENDS_WITHIN) + 2
-"""Seconds until a worker that was told to end is killed."""
+WORKER_STOP_SECONDS = round(ENDS_WITHIN) + 2
+"""Time between SIGTERM and SIGKILL."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """One process that stays up. SIGTERM ends it in good order; after `stop_seconds` its group is killed."""
+    """A long-running process. SIGTERM shuts it down; after `stop_seconds` its process group is killed."""
 
     name: str
     command: list[str]
@@ -37,12 +37,12 @@ class Program:
     start_seconds: int = 2
 
     def full_environment(self, var_dir: Path, port: int, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What the process runs with: `base`, where this stack lives, and what is the program's own."""
+        """Return `base` with the variables of the stack and of this program."""
         return {**base, **stack_environment(var_dir, port), **self.environment, "PROCESS_NAME": self.name}
 
 
 def stack_environment(var_dir: Path, port: int) -> dict[str, str]:
-    """What all processes of one stack share."""
+    """Return the environment variables that all processes of a stack share."""
     return {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "VAR_DIR": str(var_dir),
@@ -53,23 +53,27 @@ def stack_environment(var_dir: Path, port: int) -> dict[str, str]:
 
 
 def web(port: int, bind: str = LOOPBACK) -> Program:
-    """The web server; its own settings stand in gunicorn_conf.py."""
+    """Return the web server. Its other settings are in gunicorn_conf.py."""
     address = f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
     server = [sys.executable, "-m", "gunicorn", "-c", "python:deploy.gunicorn_conf", "--bind", address]
     return Program("web", [*server, "config.wsgi:application"], stop_seconds=15)
 
 
 def worker(queue: str, var_dir: Path, port: int) -> Program:
-    """The worker of one queue. SIGTERM gives its tasks a grace and the rest back (durable/celery/shutdown.py)."""
-    # Two stacks on one Redis must not answer to one name: it names the folder (short) and the port.
+    """Return the worker of one queue. At SIGTERM it gives unfinished tasks back (durable/celery/shutdown.py)."""
+    # The name contains a hash of the folder and the port, because all workers on one Redis need different names.
     digest = hashlib.sha256(str(var_dir).encode()).hexdigest()[:6]
     options = ["-Q", queue, "-n", f"{queue}-{digest}-{port}@%h", "-c", str(CONCURRENCY[queue])]
     quiet = [
         "-E",
         "--without-gossip",
         "--without-mingle",
-    ]  # events for the dashboard, no talk between the two workers
-    return Program(f"worker-{queue}", [*NICE.get(queue, []), *_celery("worker"), *options, *quiet], stop_seconds=STOP)
+    ]  # events for Flower; no traffic between workers
+    return Program(
+        f"worker-{queue}",
+        [*NICE.get(queue, []), *_celery("worker"), *options, *quiet],
+        stop_seconds=WORKER_STOP_SECONDS,
+    )
 
 
 def beat() -> Program:
@@ -78,13 +82,13 @@ def beat() -> Program:
 
 
 def _celery(command: str) -> list[str]:
-    # As root Celery prints five lines of advice at every start; who runs this as root has decided so.
-    calm = ["-W", "ignore:You're running the worker with superuser privileges"]
-    return [sys.executable, *calm, "-m", "celery", "--quiet", "-A", "config.celery", command]
+    # Celery prints a warning of five lines at every start as root.
+    no_warning = ["-W", "ignore:You're running the worker with superuser privileges"]
+    return [sys.executable, *no_warning, "-m", "celery", "--quiet", "-A", "config.celery", command]
 
 
 def site(var_dir: Path, port: int, bind: str = LOOPBACK) -> list[Program]:
-    """Everything but Redis, in the order of starting."""
+    """Return all programs except Redis, in the order in which they start."""
     return [web(port, bind), worker("high", var_dir, port), worker("bulk", var_dir, port), beat()]
 
 

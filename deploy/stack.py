@@ -1,4 +1,4 @@
-"""One site's processes as a whole: started from nothing until it answers, kept up, ended without a trace."""
+"""All processes of a site: start them, wait until the site is ready, keep them running, and stop them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from deploy.supervision import Supervision
 
 READY_SECONDS = 60
 PREPARE_SECONDS = 600
-STUMBLES = 4
-"""Times, half a second apart, that a program may be seen failing before the whole start is given up."""
+MAX_BACKOFFS = 4
+"""How often, at intervals of half a second, a program may be in BACKOFF before the start is abandoned."""
 
 
 class Stack:
-    """All processes of one site in one folder."""
+    """The processes of one site, with its data in one folder."""
 
     def __init__(self, var_dir: Path, port: int, bind: str = LOOPBACK) -> None:
         self.var_dir, self.port, self.bind = var_dir, port, bind
@@ -36,34 +36,34 @@ class Stack:
         redis_path = redis_socket(var_dir)
         own_redis = f"unix://{redis_path}" == settings.REDIS_URL
         self.redis = RedisServer(var_dir / "redis", socket=redis_path) if own_redis else None
-        self.control = redis_path.with_name("ctl.sock")  # beside it: that path is short enough for a socket
+        self.control = redis_path.with_name("ctl.sock")  # same folder: its path is short enough for a socket
         self.log = MergedLog(var_dir / "log" / "carryall.log")
-        alone = private_redis(self.redis) if self.redis else None
+        own = private_redis(self.redis) if self.redis else None
         programs = site(var_dir, port, bind)
-        self.supervision = Supervision(var_dir / "run", self.control, self.log, alone, programs)
+        self.supervision = Supervision(var_dir / "run", self.control, self.log, own, programs)
 
     @property
     def address(self) -> str:
-        host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.bind, self.bind)  # noqa: S104  from everywhere
+        host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.bind, self.bind)  # noqa: S104  compared, not bound
         return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
 
     def browser(self, seconds: float = 30) -> Browser:
-        """One that the site lets in: in production its name is not 127.0.0.1."""
+        """Return a client with a Host header that ALLOWED_HOSTS accepts. In production that is not 127.0.0.1."""
         hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS]
         return Browser(self.address, host="" if LOOPBACK in hosts else hosts[0], seconds=seconds)
 
     def check(self) -> None:
-        """What can be known to be in the way before anything is started. Raises Fault."""
+        """Check the port and Redis before anything is started. Raise Fault."""
         check_port(self.bind, self.port)
         if self.redis:
             self.redis.write_conf()
         elif reason := answers(settings.REDIS_URL):
             raise Fault(
-                f"The Redis at REDIS_URL does not answer ({reason}): start it, or unset REDIS_URL for a private one."
+                f"The Redis at REDIS_URL does not answer ({reason}): start it, or unset REDIS_URL to use a private one."
             )
 
     def start(self, lock: int) -> None:
-        """From nothing to a site that answers. The process manager keeps `lock` open. Raises Fault."""
+        """Start everything and wait until the site is ready. supervisord keeps the file `lock` open. Raise Fault."""
         self.control.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.supervision.start(self.environment, keep_open=lock)
         if self.redis:
@@ -78,16 +78,17 @@ class Stack:
             wait_for_redis(settings.REDIS_URL, REDIS_SECONDS)
         except Fault as fault:
             log = self.var_dir / "redis" / "redis.log"
-            raise Fault(f"The private Redis did not start; {log} says why. {fault}") from fault
+            raise Fault(f"The private Redis did not start; see {log}. {fault}") from fault
 
     def _prepare(self) -> None:
-        """In a process of its own: this one stays small. In its own session: Ctrl-C is ours to pass on."""
+        """Run deploy.prepare: in a process, to keep this one small, and in a session that Ctrl-C does not reach."""
         command = [*TETHERED, sys.executable, "-m", "deploy.prepare"]
         environment = self.environment | {"PROCESS_NAME": "prepare"}
         child = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
             if code := child.wait(PREPARE_SECONDS):
-                raise Fault("" if code == 1 else f"Preparing the site ended with {code}.")  # 1: it has said why
+                # With exit code 1, the reason has been printed.
+                raise Fault("" if code == 1 else f"Preparing the site failed with exit code {code}.")
         except subprocess.TimeoutExpired as error:
             raise Fault(f"Preparing the site took longer than {PREPARE_SECONDS} s.") from error
         finally:
@@ -96,16 +97,16 @@ class Stack:
                 child.wait()
 
     def _await_ready(self) -> None:
-        """Until all programs run and the site says that it is ready. Raises Fault with the end of the log."""
-        end, stumbles, reason = time.monotonic() + READY_SECONDS, 0, "no answer"
+        """Wait until all programs run and /readyz returns 200. Raise Fault with the end of the log."""
+        end, backoffs, reason = time.monotonic() + READY_SECONDS, 0, "no answer"
         states: dict[str, str] = {}
-        while time.monotonic() < end and stumbles < STUMBLES and self.supervision.running():
+        while time.monotonic() < end and backoffs < MAX_BACKOFFS and self.supervision.running():
             states = self.supervision.states()
-            stumbles += "BACKOFF" in states.values()
+            backoffs += "BACKOFF" in states.values()
             reason = self._unready()
             if not reason and set(states.values()) == {"RUNNING"}:
                 return
-            time.sleep(0.5 if stumbles else 0.2)
+            time.sleep(0.5 if backoffs else 0.2)
         waiting = ", ".join(f"{name} is {state}" for name, state in states.items() if state != "RUNNING")
         lines = "\n".join("    " + line for line in self.log.tail(25))
         raise Fault(f"The site did not become ready ({waiting or reason}). The log ends with:\n{lines}")
@@ -115,30 +116,30 @@ class Stack:
             answer = self.browser(3).get("/readyz")
         except Fault as fault:
             return str(fault)
-        return "" if answer.status == 200 else f"/readyz says {answer.status}: {answer.text[:200]}"
+        return "" if answer.status == 200 else f"/readyz returned {answer.status}: {answer.text[:200]}"
 
-    def stay(self) -> None:
-        """Until a signal ends it. Raises Fault when the process manager itself ends."""
+    def wait(self) -> None:
+        """Reap adopted processes until a signal arrives. Raise Fault if the process manager ends."""
         while self.supervision.running():
             time.sleep(1)
             if self.supervision.child:
                 reap(self.supervision.child)
-        raise Fault("The process manager ended by itself; everything else is being stopped.")
+        raise Fault("The process manager ended unexpectedly. Stopping all other processes.")
 
     def stop(self) -> None:
-        """End every process, however far the start came, and leave none behind."""
+        """End all processes, also after an incomplete start."""
         if self.supervision.child is None:
             return
         begin = time.monotonic()
         self.supervision.stop()
         killed = end_descendants()
         self.log.finish()
-        rest = f" ({killed} did not listen and were killed)" if killed else ""
+        rest = f" ({killed} did not end in time and were killed)" if killed else ""
         say(f"Stopped in {time.monotonic() - begin:.1f} s; no process is left{rest}.")
 
 
 def check_port(bind: str, port: int) -> None:
-    """Raises Fault when the web server could not listen there."""
+    """Raise Fault if the web server cannot listen on this port."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,6 +149,6 @@ def check_port(bind: str, port: int) -> None:
         except OSError as error:
             other = port + 1 if port < 65535 else 8001
             raise Fault(
-                f"Port {port} of {bind} cannot be used ({error.strerror}): "
-                f"choose another, as in `make run PORT={other}`."
+                f"Port {port} on {bind} cannot be used ({error.strerror}): "
+                f"choose another one, for example `make run PORT={other}`."
             ) from error

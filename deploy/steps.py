@@ -1,4 +1,4 @@
-"""What every step of set-up and start has in common: how it is said, timed, run quietly, and how it fails."""
+"""Helpers for the steps of set-up and start: messages, timing, subprocesses and errors."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The checkout: where manage.py and requirements/ stand."""
+"""The checkout: the folder with manage.py and requirements/."""
 
 TETHERED = [sys.executable, "-I", "-S", str(ROOT / "deploy" / "tether.py")]
-"""What stands before a command that must not outlive this process, however this one ends."""
+"""Prefix of a command that must not outlive this process, even if this process is killed."""
 
 
 class Fault(Exception):
-    """Why it cannot go on: one sentence for the person at the terminal, with the mend in it."""
+    """Raised when set-up or start cannot continue. The message is for the terminal and names the fix."""
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Write to the terminal at once; a terminal that has gone away is no reason to fail."""
+    """Print and flush. If the terminal has been closed, discard this text and all later ones."""
     try:
         print(text, end=end, flush=True)
     except OSError:
-        sys.stdout = Path("/dev/null").open("w")  # noqa: SIM115  it stays open until the end
+        sys.stdout = Path("/dev/null").open("w")  # noqa: SIM115  stays open until the process ends
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, short enough to stand inside a sentence."""
+    """Return the first line of an error message without its full stop, for use in a sentence."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".")
 
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Say what is being done, and how many seconds it took."""
+    """Print `what` at the start of the block, and its duration in seconds at the end."""
     say(f"{what} ... ", end="")
     begin = time.monotonic()
     try:
@@ -50,9 +50,9 @@ def step(what: str) -> Iterator[None]:
 def run_quietly(
     command: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None, tethered: bool = False
 ) -> None:
-    """Run a command without its output, if `tethered` not outliving this process.
+    """Run a command and capture its output. If `tethered`, it ends with this process.
 
-    Raises Failed with that output when it fails, Fault when it takes too long.
+    Raise Failed with the output if the command fails, and Fault if it takes longer than `seconds`.
     """
     try:
         done = subprocess.run(
@@ -61,7 +61,7 @@ def run_quietly(
             text=True, errors="replace",
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise Fault(f"`{_short(command)}` took longer than {seconds:.0f} s and was stopped; try again.") from error
+        raise Fault(f"`{_short(command)}` took longer than {seconds:.0f} s and was stopped. Try again.") from error
     if done.returncode:
         raise Failed(command, done.returncode, done.stdout)
 
@@ -71,7 +71,7 @@ def _short(command: Sequence[str]) -> str:
 
 
 class Failed(Fault):
-    """A command that ended with an error. `output` is all that it printed."""
+    """Raised when a command fails. `output` is everything that it printed."""
 
     def __init__(self, command: Sequence[str], code: int, output: str) -> None:
         self.output = output

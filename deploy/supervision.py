@@ -1,7 +1,7 @@
-"""The kept process manager (supervisord): its configuration, and starting, asking and ending one.
+"""The process manager (supervisord): configure, start, query and stop it.
 
-A program that dies is started again. Each program's output goes through a pipe to the one log. Nothing
-outlives its parent: each program ends with supervisord, and supervisord with whoever started it.
+It restarts programs that die. The output of each program goes through a pipe to the merged log. No process outlives
+its parent: programs end with supervisord, and supervisord ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from deploy.processes import Program
 from deploy.steps import ROOT, TETHERED, Fault
 
 RETRIES = 1000
-"""Starts in a row that may fail before a program is given up; the wait is a second longer before each."""
+"""Consecutive failed starts before supervisord gives a program up. The pause before each is a second longer."""
 STOP_SECONDS = 60
 START_SECONDS = 15
 GROUP = "site"
 
 
 class Supervision:
-    """One supervisord and the programs below it."""
+    """A supervisord and its programs."""
 
-    def __init__(self, folder: Path, control: Path, log: MergedLog, alone: Program | None, site: list[Program]) -> None:
-        """`control` is the path of its socket; `alone` is the private Redis, started first and ended last."""
+    def __init__(self, folder: Path, control: Path, log: MergedLog, redis: Program | None, site: list[Program]) -> None:
+        """`control` is the path of the control socket. `redis` is the private server, started first and ended last."""
         self.folder, self.control, self.log = folder, control, log
-        self.alone, self.site = alone, site
+        self.redis, self.site = redis, site
         self.token = secrets.token_urlsafe(24)
         self.child: subprocess.Popen[bytes] | None = None
 
     def start(self, environment: dict[str, str], keep_open: int) -> None:
-        """Start supervisord, and with it what is alone. It holds the descriptor `keep_open`."""
+        """Start supervisord and the private Redis. supervisord inherits the descriptor `keep_open`."""
         names = [program.name for program in self._programs()]
         pipes = {name: self.log.source(name) for name in ["supervisor", *names]}
         conf = self.folder / "supervisord.conf"
@@ -60,7 +60,7 @@ class Supervision:
         self._wait_for_control()
 
     def _programs(self) -> list[Program]:
-        return [*([self.alone] if self.alone else []), *self.site]
+        return [*([self.redis] if self.redis else []), *self.site]
 
     def _wait_for_control(self) -> None:
         end = time.monotonic() + START_SECONDS
@@ -72,17 +72,17 @@ class Supervision:
         raise Fault("The process manager did not start: " + " ".join(self.log.tail(5)))
 
     def rpc(self) -> Any:
-        """supervisord's own interface (http://supervisord.org/api.html)."""
+        """Return the XML-RPC interface of supervisord (http://supervisord.org/api.html)."""
         transport = SupervisorTransport("carryall", self.token, serverurl=f"unix://{self.control}")
         return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def start_site(self) -> None:
-        """Start the rest, each in its turn, without waiting for any."""
+        """Start the programs of the site in order, without waiting for them."""
         for program in self.site:
             self.rpc().startProcess(f"{GROUP}:{program.name}", False)
 
     def states(self) -> dict[str, str]:
-        """Program -> RUNNING, BACKOFF and so on. Empty when supervisord does not answer."""
+        """Return program -> state (RUNNING, BACKOFF and so on). Empty if supervisord does not answer."""
         try:
             return {info["name"]: info["statename"] for info in self.rpc().getAllProcessInfo()}
         except (OSError, xmlrpc.client.Error):
@@ -92,7 +92,7 @@ class Supervision:
         return self.child is not None and self.child.poll() is None
 
     def stop(self) -> None:
-        """End everything in good order: the site together, Redis last. What does not listen is killed."""
+        """Stop the site, then Redis. Processes that do not end in time are killed."""
         if self.child is None:
             return
         if self.running():
@@ -105,19 +105,19 @@ class Supervision:
 
     def configuration(self, pipes: dict[str, int]) -> str:
         sections = [self._own_sections()]
-        if self.alone:
-            sections.append(_program_section(self.alone, pipes, priority=10, autostart=True))
+        if self.redis:
+            sections.append(_program_section(self.redis, pipes, priority=10, autostart=True))
         sections += [
             _program_section(program, pipes, priority=20 + number, autostart=False)
             for number, program in enumerate(self.site)
         ]
         names = ",".join(program.name for program in self.site)
-        # A group is stopped together, and groups one after the other: Redis outlives those that talk to it.
+        # supervisord stops groups one after the other, so Redis outlives its clients.
         sections.append(f"[group:{GROUP}]\nprograms={names}\npriority=20\n")
         return "\n".join(sections)
 
     def _own_sections(self) -> str:
-        user = "user=root\n" if os.geteuid() == 0 else ""  # said outright, else it warns that nobody has chosen
+        user = "user=root\n" if os.geteuid() == 0 else ""  # without it, supervisord warns about running as root
         control = _escaped(str(self.control))
         return (
             f"[unix_http_server]\nfile={control}\nchmod=0700\nusername=carryall\npassword={self.token}\n\n"
@@ -148,7 +148,7 @@ def _program_section(program: Program, pipes: dict[str, int], *, priority: int, 
             f"startsecs={program.start_seconds}",
             f"startretries={RETRIES}",
             "stopsignal=TERM",
-            # The main process alone is told: it leads its children, which would die in mid-work.
+            # SIGTERM to the main process only, because children would die in the middle of their work.
             "stopasgroup=false",
             "killasgroup=true",
             f"stopwaitsecs={program.stop_seconds}",

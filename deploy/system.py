@@ -1,7 +1,7 @@
-"""What the system itself must bring: WeasyPrint's libraries, fonts of wide coverage, for the tests a browser.
+"""System packages: libraries of WeasyPrint, fonts with wide coverage, and a browser and tools for the tests.
 
-Presence is probed (a library that loads, a font that covers a script), never asked of a package manager: what
-matters is what is there, not who put it there.
+The checks load a library or look for a font that covers a script. They do not query the package manager, because it
+does not matter how something was installed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ LIBRARIES = {
     "harfbuzz-subset": "libharfbuzz-subset0",
     "fontconfig": "libfontconfig1",
 }
-"""Library (without lib and .so) -> its Debian package. The list is WeasyPrint's (text/ffi.py)."""
+"""Library (without lib and .so) -> its Debian package. The list is from WeasyPrint (text/ffi.py)."""
 
 BROWSER_LIBRARIES = {"atomic": "libatomic1"}
-"""What the driver of the browser tests loads beside the browser itself."""
+"""Libraries that the driver of the browser tests needs."""
 
 SCRIPTS = {
     "latin": ("0041 0142 1e9e", "fonts-dejavu-core"),
     "arabic, hebrew, devanagari, thai": ("0627 05d0 0905 0e01", "fonts-noto-core"),
     "chinese, japanese, korean": ("4e2d 3042 d55c", "fonts-noto-cjk"),
 }
-"""Script -> code points that some font must cover, and the Debian package that does."""
+"""Scripts -> code points that must be covered by a font, and a Debian package with such a font."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TOOLS = {
@@ -45,31 +45,31 @@ TOOLS = {
     "pgbouncer": "pgbouncer",
 }
 SERVERS = "/usr/sbin"
-"""Where Debian puts servers; it is not on the PATH of an ordinary user."""
+"""Debian installs servers here; it is not on the PATH of ordinary users."""
 APT_SECONDS = 900
 APT_TROUBLES = {
     (
         "Could not get lock",
         "is held by process",
-    ): "Another apt kept its lock for two minutes: wait until it ends",
-    ("dpkg was interrupted",): "An earlier installation was cut short: run `dpkg --configure -a`",
-    ("No space left", "enough free space"): "The disk is full: make room",
+    ): "Another apt process has held the lock for two minutes: wait until it ends",
+    ("dpkg was interrupted",): "An earlier installation was interrupted: run `dpkg --configure -a`",
+    ("No space left", "enough free space"): "The disk is full: free some space",
     (
         "Could not resolve",
         "Failed to fetch",
         "Unable to locate",
     ): "The Debian mirror cannot be reached: check the network",
 }
-"""What apt prints -> what that means and what to do first."""
+"""Texts in the output of apt -> what happened, and what to do before the next try."""
 NEEDED_SONAMES = {"pango-1.0": 0, "pangoft2-1.0": 0, "harfbuzz": 0, "harfbuzz-subset": 0, "fontconfig": 1, "atomic": 1}
 
 
 @dataclass
 class Missing:
-    """Debian packages to install: what cannot be done without, and what would only be good to have."""
+    """Debian packages to install: needed ones, and optional ones that only tests use."""
 
     needed: list[str] = field(default_factory=list)
-    useful: list[str] = field(default_factory=list)
+    optional: list[str] = field(default_factory=list)
 
 
 def _has_library(name: str) -> bool:
@@ -83,36 +83,36 @@ def _has_library(name: str) -> bool:
 
 
 def _covered(code_points: str) -> bool:
-    """Whether for each of the code points there is a font that has it."""
+    """Return whether each of the code points is in some font."""
     for point in code_points.split():
-        found = subprocess.run(["fc-list", f":charset={point}", "file"], check=False, capture_output=True, timeout=120)
-        if not found.stdout.strip():
+        fonts = subprocess.run(["fc-list", f":charset={point}", "file"], check=False, capture_output=True, timeout=120)
+        if not fonts.stdout.strip():
             return False
     return True
 
 
-def found(tool: str) -> str | None:
-    """The path of a program; None where it is not there."""
+def find_program(tool: str) -> str | None:
+    """Return the path of a program, or None."""
     return shutil.which(tool, path=f"{os.environ.get('PATH', os.defpath)}:{SERVERS}")
 
 
 def probe(*, dev: bool) -> Missing:
-    """What is not there."""
+    """Return the packages that are missing."""
     needed = [package for name, package in LIBRARIES.items() if not _has_library(name)]
     if shutil.which("fc-list") is None:
         needed += ["fontconfig", *(package for _, package in SCRIPTS.values())]
     else:
         needed += [package for points, package in SCRIPTS.values() if not _covered(points)]
-    useful = []
+    optional = []
     if dev:
-        useful += [package for tool, package in TOOLS.items() if found(tool) is None]
-        useful += [package for name, package in BROWSER_LIBRARIES.items() if not _has_library(name)]
-        useful += [] if any(map(shutil.which, BROWSERS)) else ["chromium"]
-    return Missing(needed, useful)
+        optional += [package for tool, package in TOOLS.items() if find_program(tool) is None]
+        optional += [package for name, package in BROWSER_LIBRARIES.items() if not _has_library(name)]
+        optional += [] if any(map(shutil.which, BROWSERS)) else ["chromium"]
+    return Missing(needed, optional)
 
 
-def _superuser() -> list[str] | None:
-    """What stands before apt-get: nothing for root, sudo where it asks no password; None where we may not."""
+def _apt_prefix() -> list[str] | None:
+    """Return the prefix of apt-get: empty for root, sudo if it needs no password; None if apt-get cannot be used."""
     if shutil.which("apt-get") is None:
         return None
     if os.geteuid() == 0:
@@ -126,44 +126,44 @@ def _superuser() -> list[str] | None:
 
 
 def ensure_system(*, dev: bool) -> None:
-    """Install what is missing, where we may. Raises Fault, naming the command, where we may not and must."""
+    """Install what is missing, if permitted. Raise Fault with the command if something needed stays missing."""
     missing = probe(dev=dev)
-    if not missing.needed and not missing.useful:
+    if not missing.needed and not missing.optional:
         return
-    prefix = _superuser()
+    prefix = _apt_prefix()
     if missing.needed:
         _ensure_needed(prefix, missing.needed)
-    if missing.useful:
-        _try_useful(prefix, missing.useful)
+    if missing.optional:
+        _try_optional(prefix, missing.optional)
 
 
 def _ensure_needed(prefix: list[str] | None, packages: list[str]) -> None:
     if prefix is None and shutil.which("apt-get") is None:
         raise Fault(
-            "PDF needs Pango 1.44 or newer, HarfBuzz with its subset library, fontconfig and wide fonts "
-            f"(in Debian: {' '.join(packages)}): install them with this system's package manager, then go on."
+            "PDF export needs Pango 1.44 or newer, HarfBuzz with its subset library, fontconfig and fonts with wide "
+            f"coverage (in Debian: {' '.join(packages)}). Install them, then run the same command again."
         )
     if prefix is None:
         raise Fault(
-            f"PDF needs libraries or fonts that are missing: run `sudo apt-get install {' '.join(packages)}` "
-            "and then the same command again."
+            f"PDF export needs libraries or fonts that are missing: run `sudo apt-get install {' '.join(packages)}`, "
+            "then run the same command again."
         )
     with step(f"Installing with apt-get: {' '.join(packages)}"):
         _apt(prefix, packages)
     if still := probe(dev=False).needed:
-        raise Fault(f"apt-get went well, but this is still missing: {' '.join(still)}.")
+        raise Fault(f"apt-get succeeded, but these packages are still missing: {' '.join(still)}.")
 
 
-def _try_useful(prefix: list[str] | None, packages: list[str]) -> None:
-    """The tests that use these say so where they are missing, so a failure is worth a line and no more."""
+def _try_optional(prefix: list[str] | None, packages: list[str]) -> None:
+    """Install optional packages. Failures are only printed, because tests that need a package check for it."""
     if prefix is None:
-        say(f"Some tests need {' '.join(packages)}, which cannot be installed from here; they will say so.")
+        say(f"Some tests need {' '.join(packages)}, which cannot be installed here. Those tests will report it.")
         return
     try:
         with step(f"Installing with apt-get for the tests: {' '.join(packages)}"):
             _apt(prefix, packages)
     except Fault as fault:
-        say(f"Some tests need {' '.join(packages)}, and installing that failed; they will say so. {fault}")
+        say(f"Some tests need {' '.join(packages)}, which could not be installed. Those tests will report it. {fault}")
 
 
 def _apt(prefix: list[str], packages: list[str]) -> None:
@@ -173,11 +173,11 @@ def _apt(prefix: list[str], packages: list[str]) -> None:
         run_quietly([*apt, "update"], seconds=APT_SECONDS, env=environment)
         run_quietly([*apt, "install", "--no-install-recommends", *packages], seconds=APT_SECONDS, env=environment)
     except Failed as error:
-        raise _explained(error, packages) from error
+        raise _explain(error, packages) from error
 
 
-def _explained(error: Failed, packages: list[str]) -> Fault:
-    """One sentence for what commonly goes wrong with apt, the end of its output for the rest."""
+def _explain(error: Failed, packages: list[str]) -> Fault:
+    """Return a fault with the fix for a common error of apt, or `error` with the end of its output."""
     command = f"`apt-get install {' '.join(packages)}`"
     for signs, sentence in APT_TROUBLES.items():
         if any(sign in error.output for sign in signs):

@@ -1,4 +1,4 @@
-"""One client of the web server: bytes received and not read yet, bytes written and not sent yet, and its request."""
+"""A client connection of the web worker: input buffer, output buffer and current request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
 
-UNSENT = 128 * 1024
-"""Bytes that the kernel keeps of them: it says soon that a slow client has taken some."""
-Answering = Generator[None, None, bool]
-"""An answer in the making: pauses where the client is behind; returns whether the connection stays."""
+UNSENT_BYTES = 128 * 1024
+"""TCP_NOTSENT_LOWAT. It is small, so that the socket is soon writable again after a slow client has read some bytes."""
+ResponseGenerator = Generator[None, None, bool]
+"""Writes a response, and yields while the client is behind. Returns whether the connection stays open."""
 
 
-class Arrived(Unreader):  # type: ignore[misc]
-    """What has arrived of a connection and was not taken yet. Reading never waits."""
+class InputBuffer(Unreader):  # type: ignore[misc]
+    """Received bytes that the parser has not read yet. Reading never blocks."""
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         return b""
@@ -32,28 +32,28 @@ class Arrived(Unreader):  # type: ignore[misc]
         return int(self.buf.getbuffer().nbytes)
 
     def has_head(self, new: int) -> bool:
-        """Whether the line and the headers are there; the last `new` bytes were not looked at before."""
+        """Return whether the request line and headers are complete. Only the last `new` bytes are unchecked."""
         self.buf.seek(max(0, len(self) - new - 3))
         return b"\r\n\r\n" in self.buf.read()
 
 
-class Unsent:
-    """What a thread has written and the client has not taken yet; gunicorn's response takes it for a socket."""
+class OutputBuffer:
+    """Bytes that a thread has written and the kernel has not accepted yet. It is the socket of gunicorn's Response."""
 
     def __init__(self) -> None:
         self._blocks: deque[memoryview] = deque()
         self.size = 0
-        self.begun = False
-        """Something was written, so another status cannot be answered any more."""
+        self.started = False
+        """The response has begun, so its status can no longer change."""
 
     def sendall(self, data: bytes) -> None:
         if data:
             self._blocks.append(memoryview(data))
             self.size += len(data)
-            self.begun = True
+            self.started = True
 
     def send_to(self, sock: socket.socket) -> int:
-        """Send what the kernel takes without waiting; how many bytes. Raises OSError when the client is gone."""
+        """Send what the kernel accepts without blocking. Return the number of bytes. Raise OSError."""
         before = self.size
         while self._blocks:
             try:
@@ -69,36 +69,36 @@ class Unsent:
 
 
 class Connection:
-    """One client. It belongs to the loop, or to one thread at a time."""
+    """The state of one client connection. Either the loop or one thread uses it at a time."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         sock.setblocking(False)
-        with suppress(OSError):  # a Unix socket has neither
+        with suppress(OSError):  # Unix sockets have neither option
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self.sock, self.client, self.server = sock, client, server
         self.parser = RequestParser(cfg, [], client)
-        self.parser.unreader = self.arrived = Arrived()
-        self.unsent = Unsent()
+        self.parser.unreader = self.input = InputBuffer()
+        self.output = OutputBuffer()
         self.request: Request | None = None
-        self.answering: Answering | None = None
-        self.keep: bool | None = None
-        """Whether the connection stays after this answer; None while the answer is in the making."""
+        self.generator: ResponseGenerator | None = None
+        self.keep_open: bool | None = None
+        """Whether the connection stays open after this response; None until the response is complete."""
         self.deadline = 0.0
-        """When the loop closes it; it has none while a thread has it."""
-        self.taken = 0
-        """Bytes that the client has taken of its answer since the deadline was set."""
+        """Monotonic time at which the loop closes the connection. Unused while a thread has the connection."""
+        self.sent = 0
+        """Bytes of the response sent since the deadline was set."""
 
     @property
     def idle(self) -> bool:
-        """Between two requests: nothing of the next one has arrived."""
-        return self.request is None and self.answering is None and not len(self.arrived)
+        """Between two requests: no byte of the next one has arrived."""
+        return self.request is None and self.generator is None and not len(self.input)
 
     def next_request(self) -> None:
-        """Forget the last request, and what the application has not read of its body."""
+        """Discard the last request, and the part of its body that the application did not read."""
         if self.request is not None:
             reader = self.request.body.reader
-            self.arrived.read(reader.length)
+            self.input.read(reader.length)
             reader.length = 0
-        self.request = self.answering = self.keep = None
-        self.unsent.begun = False
+        self.request = self.generator = self.keep_open = None
+        self.output.started = False

@@ -140,7 +140,7 @@ class ExportAdmin(ReadOnly, WorkColumns, Bounded):
 
     @admin.display(description=_("stored files"))
     def stored(self, obj: Export) -> str:
-        """Return whether the stored files are as recorded. They are checked now: a file may have been removed by hand."""
+        """Check the stored files when the page is shown: a file may have been removed by hand."""
         return (inspect(obj) or _("as recorded")) if obj.state == State.READY else ""
 
     @admin.action(description=_("Try again (failed or cancelled)"), permissions=["operate"])

@@ -1,4 +1,4 @@
-"""The operator's lists over years of rows: counted up to a bound, filtered by what is known, searched by index."""
+"""Admin lists for tables with millions of rows: bounded counts, filters with known values, indexed searches."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from django.utils.translation import gettext as _
 from exports.errors import ExportError
 
 MOST = 10_000
-"""Rows that a list counts and can be leafed through."""
+"""Maximum number of rows that a list counts and shows."""
 OWNERS = 1_000
-"""Owners that a search names one by one, so that an index finds their rows."""
+"""Maximum number of owners that a search lists in its query, so that the index on the owner is used."""
 
 
 class BoundedPaginator(Paginator[Any]):
-    """Stops counting at MOST: counting millions takes longer than everything else on the page."""
+    """Paginator that stops counting at MOST: counting millions of rows takes longer than the rest of the page."""
 
     @cached_property
     def count(self) -> int:
@@ -32,7 +32,7 @@ class BoundedPaginator(Paginator[Any]):
 
 
 class Bounded(admin.ModelAdmin[Any]):
-    """A list that may have millions of rows: newest first, and it says so when it does not show all of them."""
+    """Admin with a bounded list, newest rows first. A message says when not all rows are listed."""
 
     ordering = ("-pk",)
     paginator = BoundedPaginator
@@ -42,13 +42,13 @@ class Bounded(admin.ModelAdmin[Any]):
         answer = super().changelist_view(request, extra_context)
         shown = (getattr(answer, "context_data", None) or {}).get("cl")
         if shown is not None and shown.result_count >= MOST:
-            words = _("There are more: %(most)s are listed and counted. A filter or a search finds the others.")
+            words = _("Only the newest %(most)s rows are listed and counted. Filter or search to find older ones.")
             self.message_user(request, words % {"most": f"{MOST:,}"}, messages.INFO)
         return answer
 
 
 def known(values: Callable[[], Iterable[str]]) -> type[admin.FieldListFilter]:
-    """A filter that offers these values, where Django would look through the whole table for those that occur."""
+    """Return a filter that offers `values`. Django's own filter scans the whole table for the values that occur."""
 
     class Known(admin.AllValuesFieldListFilter):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ def known(values: Callable[[], Iterable[str]]) -> type[admin.FieldListFilter]:
 
 
 def error_codes() -> Iterable[str]:
-    """The codes of every error that is loaded."""
+    """Yield the codes of ExportError and of all its loaded subclasses."""
     left: list[type[ExportError]] = [ExportError]
     while left:
         kind = left.pop()
@@ -68,7 +68,10 @@ def error_codes() -> Iterable[str]:
 
 
 def search(rows: QuerySet[Any], term: str, *, export: str = "") -> QuerySet[Any]:
-    """Rows whose export's id begins with `term`, or whose owner's name or address has it. `export`: "export__"."""
+    """Return the rows whose export ID starts with `term`, or whose owner's user name or address contains it.
+
+    `export` is the lookup prefix of the export: "" or "export__".
+    """
     people = get_user_model()._default_manager.filter(Q(username__icontains=term) | Q(email__icontains=term))
     owners: Any = list(people.values_list("pk", flat=True)[: OWNERS + 1])
     found = Q(owner__in=owners if len(owners) <= OWNERS else people.values("pk"))
@@ -78,7 +81,7 @@ def search(rows: QuerySet[Any], term: str, *, export: str = "") -> QuerySet[Any]
 
 
 def _ids(text: str) -> tuple[UUID, UUID] | None:
-    """The first and the last id that begin so; None where none can."""
+    """Return the first and the last ID that start with `text`, or None if there can be no such ID."""
     digits = text.replace("-", "").lower()
     if not 0 < len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
         return None

@@ -11,10 +11,14 @@ class ExportsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from exports import checks, formats, signals  # noqa: F401 - they import models, which exist only from here on
-        from exports.upkeep import clocks, wiring  # noqa: F401 - they import models, which exist only from here on
+        # These import models, which are loaded only now. The formats come first: forms list them in the order of
+        # registration, and importing a module of one format registers it.
+        from exports import formats
 
         formats.load_builtin()
+        from exports import checks, signals  # noqa: F401
+        from exports.upkeep import clocks, wiring  # noqa: F401
+
         autodiscover_modules("datasets")
         wiring.connect()
         post_migrate.connect(_install_schedules, sender=self)

@@ -1,4 +1,4 @@
-"""System checks: what would fail or go wrong later is refused at the start, with how to fix it."""
+"""System checks of the exports app. Each reports a fault that would otherwise show up later, with a hint."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ from exports.storage.base import Store
 
 @register(Tags.compatibility)
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """EXPORTS holds known keys with sensible values."""
+    """Check the keys and values of the EXPORTS setting."""
     try:
         config = export_settings()
     except TypeError as error:
         return [
             Error(
-                f"The EXPORTS setting has a wrong key: {error}.",
-                hint="The keys stand in exports/conf.py.",
+                f"The EXPORTS setting has an unknown key: {error}.",
+                hint="See exports/conf.py for the keys.",
                 id="exports.E001",
             )
         ]
@@ -40,7 +40,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         "link_seconds",
     )
     found: list[CheckMessage] = [
-        Error(f"EXPORTS[{name.upper()!r}] must be above zero.", hint="Remove it to get the default.", id="exports.E002")
+        Error(f"EXPORTS[{name.upper()!r}] must be positive.", hint="Remove it to use the default.", id="exports.E002")
         for name in positive
         if getattr(config, name) <= 0
     ]
@@ -48,7 +48,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         found.append(
             Error(
                 f"EXPORTS['SCRATCH_DIR'] is relative: {config.scratch_dir}.",
-                hint="Give an absolute path: processes have different working directories.",
+                hint="Use an absolute path: processes have different working directories.",
                 id="exports.E008",
             )
         )
@@ -57,14 +57,14 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_store(**_: Any) -> list[CheckMessage]:
-    """The storage of artifacts is there, and can do what is asked of it."""
+    """Check that the storage of artifacts exists and is a Store."""
     alias = export_settings().storage_alias
     if alias in settings.STORAGES and isinstance(storages[alias], Store):
         return []
     return [
         Error(
-            f"STORAGES[{alias!r}], where artifacts lie, is missing, or is no exports.storage.base.Store.",
-            hint="Derive its class from exports.storage.base.Store and from the storage, in this order.",
+            f"STORAGES[{alias!r}], the storage of artifacts, is missing or is not an exports.storage.base.Store.",
+            hint="Derive its class from exports.storage.base.Store and from the storage class, in this order.",
             id="exports.E006",
         )
     ]
@@ -72,7 +72,7 @@ def check_store(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
-    """Redis must not give a message to a second worker while the first may still be at it."""
+    """Check that Redis does not deliver a message to a second worker while the first may still be running it."""
     conf = current_app.conf
     visible = conf.broker_transport_options.get("visibility_timeout", 3600)
     if conf.task_time_limit and visible > 2 * conf.task_time_limit:
@@ -89,7 +89,7 @@ def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_time_zones(**_: Any) -> list[CheckMessage]:
-    """Date-times have a zone: a moment without one is another moment for each reader."""
+    """Check that date-times have a time zone. Without one, each reader sees a different point in time."""
     if settings.USE_TZ:
         return []
     return [
@@ -103,15 +103,15 @@ def check_time_zones(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.compatibility)
 def check_datasets(**_: Any) -> list[CheckMessage]:
-    """Each dataset has a key that fits into addresses, columns of different names, and rows that can be exported."""
+    """Check that each dataset has a key valid in URLs, columns with distinct names, and rows that can be exported."""
     return [fault for dataset in datasets for fault in _faults_of(dataset)]
 
 
 def _faults_of(dataset: Dataset) -> Iterator[CheckMessage]:
     if not re.fullmatch(r"[\w.-]+", dataset.key):
         yield Error(
-            f"The dataset key {dataset.key!r} has other characters than letters, digits, _, - and dots.",
-            hint="Keys stand in addresses, in file names, and with commas between them.",
+            f"The dataset key {dataset.key!r} has characters other than letters, digits, `_`, `-` and `.`.",
+            hint="Keys are used in URLs, in file names and in comma-separated lists.",
             obj=type(dataset),
             id="exports.E005",
         )
@@ -119,36 +119,36 @@ def _faults_of(dataset: Dataset) -> Iterator[CheckMessage]:
     if two or not dataset.columns:
         which = f": {two[0].name!r} and {two[1].name!r}" if two else ""
         yield Error(
-            f"The dataset {dataset.key!r} has no columns, or two of one name{which}.",
-            hint="Give each column its own name, not only in capitals. A MONEY column has a second: <name>_currency.",
+            f"The dataset {dataset.key!r} has no columns, or two with the same name{which}.",
+            hint="Give each column a distinct name, ignoring case. A MONEY column also uses <name>_currency.",
             obj=type(dataset),
             id="exports.E004",
         )
-    user = _nobody()
-    reasons = _asked(lambda: dataset.faults(user, dataset.columns))
+    user = _missing_user()
+    reasons = _checked(lambda: dataset.faults(user, dataset.columns))
     for reason in reasons:
         yield Error(f"The dataset {dataset.key!r} cannot be exported. {reason}", obj=type(dataset), id="exports.E007")
-    if reasons:  # a warning would name the same fault again
+    if reasons:  # a warning would repeat the same fault
         return
-    for reason in _asked(lambda: dataset.doubts(user)):
+    for reason in _checked(lambda: dataset.doubts(user)):
         yield Warning(f"The dataset {dataset.key!r}: {reason}", obj=type(dataset), id="exports.W007")
 
 
-def _nobody() -> Any:
-    """A user who does not exist."""
+def _missing_user() -> Any:
+    """Return a user that is not in the database."""
     user: Any = get_user_model()()
     if user.pk is None:
         user.pk = 0
     return user
 
 
-def _asked(question: Callable[[], list[str]]) -> list[str]:
-    """What a dataset says of its queryset and columns, as far as a user who does not exist can show it."""
+def _checked(check: Callable[[], list[str]]) -> list[str]:
+    """Return the faults that `check` finds in a dataset, as far as they can be found without a real user."""
     try:
-        return question()
-    except ObjectDoesNotExist:  # some are AttributeErrors, too
+        return check()
+    except ObjectDoesNotExist:  # first: some of these are also AttributeErrors
         return []
     except (FieldError, FieldDoesNotExist, AttributeError, NameError) as error:
         return [f"queryset() fails: {error}."]
-    except Exception:  # noqa: BLE001 - it needs a real user, or a database: looked at again at the click
+    except Exception:  # noqa: BLE001 - it needs a real user or a database: checked again at each request
         return []

@@ -1,4 +1,4 @@
-"""The addresses of exports: pages for people, and the same for programs under /api/."""
+"""URLs of the exports app: the pages, and the JSON API under /api/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Notifications and deliveries for the people who run the site: to read, and to send again what failed."""
+"""Admin of notifications and deliveries: read-only, with an action to send deliveries again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from notifications.models import Delivery, Notification
 
 
 class ReadOnly:
-    """Rows that only the program writes."""
+    """Mixin for models whose rows only the site writes."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -24,7 +24,7 @@ class ReadOnly:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Not by hand. The admin also asks this before it deletes their user, and then they go too."""
+        """Allow deletion only with the user. The admin also calls this before it deletes a user."""
         here = request.resolver_match
         by_hand = here is None or (here.url_name or "").startswith("notifications_")
         return not by_hand and super().has_delete_permission(request, obj)  # type: ignore[misc]
@@ -72,7 +72,7 @@ class DeliveryAdmin(ReadOnly, admin.ModelAdmin[Delivery]):
         "notification__dedupe_key",
         "message_id",
     )
-    search_help_text = gettext_lazy("User name, e-mail address, key or message id")
+    search_help_text = gettext_lazy("User name, e-mail address, key or message ID")
     ordering = ("-id",)
     readonly_fields = (
         "message_id",
@@ -97,16 +97,16 @@ class DeliveryAdmin(ReadOnly, admin.ModelAdmin[Delivery]):
         return str(delivery.notification.user)
 
     def has_send_permission(self, request: HttpRequest) -> bool:
-        """Sending changes the row, although no form does."""
+        """Require the change permission: sending changes the row, although no form does."""
         return request.user.has_perm("notifications.change_delivery")
 
-    @admin.action(description=gettext_lazy("Send again what failed or was skipped"), permissions=["send"])
+    @admin.action(description=gettext_lazy("Send again (failed or skipped)"), permissions=["send"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
         chosen = list(queryset)
         opened = sum(send_again(delivery) for delivery in chosen)
         if opened:
-            words = ngettext("%d delivery is tried again.", "%d deliveries are tried again.", opened) % opened
+            words = ngettext("%d delivery will be sent again.", "%d deliveries will be sent again.", opened) % opened
             self.message_user(request, words, messages.SUCCESS)
         if left := len(chosen) - opened:
-            words = _("%d left alone: sent already, or still being tried.") % left
+            words = _("%d not changed: already sent, or still pending.") % left
             self.message_user(request, words, messages.WARNING)

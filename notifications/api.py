@@ -1,4 +1,4 @@
-"""The one door for whoever has something to tell: rows in the caller's transaction, sending after it."""
+"""The public API: create notifications in the caller's transaction, and send them after its commit."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ def notify(
     link: str = "",
     attachment: str = "",
 ) -> Notification | None:
-    """Tell `user` one fact, once: `dedupe_key` names it; telling it again returns the first notification.
+    """Notify `user` of one fact, identified by `dedupe_key`. A repeated call returns the first notification.
 
-    Everything is written in the caller's transaction, so the user is told if and only if the fact stands.
-    `context` holds what JSON takes; `link` is a path on this site; `attachment` is the key of a stored file
-    that goes with the e-mail. Returns None when the user wants none of this kind. Raises UnknownKind, and
-    ValueError for a link to elsewhere or a key that stands for another user's notification.
+    All rows are written in the caller's transaction, so the user is notified if and only if it commits. `context` must
+    be serialisable as JSON; `link` is a path on this site; `attachment` is the key of a stored file to send with the
+    e-mail. Returns None if the user has disabled this kind. Raises UnknownKind, and ValueError for a link to another
+    site or a key of another user's notification.
     """
     chosen = kinds.get(kind)
     if link and not is_local(link):
-        raise ValueError(f"The link {link!r} of a notification must be a path on this site, as /exports/.")
+        raise ValueError(f"The link {link!r} of a notification must be a path on this site, such as /exports/.")
     with transaction.atomic():
         wanted = wanted_channels(user.pk, chosen)
-        told = Notification.objects.filter(dedupe_key=dedupe_key).first()
-        if told is None and wanted:
-            fresh = {"user_id": user.pk, "kind": kind, "context": _storable(context or {})}
-            fresh |= {"link": link, "attachment": attachment}
-            told, created = Notification.objects.get_or_create(dedupe_key=dedupe_key, defaults=fresh)
+        notification = Notification.objects.filter(dedupe_key=dedupe_key).first()
+        if notification is None and wanted:
+            fields = {"user_id": user.pk, "kind": kind, "context": _storable(context or {})}
+            fields |= {"link": link, "attachment": attachment}
+            notification, created = Notification.objects.get_or_create(dedupe_key=dedupe_key, defaults=fields)
             if created:
-                _address(told, user, wanted)
-    if told is not None and told.user_id != user.pk:
+                _create_deliveries(notification, user, wanted)
+    if notification is not None and notification.user_id != user.pk:
         raise ValueError(
-            f"The key {dedupe_key!r} stands for a notification of another user: put the user into the key."
+            f"The key {dedupe_key!r} belongs to a notification of another user: include the user in the key."
         )
-    return told
+    return notification
 
 
 def send_again(delivery: Delivery) -> bool:
-    """Give a delivery that failed or was skipped new attempts. False when it was sent, or is being tried."""
+    """Reopen a failed or skipped delivery with new attempts. Return False if it was sent or is pending."""
     with transaction.atomic():
         opened = Delivery.reopen(delivery.pk)
         if opened:
@@ -63,22 +63,22 @@ def send_again(delivery: Delivery) -> bool:
 
 
 def is_local(link: str) -> bool:
-    """A path on this site, and in no browser's reading anything else."""
+    """Return whether a link is a path on this site, and no browser reads it as anything else."""
     return link.startswith("/") and url_has_allowed_host_and_scheme(link, allowed_hosts=None)
 
 
 def wanted_channels(user_pk: int, kind: Kind) -> list[Channel]:
-    """The channels through which this user wants this kind."""
-    said = dict(Preference.objects.filter(user_id=user_pk, kind=kind.key).values_list("channel", "enabled"))
-    return [channel for channel in channels if said.get(channel.key, channel.key in kind.default_channels)]
+    """Return the channels that the user has enabled for this kind."""
+    chosen = dict(Preference.objects.filter(user_id=user_pk, kind=kind.key).values_list("channel", "enabled"))
+    return [channel for channel in channels if chosen.get(channel.key, channel.key in kind.default_channels)]
 
 
 def channel_faults() -> list[str]:
-    """What keeps channels from working now, a sentence each."""
+    """Return the faults of the channels at present, as a sentence each."""
     return [fault for channel in channels if (fault := channel.fault())]
 
 
-def _address(notification: Notification, user: AbstractBaseUser, wanted: list[Channel]) -> None:
+def _create_deliveries(notification: Notification, user: AbstractBaseUser, wanted: list[Channel]) -> None:
     deliveries = [_delivery(notification, channel, user) for channel in wanted]
     Delivery.objects.bulk_create(deliveries)
     publish_on_commit([delivery for delivery in deliveries if delivery.state == Delivery.State.PENDING])
@@ -86,7 +86,7 @@ def _address(notification: Notification, user: AbstractBaseUser, wanted: list[Ch
 
 def _delivery(notification: Notification, channel: Channel, user: AbstractBaseUser) -> Delivery:
     delivery = Delivery(notification=notification, channel=channel.key)
-    code, reason = _why_not(notification, channel, user)
+    code, reason = _skip_reason(notification, channel, user)
     if reason:
         delivery.state, delivery.error_code, delivery.error_message = Delivery.State.SKIPPED, code, reason
         delivery.next_attempt_at = None
@@ -98,22 +98,22 @@ def _delivery(notification: Notification, channel: Channel, user: AbstractBaseUs
     return delivery
 
 
-def _why_not(notification: Notification, channel: Channel, user: AbstractBaseUser) -> tuple[str, str]:
-    """The code and the reason for which the user is not told through this channel; empty when there is none."""
+def _skip_reason(notification: Notification, channel: Channel, user: AbstractBaseUser) -> tuple[str, str]:
+    """Return the code and the reason for skipping this channel, or two empty strings."""
     if reason := channel.unreachable(user):
         return "unreachable", reason
     pause = kinds.get(notification.kind).pause
-    if pause and notification.link and not channel.immediate and _went_out(notification, channel, pause):
-        return "too_soon", "The user was told of the same through this channel a short while ago."
+    if pause and notification.link and not channel.immediate and _sent_recently(notification, channel, pause):
+        return "too_soon", "The user was recently notified of the same through this channel."
     return "", ""
 
 
-def _went_out(notification: Notification, channel: Channel, pause: timedelta) -> bool:
-    """Whether this user was told of a fact of the same kind and link within `pause`, or is about to be."""
-    alike = {"user_id": notification.user_id, "kind": notification.kind, "link": notification.link}
-    lately = Notification.objects.filter(**alike, created_at__gt=Now() - pause).exclude(pk=notification.pk)
-    told = Delivery.objects.filter(channel=channel.key, state__in=[Delivery.State.SENT, Delivery.State.PENDING])
-    return told.filter(notification__in=lately).exists()
+def _sent_recently(notification: Notification, channel: Channel, pause: timedelta) -> bool:
+    """Return whether a notification of the same kind and link was sent to this user within `pause`, or is pending."""
+    same = {"user_id": notification.user_id, "kind": notification.kind, "link": notification.link}
+    recent = Notification.objects.filter(**same, created_at__gt=Now() - pause).exclude(pk=notification.pk)
+    sent = Delivery.objects.filter(channel=channel.key, state__in=[Delivery.State.SENT, Delivery.State.PENDING])
+    return sent.filter(notification__in=recent).exists()
 
 
 def _storable(context: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ class NotificationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from notifications import channels, checks, wiring  # noqa: F401 - they import models, which exist only from here on
+        from notifications import channels, checks, wiring  # noqa: F401 - they import models, which are not loaded before
 
         channels.load()
         wiring.connect()

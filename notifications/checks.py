@@ -1,4 +1,4 @@
-"""System checks: what would keep a notification from arriving is refused at the start, with the mend."""
+"""System checks of the notifications app: settings and templates, with a hint for each fault."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from notifications.rendering import template_name
 
 @register(Tags.compatibility)
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """NOTIFICATIONS holds known keys with usable values."""
+    """Check the keys and values of the NOTIFICATIONS setting."""
     try:
         config = notification_settings()
     except TypeError as error:
-        words = f"The NOTIFICATIONS setting has a wrong key: {error}."
-        return [Error(words, hint="The keys stand in notifications/conf.py.", id="notifications.E001")]
+        words = f"The NOTIFICATIONS setting has an unknown key: {error}."
+        return [Error(words, hint="See notifications/conf.py for the keys.", id="notifications.E001")]
     faults: list[CheckMessage] = []
     site = urlsplit(config.site_url)
     if site.scheme not in ("http", "https") or not site.hostname:
-        words = f"NOTIFICATIONS['SITE_URL'] is {config.site_url!r}, so links in mails would lead nowhere."
-        hint = "Set it to the site's public address, as https://example.com."
+        words = f"NOTIFICATIONS['SITE_URL'] is {config.site_url!r}, so links in mails would be broken."
+        hint = "Set it to the site's public URL, such as https://example.com."
         faults.append(Error(words, hint=hint, id="notifications.E002"))
     if config.attachment_storage not in settings.STORAGES:
         words = f"NOTIFICATIONS['ATTACHMENT_STORAGE'] is {config.attachment_storage!r}, which is not in STORAGES."
@@ -39,7 +39,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.templates)
 def check_templates(**_: Any) -> list[CheckMessage]:
-    """Each kind has each channel's templates, and they compile."""
+    """Check that each kind has the templates of each channel, and that they compile."""
     names = [template_name(kind.key, file) for kind in kinds for channel in channels for file in channel.templates]
     return [fault for name in names for fault in _template_faults(name)]
 
@@ -48,8 +48,8 @@ def _template_faults(name: str) -> list[CheckMessage]:
     try:
         get_template(name)
     except TemplateDoesNotExist:
-        hint = "Each kind of notification needs the templates that each channel names: add it."
+        hint = "Add it: each kind of notification needs the templates of each channel."
         return [Error(f"The template {name} is missing.", hint=hint, id="notifications.E004")]
     except TemplateSyntaxError as error:
-        return [Error(f"The template {name} is broken: {error}", hint="Mend the template.", id="notifications.E005")]
+        return [Error(f"The template {name} is broken: {error}", hint="Fix the template.", id="notifications.E005")]
     return []

@@ -1,4 +1,4 @@
-"""The app's typed settings over one `NOTIFICATIONS` dict, read live so that override_settings works."""
+"""Typed settings of the notifications app, from the `NOTIFICATIONS` dict. They are read live, for override_settings."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,24 +8,24 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class NotificationSettings:
-    """Every setting, with its default."""
+    """All settings, with their defaults."""
 
     site_url: str = ""
-    """The site's public address without a slash at its end; links in mails start with it."""
+    """The site's public URL without a trailing slash; links in mails start with it."""
     attachment_storage: str = "exports"
-    """Alias of the storage that a notification's attachment lies in."""
+    """Alias of the storage of attachments."""
     attachment_max_bytes: int = 10_000_000
-    """Most mail servers refuse more; a larger attachment fails the mail with a reason."""
+    """Maximum size of an attachment; a larger one fails the mail. Most mail servers refuse more."""
     mail_patience: float = 30.0
-    """Seconds for each of a connected mail server's answers; a message that it takes later than that is sent twice."""
+    """Timeout in seconds for each reply of a connected mail server. A message accepted later is sent twice."""
     slow_after: float = 2.0
-    """Seconds after which an attempt under way counts as slow: the channel's others wait until it has ended."""
+    """Seconds after which a running attempt counts as slow: other deliveries of its channel wait until it has ended."""
     in_bell: int = 5
-    """How many of the latest notifications the bell shows."""
+    """Number of notifications in the bell."""
     per_page: int = 25
 
 
 def notification_settings() -> NotificationSettings:
-    """The settings as they are now. Raises TypeError on a key that does not exist."""
+    """Return the current settings. Raises TypeError for an unknown key."""
     given: dict[str, Any] = getattr(settings, "NOTIFICATIONS", {})
     return NotificationSettings(**{key.lower(): value for key, value in given.items()})

@@ -1,4 +1,4 @@
-"""What every page can show: the bell. A page that does not show it pays no query."""
+"""Context processor with the bell for every page. It makes no query on pages that do not show the bell."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from notifications.conf import notification_settings
 from notifications.models import Notification, NotificationQuerySet
 
 MOST = 100
-"""The count stops here; a page shows "99+"."""
+"""Maximum count of unread notifications; a page then shows "99+"."""
 
 
 class Bell:
-    """One user's bell. It asks the database when a template first looks."""
+    """The bell of one user. It queries the database on first use in a template."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
 
     @cached_property
     def _mine(self) -> NotificationQuerySet:
-        user = getattr(self._request, "user", None)  # an error page may come before the sign-in is looked at
+        user = getattr(
+            self._request, "user", None
+        )  # missing on an error page rendered before the authentication middleware
         if user is None or not user.is_authenticated:
             return Notification.objects.none()
         return Notification.objects.of(user.pk).in_app()
 
     @cached_property
     def unread(self) -> int:
-        """How many were not read yet, 100 at the most."""
+        """The number of unread notifications, at most 100."""
         return self._mine.unread()[:MOST].count()
 
     @property
@@ -41,5 +43,5 @@ class Bell:
 
 
 def bell(request: HttpRequest) -> dict[str, Bell]:
-    """Context processor: `bell.unread`, `bell.unread_text` and `bell.latest`."""
+    """Provide `bell.unread`, `bell.unread_text` and `bell.latest` to templates."""
     return {"bell": Bell(request)}

@@ -1,4 +1,4 @@
-"""One attempt at one delivery, through its channel. Run twice, or in two places at once, it sends once."""
+"""Run one attempt at a delivery through its channel. Concurrent or repeated runs send it once."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ State = Delivery.State
 
 
 def deliver(pk: int) -> None:
-    """Claim the delivery and attempt it. Does nothing when it is not due or somebody else has it."""
-    if _stand_back(pk):
+    """Claim the delivery and attempt it. Does nothing if it is not due or another worker holds it."""
+    if _postpone(pk):
         return
     lease = Delivery.objects.claim(pk)
     if lease is None:
@@ -36,16 +36,16 @@ def deliver(pk: int) -> None:
             _attempt(lease)
     except LeaseLost:
         logger.info("%s: attempt %d lost its lease.", lease.work, lease.attempt)
-    except DatabaseError as error:  # it cannot even be written down: the lease runs out and the sweep opens the row
+    except DatabaseError as error:  # the result cannot be written either: the lease expires, and the sweep takes over
         logger.warning("%s: the database is unavailable (%s); the sweep will try again.", lease.work, error)
         connection.close()
 
 
-def _stand_back(pk: int) -> bool:
-    """Leave it to the sweep while another delivery of its channel is slow: one is enough to wait for a server.
+def _postpone(pk: int) -> bool:
+    """Leave the delivery to the sweep if another delivery of its channel is slow. Return whether it was postponed.
 
-    Two would keep both processes from planning exports, which is what the people who click are waiting for. A lease
-    that was not renewed in time is a dead sender's, and nobody waits for that one.
+    Two slow deliveries would block both processes that plan exports. A lease that was not renewed in time belongs to
+    a dead worker and does not count.
     """
     leases = durable_settings()
     renewed = Delivery.moment_in(leases.lease_seconds - leases.renew_every - 1)
@@ -79,25 +79,25 @@ def _attempt(lease: Lease[Delivery]) -> None:
     except (LeaseLost, DatabaseError):
         raise
     except DeliveryError as error:
-        _end_badly(lease, error)
+        _retry_or_fail(lease, error)
     except UnknownChannel as error:
-        _end_badly(lease, DeliveryError(str(error), permanent=True, code="unknown_channel"))
-    except Exception as error:  # the channel's own fault: the next release may have mended it
-        logger.exception("%s: attempt %d raised.", delivery, lease.attempt)
-        _end_badly(
+        _retry_or_fail(lease, DeliveryError(str(error), permanent=True, code="unknown_channel"))
+    except Exception as error:  # a bug of the channel, which the next release may have fixed
+        logger.exception("%s: attempt %d raised an exception.", delivery, lease.attempt)
+        _retry_or_fail(
             lease,
             DeliveryError(f"The channel's code failed: {error!r}", permanent=False, code="channel_failed"),
         )
-    else:  # what is not written down is sent a second time
+    else:  # wait for the database: a delivery that is not recorded as sent is sent again
         sent = partial(lease.finish, state=State.SENT, sent_at=Now(), error_code="", error_message="")
         patiently(sent, f"{delivery}, which was sent,")
 
 
-def _end_badly(lease: Lease[Delivery], error: DeliveryError) -> None:
+def _retry_or_fail(lease: Lease[Delivery], error: DeliveryError) -> None:
     words = {"error_code": error.code, "error_message": error.message}
     if error.permanent or lease.last_attempt:
         logger.warning("%s: failed for good: %s", lease.work, error.message)
         patiently(partial(lease.park, state=State.FAILED, **words), lease.work)
     else:
-        logger.info("%s: attempt %d failed and is tried again: %s", lease.work, lease.attempt, error.message)
+        logger.info("%s: attempt %d failed and will be retried: %s", lease.work, lease.attempt, error.message)
         patiently(partial(lease.retry, backoff(lease.work.failures), **words), lease.work)

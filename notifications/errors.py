@@ -1,30 +1,30 @@
-"""What can go wrong with a notification. `permanent` alone decides whether a delivery is tried again."""
+"""Errors of notifications. `permanent` alone decides whether a delivery is retried."""
 
 from __future__ import annotations
 
 LONGEST = 500
-"""Characters of a message; mail servers can be talkative."""
+"""Maximum length of a message in characters: replies of mail servers can be long."""
 
 
 def storable(text: str) -> str:
-    """`text` as every database takes it: without NUL and without half of a surrogate pair."""
+    """Return `text` without NUL characters and lone surrogates, which not every database can store."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 class NotificationError(Exception):
-    """The root of this app's errors."""
+    """Base class of the errors of this app."""
 
 
 class UnknownKind(NotificationError, LookupError):
-    """There is no such kind of notification."""
+    """The kind of notification is not registered."""
 
 
 class UnknownChannel(NotificationError, LookupError):
-    """There is no such channel; perhaps its module was removed."""
+    """The channel is not registered; its module may have been removed."""
 
 
 class DeliveryError(NotificationError):
-    """One attempt through a channel failed. The message says why, for the person who runs the site."""
+    """An attempt through a channel failed. The message tells operators why."""
 
     def __init__(self, message: str, *, permanent: bool, code: str = "failed") -> None:
         self.message = storable(message)[:LONGEST]

@@ -1,4 +1,4 @@
-"""The form of preferences: one box for each kind and channel."""
+"""The form of preferences: a checkbox for each kind and channel."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from notifications.models import Preference
 
 
 class PreferencesForm(forms.Form):
-    """Which kinds `user` wants through which channels; what is not said yet shows the kind's default."""
+    """Form of the kinds and channels that `user` has enabled. Without a preference, it shows the kind's default."""
 
     def __init__(self, user: AbstractBaseUser | AnonymousUser, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        assert user.pk is not None, "somebody is signed in"
+        assert user.pk is not None, "the user must be signed in"
         self._user_pk = user.pk
         staff = getattr(user, "is_staff", False)
         self.kinds = [kind for kind in kinds if staff or not kind.staff_only]
         self.channels = list(channels)
-        said = {(row.kind, row.channel): row.enabled for row in Preference.objects.filter(user_id=self._user_pk)}
+        chosen = {(row.kind, row.channel): row.enabled for row in Preference.objects.filter(user_id=self._user_pk)}
         for kind in self.kinds:
             for channel in self.channels:
-                default = said.get((kind.key, channel.key), channel.key in kind.default_channels)
+                default = chosen.get((kind.key, channel.key), channel.key in kind.default_channels)
                 label = f"{kind.label}, {channel.label}"
                 self.fields[_name(kind.key, channel.key)] = forms.BooleanField(
                     required=False,
@@ -35,11 +35,11 @@ class PreferencesForm(forms.Form):
                 )
 
     def rows(self) -> list[tuple[Kind, list[forms.BoundField]]]:
-        """For the page's table: each kind with its boxes, in the order of `channels`."""
+        """Return each kind with its checkboxes in the order of `channels`, for the table of the page."""
         return [(kind, [self[_name(kind.key, channel.key)] for channel in self.channels]) for kind in self.kinds]
 
     def save(self) -> None:
-        """Write what was said, each box a row."""
+        """Save all preferences, one row per checkbox."""
         chosen = [
             Preference(
                 user_id=self._user_pk,

@@ -1,4 +1,4 @@
-"""The kinds of notification. Each has a folder `notifications/templates/notifications/<key>/` as the channels ask."""
+"""The kinds of notification. Each has a folder `notifications/templates/notifications/<key>/` with its templates."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,25 +10,25 @@ from durable.registry import Registry
 from notifications.errors import UnknownKind
 
 IN_APP, EMAIL = "in_app", "email"
-"""Keys of the channels that this app brings."""
+"""Keys of the built-in channels."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind: what people choose by in their preferences."""
+    """A kind of notification, which users enable or disable in their preferences."""
 
     key: str
     label: str | Promise
     default_channels: frozenset[str] = frozenset({IN_APP, EMAIL})
-    """Channels that are on until a user says otherwise; a channel that is new is off."""
+    """Channels that are enabled by default. Channels added later are disabled."""
     staff_only: bool = False
-    """Only staff get it, so only staff are asked about it."""
+    """Whether only staff receive it, and see it in their preferences."""
     pause: timedelta = timedelta()
-    """For so long after one has gone out, further ones with the same link stay on the site: no second e-mail."""
+    """Time after a delivery in which further notifications with the same link are only shown on the site."""
 
 
 kinds: Registry[Kind] = Registry("kind of notification", UnknownKind)
-"""In the order that the preferences page lists them."""
+"""In the order of the preferences page."""
 
 for kind in (
     Kind("export_ready", _("An export is ready")),
@@ -40,5 +40,5 @@ for kind in (
 
 
 def choices() -> list[tuple[str, str | Promise]]:
-    """For model fields: a function, so that a new kind needs no migration."""
+    """Return the choices of model fields. A function, so that a new kind needs no migration."""
     return [(kind.key, kind.label) for kind in kinds]

@@ -1,6 +1,6 @@
-"""Notifications, their deliveries, and who wants what. Facts that go together are constrained together.
+"""Models of notifications, their deliveries, and users' preferences. Related fields are constrained together.
 
-The foreign keys have no index of their own: each is the first column of one that the queries need.
+The foreign keys have no separate index: each is the first column of an index or constraint that the queries need.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from notifications.rendering import one_line, render
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
-    """The bell's and the list's questions, by name."""
+    """Named queries for notifications."""
 
     def of(self, user_pk: int) -> NotificationQuerySet:
         return self.filter(user_id=user_pk)
 
     def in_app(self) -> NotificationQuerySet:
-        """Those that the site itself shows."""
+        """Notifications that the site shows."""
         sent = Delivery.objects.filter(channel=IN_APP, state=Delivery.State.SENT)
         return self.filter(Exists(sent.filter(notification=OuterRef("pk"))))
 
@@ -42,12 +42,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.order_by("-pk")
 
     def mark_read(self) -> int:
-        """Note the moment on those that were not read yet; returns how many that were."""
+        """Mark unread notifications as read now. Return their number."""
         return self.unread().update(read_at=Now())
 
 
 class Notification(models.Model):
-    """One fact that one user is told, once, through any number of channels."""
+    """One fact that a user is notified of once, through any number of channels."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications", db_index=False
@@ -73,20 +73,20 @@ class Notification(models.Model):
         return f"{self.kind} for user {self.user_id}"
 
     def get_absolute_url(self) -> str:
-        """Opening it marks it read and goes on to its link."""
+        """Return the URL that marks it as read and redirects to its link."""
         return reverse("notifications:open", args=[self.pk])
 
     @property
     def text(self) -> str:
-        """The sentence that the site shows; plain text, so escape it in HTML."""
+        """The sentence that the site shows, as plain text: escape it in HTML."""
         try:
             return one_line(render(self.kind, "in_app.txt", self.context))
-        except TemplateDoesNotExist:  # a kind of the past
+        except TemplateDoesNotExist:  # a kind that was removed
             return self.get_kind_display()
 
 
 class Delivery(Work):
-    """One notification through one channel: the intent first, then what came of it."""
+    """One notification through one channel: first the intent, then its result."""
 
     class State(models.TextChoices):
         PENDING = "pending", _("Pending")
@@ -95,7 +95,7 @@ class Delivery(Work):
         SKIPPED = "skipped", _("Skipped")
 
     max_attempts: ClassVar[int] = 8
-    """About two hours of backoff: mail servers greylist, and are rebooted."""
+    """About two hours of backoff: mail servers use greylisting, and may be restarted."""
 
     notification = models.ForeignKey(Notification, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     channel = models.CharField(max_length=30)
@@ -147,22 +147,22 @@ class Delivery(Work):
         return "notifications.tasks.deliver_notification"
 
     def hold(self) -> None:
-        """Renew this attempt's lease at the last moment before it sends; raises LeaseLost when it is not ours any more.
+        """Renew the lease immediately before sending. Raises LeaseLost if this attempt no longer holds it.
 
-        A process that has stood still for longer than its lease must not send what another one has sent.
+        A process that was suspended for longer than its lease must not send what another process has sent.
         """
         if not self.held_rows().update(lease_until=self.lease_end()):
             raise LeaseLost
 
     @classmethod
     def reopen(cls, pk: int) -> bool:
-        """Give a delivery that failed or was skipped new attempts. False when it is in another state."""
+        """Reopen a failed or skipped delivery with new attempts. Return False if it is in another state."""
         ended = cls.objects.filter(pk=pk, state__in=[cls.State.FAILED, cls.State.SKIPPED])
         return bool(ended.reopen(cls.max_attempts, state=cls.State.PENDING, error_code="", error_message=""))
 
 
 class Preference(models.Model):
-    """What one user has said about one kind through one channel; without a row, the kind's default holds."""
+    """A user's choice for one kind and channel. Without a row, the default of the kind applies."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     kind = models.CharField(max_length=50, choices=kinds.choices)

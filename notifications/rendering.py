@@ -1,4 +1,4 @@
-"""A kind's templates. The name of a template says its kind and, through its file, its channel."""
+"""Render the templates of a kind. The folder of a template is its kind, and its file name depends on the channel."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ def template_name(kind: str, file: str) -> str:
 
 
 def render(kind: str, file: str, context: Mapping[str, Any]) -> str:
-    """The text of `file` for this kind, without blanks at its ends. Raises TemplateDoesNotExist."""
+    """Return the rendered template `file` of this kind, stripped. Raises TemplateDoesNotExist."""
     return render_to_string(template_name(kind, file), dict(context)).strip()
 
 
 def one_line(text: str) -> str:
-    """`text` as one printable line: nothing in it can end a mail header and begin another."""
+    """Return `text` as one printable line, so that it cannot inject a mail header."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

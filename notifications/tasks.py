@@ -1,4 +1,4 @@
-"""What the workers run: a primary key in, a call out."""
+"""Celery tasks. Each takes a primary key and calls a function."""
 
 from celery import shared_task
 

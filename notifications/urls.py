@@ -1,5 +1,3 @@
-"""The addresses of notifications."""
-
 from django.urls import path
 
 from notifications import views

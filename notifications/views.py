@@ -1,4 +1,4 @@
-"""A user's own notifications: list, opening one, bell, preferences. Somebody else's do not exist here."""
+"""Pages of a user's own notifications: list, redirect to the link, bell, preferences. Others' are not found (404)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _mine(request: HttpRequest) -> NotificationQuerySet:
 
 
 def _see_other(path: str) -> HttpResponse:
-    """After a POST: the browser goes on with a GET."""
+    """Redirect with 303, so that the browser continues with a GET after a POST."""
     return HttpResponseRedirect(path, status=303)
 
 
@@ -40,7 +40,7 @@ def notification_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @never_cache
 def open_notification(request: HttpRequest, pk: int) -> HttpResponse:
-    """Mark it read and go on to what it is about. A GET may do so: to see it is to have read it."""
+    """Mark a notification as read and redirect to its link. A GET is fine for this, as viewing is reading."""
     notification = get_object_or_404(_mine(request), pk=pk)
     _mine(request).filter(pk=pk).mark_read()
     return _see_other(notification.link if is_local(notification.link) else reverse("notifications:list"))
@@ -56,7 +56,7 @@ def read_all(request: HttpRequest) -> HttpResponse:
 @require_GET
 @never_cache
 def bell(request: HttpRequest) -> HttpResponse:
-    """The bell for htmx, which asks again and again; it is told to stop when the session has ended."""
+    """Render the bell for the polling by htmx, which is stopped after the end of the session."""
     if not request.user.is_authenticated:
         return HttpResponseStopPolling()
     return render(request, "notifications/bell.html")
@@ -69,7 +69,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, "notifications/preferences.html", {"form": PreferencesForm(request.user)})
     form = PreferencesForm(request.user, request.POST)
-    if form.is_valid():  # boxes are always valid: one that is not there says no
+    if form.is_valid():  # always: a missing checkbox means no
         form.save()
-        messages.success(request, _("Your preferences are saved."))
+        messages.success(request, _("Your preferences were saved."))
     return _see_other(reverse("notifications:preferences"))

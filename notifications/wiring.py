@@ -1,4 +1,4 @@
-"""What the notifications app plugs into the sweep when Django starts."""
+"""Registration of the notifications app with the sweep, when Django starts."""
 
 from durable import sweep
 from durable.sweep import Swept
@@ -7,5 +7,5 @@ from notifications.models import Delivery
 
 
 def connect() -> None:
-    """Register with the sweep. Doing so twice changes nothing."""
+    """Register with the sweep. Idempotent."""
     sweep.register(Swept(Delivery, park=delivery.park))

@@ -1,1 +1,1 @@
-"""What is measured: bookings of eight columns, as many as it takes, the same on every machine."""
+"""The measured data: any number of bookings with eight columns, the same on every machine."""

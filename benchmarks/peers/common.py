@@ -1,4 +1,4 @@
-"""The rows as Django gives them to anybody who asks sensibly: tuples, one chunk in memory."""
+"""Rows for the peers, read with Django: tuples, with one chunk in memory."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ SELECT = f"SELECT {', '.join(COLUMNS)} FROM {Booking._meta.db_table} WHERE id <=
 
 
 def booked(rows: int) -> Iterator[Booked]:
-    """The first `rows` bookings."""
-    chosen = Booking.objects.filter(pk__lte=rows).order_by("pk")
-    return iter(chosen.values_list(*COLUMNS).iterator(chunk_size=2_000))
+    """Iterate over the first `rows` bookings."""
+    bookings = Booking.objects.filter(pk__lte=rows).order_by("pk")
+    return iter(bookings.values_list(*COLUMNS).iterator(chunk_size=2_000))
 
 
 def printed(row: Booked) -> tuple[str, ...]:
-    """A row as people read it."""
+    """Format a row for people."""
     number, created, *texts, quantity, amount, currency = row
     return (str(number), f"{created:%d/%m/%Y %H:%M}", *texts, str(quantity), f"{amount:,.2f}", currency)
 
 
 def psql_environment() -> dict[str, str]:
-    """Where psql finds the database: libpq's own variables."""
-    known = connection.settings_dict
+    """Return libpq's environment variables for the database."""
+    parameters = connection.settings_dict
     names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
-    return {variable: str(known[name]) for variable, name in names.items()}
+    return {variable: str(parameters[name]) for variable, name in names.items()}

@@ -1,4 +1,4 @@
-"""django-import-export: a resource of the model, its whole data set in memory, then the file."""
+"""django-import-export: a model resource holds the whole dataset in memory, then writes the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.ledger.models import Booking
 from benchmarks.ledger.rows import COLUMNS
 
 
-class Bookings(ModelResource):
+class Bookings(ModelResource):  # type: ignore[misc]  # it has no types
     class Meta:
         model = Booking
         fields: ClassVar = COLUMNS

@@ -1,4 +1,4 @@
-"""reportlab at its fastest: the raw canvas, a string drawn at its place for every cell, no layout at all."""
+"""reportlab at its fastest: the raw canvas, one string drawn per cell at a fixed position, no layout."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from benchmarks import meter
 from benchmarks.peers.common import HEADINGS, booked, printed
 
 FONT = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-"""The one TrueType font that is surely here; reportlab's own have no Greek."""
+"""A TrueType font that is always installed here. reportlab's own fonts have no Greek."""
 LINES, TOP, LINE = 38, 540, 13
 LEFTS = (45, 90, 175, 265, 520, 595, 650, 725)
 RIGHT = {0: 80, 5: 640, 6: 715}
-"""Where the columns of numbers end."""
+"""Right edges of the numeric columns, by column index."""
 
 
 def write(rows: int, path: Path) -> None:
     registerFont(TTFont("Sans", str(FONT)))
-    canvas, left = Canvas(str(path), landscape(A4), pageCompression=1), booked(rows)
-    while page := list(islice(left, LINES)):
+    canvas, remaining = Canvas(str(path), landscape(A4), pageCompression=1), booked(rows)
+    while page := list(islice(remaining, LINES)):
         canvas.setFont("Sans", 8)
         _draw(canvas, HEADINGS, TOP)
         for number, row in enumerate(page, 1):
@@ -36,11 +36,11 @@ def write(rows: int, path: Path) -> None:
 
 
 def _draw(canvas: Canvas, cells: tuple[str, ...], height: float) -> None:
-    for place, cell in enumerate(cells):
-        if place in RIGHT:
-            canvas.drawRightString(RIGHT[place], height, cell)
+    for index, cell in enumerate(cells):
+        if index in RIGHT:
+            canvas.drawRightString(RIGHT[index], height, cell)
         else:
-            canvas.drawString(LEFTS[place], height, cell)
+            canvas.drawString(LEFTS[index], height, cell)
 
 
 if __name__ == "__main__":

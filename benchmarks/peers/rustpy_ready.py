@@ -1,4 +1,4 @@
-"""rustpy-xlsxwriter alone: a list of finished dicts, no database, nothing but the writer."""
+"""rustpy-xlsxwriter alone: only the writer is timed, on a list of ready dicts, without the database."""
 
 from __future__ import annotations
 

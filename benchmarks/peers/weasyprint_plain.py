@@ -1,4 +1,4 @@
-"""WeasyPrint as everybody begins: all rows in one HTML table, A4 across, headings on each page, "Page 1 of 9"."""
+"""WeasyPrint in the simplest way: all rows in one HTML table, A4 landscape, headings on each page, "Page 1 of 9"."""
 
 from __future__ import annotations
 

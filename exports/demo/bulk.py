@@ -1,4 +1,4 @@
-"""Insert many rows quickly: plain tuples through one statement, without a model instance for each."""
+"""Fast inserts of many rows, as plain tuples without model instances."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from django.db import connection
 from django.db.models import DateTimeField, DecimalField, Field, Model
 
 BATCH = 1_000
-"""Rows of one INSERT. SQLite takes 32,766 values in a statement."""
+"""Rows per INSERT. SQLite accepts up to 32,766 values per statement."""
 
 
 def insert(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert `rows`, each the values of the fields `names`: text, whole numbers, Decimals, aware date-times.
+    """Insert `rows`: tuples of the values of the fields `names` (text, integers, Decimals, aware date-times).
 
     Measured with 160,000 orders: 2.5 s on SQLite, where bulk_create takes 9 s, and 2.2 s on PostgreSQL.
     """
@@ -43,7 +43,7 @@ def _insert(cursor: Any, target: str, places: str, rows: Iterator[Sequence[Any]]
 
 
 def _adapted(fields: Sequence[Field[Any, Any]], rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-    """The rows with their date-times and decimals in the database's own form."""
+    """Yield the rows with date-times and decimals adapted to the database."""
     adapters = [(place, adapt) for place, field in enumerate(fields) if (adapt := _adapter(field))]
     for row in rows:
         values = list(row)
@@ -56,5 +56,5 @@ def _adapter(field: Field[Any, Any]) -> Callable[[Any], Any] | None:
     if isinstance(field, DateTimeField):
         return connection.ops.adapt_datetimefield_value
     if isinstance(field, DecimalField):
-        return cache(lambda value: field.get_db_prep_save(value, connection))  # few distinct prices, costly to write
+        return cache(lambda value: field.get_db_prep_save(value, connection))  # few distinct prices, slow conversion
     return None

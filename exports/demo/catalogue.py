@@ -1,6 +1,6 @@
-"""The words that the demo's orders are made of: twelve scripts, and everything that breaks a careless writer.
+"""Texts of the demo's orders, in twelve scripts, with characters that break careless writers of files.
 
-All people, addresses and companies are made up.
+All people, addresses and companies are fictitious.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from exports.demo.models import Category
 
 
 class Buyer(NamedTuple):
-    """Somebody who orders, and where to."""
+    """Name and address of a buyer."""
 
     name: str
     street: str
@@ -18,7 +18,7 @@ class Buyer(NamedTuple):
 
 
 class Item(NamedTuple):
-    """Something to order; `cents` is its price in hundredths of a euro."""
+    """An item of the catalogue; `cents` is its price in hundredths of a euro."""
 
     text: str
     category: Category

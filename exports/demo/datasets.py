@@ -1,4 +1,4 @@
-"""What a customer of the demo shop can export."""
+"""Datasets of the demo shop: orders and invoices."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from exports.demo.models import Category, Invoice, Order, Status
 
 @register
 class Orders(Dataset):
-    """The reference dataset: plain fields, an expression over several, choices, and money."""
+    """The reference dataset: plain fields, an expression over several fields, choices, and money."""
 
     key = "orders"
     label = "Orders"
-    description = "Every order that your shops took, one a row."
+    description = "All orders of your shops, one per row."
     date_field = "placed_at"
     columns = (
         Column("number", "Order"),
@@ -40,7 +40,7 @@ class Orders(Dataset):
 class Invoices(Dataset):
     key = "invoices"
     label = "Invoices"
-    description = "What the orders of each month came to."
+    description = "The monthly totals of the orders."
     date_field = "issued_at"
     columns = (
         Column("number", "Invoice"),

@@ -1,4 +1,4 @@
-"""A small shop, so that there is something to export: customers, their orders, and an invoice a month."""
+"""Models of the demo shop: customers, their orders, and monthly invoices."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from django.db import models
 
 
 class Category(models.TextChoices):
-    """What kind of goods an order is for."""
-
     BOOKS = "books", "Books"
     FOOD = "food", "Food and drink"
     GARDEN = "garden", "House and garden"
@@ -20,8 +18,6 @@ class Category(models.TextChoices):
 
 
 class Status(models.TextChoices):
-    """How far an order has come."""
-
     PLACED = "placed", "Placed"
     PAID = "paid", "Paid"
     SHIPPED = "shipped", "Shipped"
@@ -31,7 +27,7 @@ class Status(models.TextChoices):
 
 
 class Customer(models.Model):
-    """Who a user is to the shop."""
+    """Profile of a user: company, country and time zone."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="customer")
     company = models.CharField(max_length=120)
@@ -43,9 +39,9 @@ class Customer(models.Model):
 
 
 class Order(models.Model):
-    """One order that a shop of `owner` took. `total` is quantity times unit price, exactly."""
+    """One order in the shop of `owner`. `total` is exactly quantity times unit price."""
 
-    # Both indexes begin with the owner, so one of the owner alone would only cost room.
+    # Both indexes start with the owner, so an index on the owner alone would only waste space.
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="orders", db_index=False)
     number = models.CharField(max_length=20, help_text="Text: its leading zeros count.")
     placed_at = models.DateTimeField()
@@ -73,7 +69,7 @@ class Order(models.Model):
 
 
 class Invoice(models.Model):
-    """What the orders of one calendar month (UTC) came to; issued when the month is over."""
+    """Total of the orders of one calendar month (UTC), issued after the end of the month."""
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="invoices", db_index=False

@@ -1,4 +1,4 @@
-"""What the shop knows about a user."""
+"""Time zones of the demo shop's users."""
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -7,6 +7,6 @@ from exports.demo.models import Customer
 
 
 def time_zone(user: AbstractBaseUser) -> str:
-    """The IANA name of the user's zone; settings.TIME_ZONE for a user who is no customer."""
+    """Return the IANA name of the user's time zone, or settings.TIME_ZONE if the user is not a customer."""
     found = Customer.objects.filter(user_id=user.pk).values_list("time_zone", flat=True).first()
     return found or settings.TIME_ZONE

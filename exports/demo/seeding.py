@@ -1,4 +1,4 @@
-"""Fill the demo shop: the same rows for the same year and day, in one transaction, in seconds."""
+"""Seed the demo shop in one transaction. The rows depend only on the year and the day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exports.demo.bulk import insert
 from exports.demo.models import Customer, Invoice, Order
 from exports.demo.trade import Account, Ledger, NewOrder, orders
 
-PASSWORD = "demo"  # noqa: S105 - it is public on purpose, and refused outside the demo
+PASSWORD = "demo"  # noqa: S105 - public on purpose; seeding is refused outside the demo
 
 
 ACCOUNTS = (
@@ -47,7 +47,7 @@ ACCOUNTS = (
 
 
 def year_to_date(now: datetime) -> tuple[datetime, datetime]:
-    """From 1 January 00:00 UTC to the day's first moment; on 1 January, with no day before it, to `now`."""
+    """Return 1 January 00:00 UTC and the start of the day of `now`; on 1 January, the end is `now` itself."""
     now = now.astimezone(UTC)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     new_year = today.replace(month=1, day=1)
@@ -55,7 +55,7 @@ def year_to_date(now: datetime) -> tuple[datetime, datetime]:
 
 
 def is_seeded(now: datetime) -> bool:
-    """Is every account here, with at least its number of orders from this year? Somebody may have added some."""
+    """Return whether all accounts exist with at least their number of orders of this year; users may add more."""
     emails = [account.email for account in ACCOUNTS]
     if Customer.objects.filter(user__username__in=emails).count() < len(emails):
         return False
@@ -64,14 +64,14 @@ def is_seeded(now: datetime) -> bool:
 
 
 def seed(now: datetime) -> dict[str, int] | None:
-    """Make the shop as it is at `now`: from e-mail to number of orders. None when there was nothing to do.
+    """Seed the shop as of `now`. Return the number of orders by e-mail, or None if it was seeded already.
 
-    What the demo's customers ordered before goes first. Users that are already there keep their passwords.
+    Old orders of the demo's customers are deleted. Existing users keep their passwords.
     """
     if is_seeded(now):
         return None
     with transaction.atomic():
-        if is_seeded(now):  # somebody else seeded while we waited for the database's lock
+        if is_seeded(now):  # another process seeded it while this one waited for the database lock
             return None
         password = make_password(PASSWORD)
         for account in ACCOUNTS:
@@ -95,7 +95,7 @@ def _user(account: Account, password: str) -> User:
 
 
 def fill(account: Account, user: User, start: datetime, end: datetime) -> None:
-    """Give `user` the account's orders from `start` to `end`, and their invoices, in place of any from before."""
+    """Replace the orders of `user` with the account's orders from `start` to `end`, and with their invoices."""
     Order.objects.filter(owner=user).delete()
     Invoice.objects.filter(owner=user).delete()
     ledger = Ledger()
@@ -105,7 +105,7 @@ def fill(account: Account, user: User, start: datetime, end: datetime) -> None:
 
 
 def _booked(rows: Iterable[NewOrder], ledger: Ledger) -> Iterator[NewOrder]:
-    """The same rows, each written into the ledger as it passes."""
+    """Yield the rows unchanged, and book each in the ledger."""
     for row in rows:
         ledger.book(row)
         yield row

@@ -1,4 +1,4 @@
-"""The demo shop's trade: which order falls on which moment, and what a month comes to. No database, no chance."""
+"""Deterministic orders and monthly invoices of the demo shop, without a database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAYS_TO_PAY = timedelta(days=14)
 
 @dataclass(frozen=True)
 class Account:
-    """One demo sign-in, its shop, and its orders' numbers. `rate` is how many of `currency` are a euro."""
+    """One demo account, its shop, and the numbers of its orders. `rate` is the price of a euro in `currency`."""
 
     email: str
     company: str
@@ -30,7 +30,7 @@ class Account:
 
 
 class NewOrder(NamedTuple):
-    """An order's values under its fields' names."""
+    """Values of an order, by field name."""
 
     owner_id: int
     number: str
@@ -50,9 +50,9 @@ class NewOrder(NamedTuple):
 
 
 def orders(account: Account, owner_id: int, start: datetime, end: datetime) -> Iterator[NewOrder]:
-    """An order for each of the account's numbers, at some moment of its own equal slice of `start` to `end`.
+    """Yield an order for each of the account's numbers, each at a time in its own equal slice of `start` to `end`.
 
-    So keys and times grow together.
+    So times increase with keys.
     """
     catalogue = [(item.text, item.category.value, price(item.cents, account.rate)) for item in ITEMS]
     step = (end - start) / max(len(account.numbers), 1)
@@ -78,7 +78,7 @@ def orders(account: Account, owner_id: int, start: datetime, end: datetime) -> I
 
 
 def noise(seed: int) -> int:
-    """64 well mixed bits that depend on `seed` alone: the finaliser of SplitMix64."""
+    """Return 64 pseudo-random bits that depend only on `seed`: the finaliser of SplitMix64."""
     bits = seed * 0x9E3779B97F4A7C15 & MASK
     bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 & MASK
     bits = (bits ^ bits >> 27) * 0x94D049BB133111EB & MASK
@@ -86,7 +86,7 @@ def noise(seed: int) -> int:
 
 
 def price(cents: int, rate: int) -> Decimal:
-    """A price of `cents` hundredths of a euro where a euro is `rate` units; in whole units where those are small."""
+    """Convert a price in hundredths of a euro, at `rate` units per euro. With a rate other than 1, round down."""
     return Decimal(cents).scaleb(-2) if rate == 1 else Decimal(cents * rate // 100).quantize(Decimal("0.01"))
 
 
@@ -101,7 +101,7 @@ def status(age: timedelta, luck: int) -> str:
 
 
 class Ledger:
-    """What each month's orders came to; cancelled ones do not count."""
+    """Number and total of the orders of each month, without cancelled ones."""
 
     def __init__(self) -> None:
         self.months: dict[date, tuple[int, Decimal]] = {}
@@ -114,7 +114,7 @@ class Ledger:
         self.months[month] = count + 1, total + order.total
 
     def invoices(self, account: Account, owner_id: int, end: datetime) -> Iterator[Invoice]:
-        """An invoice for each month that is over at `end`."""
+        """Yield an invoice for each month that is over at `end`."""
         for month, (count, total) in self.months.items():
             issued_at = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
             if issued_at > end:

@@ -156,9 +156,7 @@ def _options(kinds: Sequence[Kind], given: Mapping[str, str]) -> dict[str, str]:
     for name, value in given.items():
         if name not in known:
             names = ", ".join(known) or _("none")
-            raise BadOption(
-                _("There is no option %(name)s. Choose from: %(known)s.") % {"name": name, "known": names}
-            )
+            raise BadOption(_("There is no option %(name)s. Choose from: %(known)s.") % {"name": name, "known": names})
         values = [each for each, _label in known[name].choices]
         if value not in values:
             raise BadOption(

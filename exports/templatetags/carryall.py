@@ -1,4 +1,4 @@
-"""What the pages need beside Django's own filters."""
+"""Template filters and tags of the pages."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ register.filter("rounded", humanize.rounded)
 
 @register.simple_tag
 def demo() -> bool:
-    """Is this the demo, whose sign-ins are public?"""
+    """Return whether this is the demo, whose sign-ins are public."""
     return bool(getattr(settings, "DEMO", False))

@@ -19,17 +19,17 @@ BATCH = 500
 def remind() -> dict[str, Any]:
     """Remind owners of files that expire soon and were never downloaded completely. Return the count."""
     soon = Now() + export_settings().remind_before
-    due = Export.objects.downloadable().filter(_unfetched(), reminded_at__isnull=True, expires_at__lte=soon)
+    due = Export.objects.downloadable().filter(_not_downloaded(), reminded_at__isnull=True, expires_at__lte=soon)
     return {"reminded": sum(_remind(export) for export in due.select_related("owner")[:BATCH])}
 
 
-def _unfetched() -> models.Q:
+def _not_downloaded() -> models.Q:
     """Return the condition for exports with a file (their own or a further volume) never downloaded completely."""
-    whole = Download.objects.filter(finished_at__isnull=False)
+    complete = Download.objects.filter(finished_at__isnull=False)
     missing = Volume.objects.filter(
-        ~Exists(whole.filter(export=OuterRef("export"), volume=OuterRef("index"))), export=OuterRef("pk")
+        ~Exists(complete.filter(export=OuterRef("export"), volume=OuterRef("index"))), export=OuterRef("pk")
     )
-    return ~models.Q(Exists(whole.filter(export=OuterRef("pk"), volume=1))) | models.Q(Exists(missing))
+    return ~models.Q(Exists(complete.filter(export=OuterRef("pk"), volume=1))) | models.Q(Exists(missing))
 
 
 def _remind(export: Export) -> int:

@@ -46,8 +46,8 @@ def open_last_week() -> dict[str, Any]:
     """Create the report of the last complete week and start its chain. Restart the chain if the report has failed."""
     today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     end = today - timedelta(days=today.isoweekday() - 1)
-    report, begun = open_week(end - timedelta(days=7), end)
-    return {"week": report.week, "report": "begun" if begun else f"already {report.get_stage_display().lower()}"}
+    report, started = open_week(end - timedelta(days=7), end)
+    return {"week": report.week, "report": "started" if started else f"already {report.get_stage_display().lower()}"}
 
 
 def open_week(start: datetime, end: datetime) -> tuple[UsageReport, bool]:
@@ -61,10 +61,10 @@ def open_week(start: datetime, end: datetime) -> tuple[UsageReport, bool]:
             week=f"{year}-W{week:02}", defaults={"start": start, "end": end, "published_at": Now()}
         )
         failed = UsageReport.objects.filter(pk=report.pk, stage=Stage.FAILED)
-        begun = created or bool(failed.reopen(UsageReport.attempts_given(), stage=Stage.COLLECT, error_message=""))
-        if begun:
+        started = created or bool(failed.reopen(UsageReport.attempts_given(), stage=Stage.COLLECT, error_message=""))
+        if started:
             publish_on_commit([report])
-    return report, begun
+    return report, started
 
 
 def advance(report_pk: int) -> None:

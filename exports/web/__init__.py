@@ -1,1 +1,1 @@
-"""Web: pages, the API and downloads."""
+"""The web side: pages, the API and downloads."""

@@ -1,4 +1,4 @@
-"""The same for programs: JSON in and out, the session for who asks, and every refusal as {"error": {...}}."""
+"""The JSON API: authenticated by the session of the site. Errors are returned as {"error": {...}}."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from exports.models.period import PeriodChoice
 from exports.states import State
 from exports.web.downloads import Gone, download
 from exports.web.forms import LISTS, NAMES, OPTION, ExportForm
-from exports.web.responses import files_of, own_export, page_of_exports, say_when, signed_in_user, status_of
+from exports.web.responses import files_of, own_export, page_of_exports, signed_in_user, status_of, with_retry_after
 
 View = Callable[..., HttpResponseBase]
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class BadBody(Exception):
-    """The body cannot be read as a request."""
+    """Raised if a request cannot be parsed."""
 
     def __init__(self, code: str, message: str, field: str | None = None, status: int = 400) -> None:
         super().__init__(message)
@@ -46,45 +46,45 @@ def refusal(status: int, code: str, message: str, field: str | None = None) -> J
 
 
 class _JsonCsrf(CsrfViewMiddleware):
-    """Django's own check, with an answer that a program can read."""
+    """Django's CSRF check, with a JSON response."""
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
-        return refusal(403, "csrf", _("The CSRF token is missing or wrong: send it as X-CSRFToken. %s") % reason)
+        return refusal(403, "csrf", _("The CSRF token is missing or wrong. Send it as X-CSRFToken. %s") % reason)
 
 
 _csrf_checked = decorator_from_middleware(_JsonCsrf)
 
 
 def endpoint(*methods: str) -> Callable[[View], View]:
-    """A view of the API for these methods: 401, 403, 404, 405 and every ExportError become JSON."""
+    """Decorate an API view for these methods: 401, 403, 404, 405 and every ExportError are returned as JSON."""
 
     def decorate(view: View) -> View:
         checked = _csrf_checked(view)
 
-        @csrf_exempt  # by the site's middleware, whose answer is a page; `checked` asks the same question
+        @csrf_exempt  # from the site's middleware, which answers with a page; `checked` does the same check
         @never_cache
         @functools.wraps(view)
-        def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.method not in methods:
                 return _wrong_method(request, methods)
             if not request.user.is_authenticated:
-                return refusal(401, "not_signed_in", _("Sign in first: the API takes the site's session."))
-            return _say_errors(checked, request, *args, **kwargs)
+                return refusal(401, "not_signed_in", _("Sign in first: the API uses the session of the site."))
+            return _with_json_errors(checked, request, *args, **kwargs)
 
-        return answered
+        return wrapped
 
     return decorate
 
 
 def _wrong_method(request: HttpRequest, methods: tuple[str, ...]) -> HttpResponse:
-    words = _("%(method)s is not possible here; use %(methods)s.")
+    words = _("%(method)s is not allowed here. Use %(methods)s.")
     known = ", ".join(methods)
     answer = refusal(405, "wrong_method", words % {"method": request.method, "methods": known})
     answer["Allow"] = known
     return answer
 
 
-def _say_errors(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+def _with_json_errors(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
     try:
         return view(request, *args, **kwargs)
     except BadBody as error:
@@ -93,10 +93,10 @@ def _say_errors(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> 
         return refusal(404, "not_found", _("There is no such export."))
     except ExportError as error:
         field = error.field if isinstance(error, BadRequest) else None
-        return say_when(refusal(status_of(error), error.code, error.message, field), error)
+        return with_retry_after(refusal(status_of(error), error.code, error.message, field), error)
 
 
-# --- the addresses --------------------------------------------------------------------------------------------------
+# --- views ----------------------------------------------------------------------------------------------------------
 
 
 @endpoint("GET", "HEAD", "POST")
@@ -120,10 +120,10 @@ def _request(request: HttpRequest) -> HttpResponse:
 
 @endpoint("GET", "HEAD")
 def export_estimate(request: HttpRequest) -> HttpResponse:
-    """What a request would come to; it takes the same as one, in the query."""
+    """Return the estimate for a request. The query takes the same fields as a request."""
     found = estimate_request(signed_in_user(request), _requested(_form(request.GET)))
     rows = found.rows
-    told = {
+    data = {
         "rows": rows.number if rows else None,
         "rows_are": rows.certainty.value if rows else None,
         "size": found.size,
@@ -132,7 +132,7 @@ def export_estimate(request: HttpRequest) -> HttpResponse:
         "ahead": found.ahead,
         "measured": found.measured,
     }
-    return JsonResponse(told)
+    return JsonResponse(data)
 
 
 @endpoint("GET", "HEAD")
@@ -143,7 +143,7 @@ def export_item(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @endpoint("GET", "HEAD")
 def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpResponseBase:
-    """The same file as the page's; why there is none is said in JSON."""
+    """Return the same file as the page does, with errors as JSON."""
     return download(own_export(request, uuid), signed_in_user(request), number, body=request.method == "GET")
 
 
@@ -169,11 +169,11 @@ def _act(export: Export, action: Callable[[Export], None]) -> HttpResponse:
     return JsonResponse(as_json(export, progress_of(export)), status=202 if export.is_open else 200)
 
 
-# --- what goes in ---------------------------------------------------------------------------------------------------
+# --- input ----------------------------------------------------------------------------------------------------------
 
 
 def _requested(sent: dict[str, Any]) -> ExportRequest:
-    """Return the request in what was sent. Raise BadBody and BadPeriod."""
+    """Return the request in the data that was sent. Raises BadBody and BadPeriod."""
     form = ExportForm(_with_period(sent))
     if not form.is_valid():
         field, faults = next(iter(form.errors.items()))
@@ -182,16 +182,16 @@ def _requested(sent: dict[str, Any]) -> ExportRequest:
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:
-    """What was sent, by name. Raises BadBody."""
+    """Return the values in the body by name. Raises BadBody."""
     if request.content_type in FORM_TYPES:
         return _form(request.POST)
     if request.content_type == "application/json":
         return _known(_json(request))
-    raise BadBody("bad_content_type", _("Send the request as application/json, or as a form."))
+    raise BadBody("bad_content_type", _("Send the request as application/json or as a form."))
 
 
 def _form(sent: QueryDict) -> dict[str, Any]:
-    """A form's fields or a query's: lists by repeating the name, and each of the `options` as option-<name>."""
+    """Return the fields of a form or a query. Lists repeat the name; each of the `options` is option-<name>."""
     options = {name.removeprefix(OPTION): sent[name] for name in sent if name.startswith(OPTION)}
     plain = [name for name in sent if name != "csrfmiddlewaretoken" and not name.startswith(OPTION)]
     data = {name: sent.getlist(name) if name in LISTS else sent[name] for name in plain}
@@ -200,7 +200,7 @@ def _form(sent: QueryDict) -> dict[str, Any]:
 
 def _known(sent: dict[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(sent) - set(NAMES)):
-        words = _("The request has no key %(unknown)s. It takes: %(known)s.")
+        words = _("Unknown key %(unknown)s. The known keys are: %(known)s.")
         raise BadBody("unknown_key", words % {"unknown": ", ".join(unknown), "known": ", ".join(NAMES)}, unknown[0])
     return sent
 
@@ -209,11 +209,11 @@ def _json(request: HttpRequest) -> dict[str, Any]:
     try:
         sent = json.loads(request.body or b"{}")
     except RequestDataTooBig:
-        raise BadBody("too_big", _("The body is too big for a request.")) from None
+        raise BadBody("too_big", _("The body is too large. Send a smaller request.")) from None
     except (ValueError, RecursionError) as error:
         raise BadBody("bad_json", _("The body is not JSON: %s.") % error) from None
     if not isinstance(sent, dict):
-        raise BadBody("bad_json", _('The body must be one JSON object, as {"dataset": "orders", "format": "csv"}.'))
+        raise BadBody("bad_json", _('The body must be a JSON object, such as {"dataset": "orders", "format": "csv"}.'))
     for name in set(NAMES) - {*LISTS, "options"}:
         if not isinstance(sent.get(name), str | None):
             raise BadBody("bad_value", _("%s must be a string.") % name, name)
@@ -221,21 +221,22 @@ def _json(request: HttpRequest) -> dict[str, Any]:
 
 
 def _with_period(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Dates alone mean the custom period; dates beside another period are a mistake, never overlooked."""
+    """Return `sent` with its period. Dates alone mean the custom period. Raises BadPeriod for dates with another."""
     dates = any(sent.get(name) for name in ("date_from", "date_to"))
     given = sent.get("period") or (PeriodChoice.CUSTOM if dates else "")
     if dates and given != PeriodChoice.CUSTOM:
-        raise BadPeriod(_("date_from and date_to go with the period custom alone; leave them out, or change it."))
+        raise BadPeriod(_("date_from and date_to need the period custom. Leave them out, or change the period."))
     return {**sent, "period": str(given)}
 
 
-# --- what comes out -------------------------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------------------------
 
 
 def as_json(export: Export, progress: Progress) -> dict[str, Any]:
-    """One export, for programs. Moments are ISO 8601 in UTC; `progress` is 0 to 1, null before the rows are counted.
+    """Return an export as JSON data.
 
-    `fields` is null for all of them. Times are seconds, null when they cannot be told.
+    Date-times are ISO 8601 in UTC. `progress` is 0 to 1, or null before the rows are counted. `fields` is null for all
+    fields. Durations are in seconds, or null if unknown.
     """
     ready = export.state == State.READY
     return {
@@ -273,5 +274,5 @@ def as_json(export: Export, progress: Progress) -> dict[str, Any]:
 
 
 def _seconds(seconds: float | None) -> float | None:
-    """To a tenth, and never as none at all while something is left."""
+    """Round to tenths, but not down to zero if there is time left."""
     return None if seconds is None else max(round(seconds, 1), 0.1) if seconds else 0.0

@@ -1,8 +1,8 @@
-"""The download: checked at the moment it is asked for, and counted only when all of it went out.
+"""Downloads: checked at each request, and recorded as finished when the whole file was sent.
 
-A file on this machine is streamed in blocks. One in a bucket is fetched from there by the browser itself, with a link
-that is signed after all the checks, good for a minute, and kept nowhere. Nobody tells us how that ends, so such a
-download counts as whole when its link was given out.
+A local file is streamed in blocks. A file in a bucket is downloaded by the browser through a link that is signed after
+all checks, valid for a minute, and not stored. The result of such a download is unknown, so it is recorded as finished
+when the link is issued.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ BLOCK = 256 * 1024
 
 
 class Gone(ExportError):
-    """There was a file, and there is none any more."""
+    """The file was deleted because it expired."""
 
     code = "expired"
-    default = _("This file has expired and was deleted. You can make a new one with the same choices.")
+    default = _("This file has expired and was deleted. You can export it again with the same choices.")
 
 
 class FileMissing(Gone):
-    """The row says READY, the storage has no such file."""
+    """The export is READY, but its file is missing or damaged."""
 
     code = "file_missing"
-    default = _("The file of this export is no longer there, which is our fault. Please make a new one.")
+    default = _("The file of this export was lost because of an error on our side. Please export it again.")
 
 
 class Unreachable(ExportError):
-    """The storage does not answer, or not with this file; that says nothing about the file."""
+    """The storage is unavailable, so the state of the file is unknown."""
 
     code = "unreachable"
     retry_after = 60
-    default = _("The file cannot be fetched just now. It is not lost: please try again in a few minutes.")
+    default = _("The file is unavailable right now. It is not lost: please try again in a few minutes.")
 
 
 class NotReady(ExportError):
-    """There is no file yet, or there never will be one."""
+    """The export has no file yet, or has failed or was cancelled."""
 
     code = "not_ready"
-    default = _("This export has no file to download. Its page says where it is.")
+    default = _("This export has no file to download. See its page for its state.")
 
 
 def download(export: Export, user: AbstractBaseUser, number: int = 1, *, body: bool = True) -> HttpResponseBase:
-    """Answer with the export's file of that number, or with a way to it; with its headers alone unless `body`.
+    """Return a response with file `number` of the export, or a redirect to it; only its headers if `body` is false.
 
-    Raises Gone, NotReady, NoPermission and Unreachable; Http404 when there are not so many files.
+    Raises Gone, NotReady, NoPermission and Unreachable, and Http404 if there is no file of that number.
     """
     check(export, user)
     found = _found(export, number)
@@ -71,17 +71,17 @@ def download(export: Export, user: AbstractBaseUser, number: int = 1, *, body: b
         file.close()
         return _described(HttpResponse(), found)
     record = Download(export=export, user_id=user.pk, volume=number)
-    if there := _link(found):
+    if url := _link(found):
         file.close()
         record.finished_at = Now()
         record.save()
-        return HttpResponseRedirect(there, headers={"Cache-Control": "private, no-store"})
+        return HttpResponseRedirect(url, headers={"Cache-Control": "private, no-store"})
     record.save()
     return _described(StreamingHttpResponse(Transfer(found, file, record)), found)
 
 
 def inspect(export: Export) -> str:
-    """What is wrong with the stored files of a ready export, in a sentence; empty when they are as recorded."""
+    """Return what is wrong with the stored files of a ready export, or "" if they are as recorded."""
     for found in export.files:
         try:
             _open(found).close()
@@ -100,7 +100,7 @@ def _found(export: Export, number: int) -> Export | Volume:
 
 
 def check(export: Export, user: AbstractBaseUser) -> None:
-    """Raise unless `user`, whose export it is, may have its files now. DatasetFailed: our code could not say."""
+    """Check that `user`, the owner, may download the files. Raises Gone, NotReady, NoPermission or DatasetFailed."""
     if export.state == State.EXPIRED:
         raise Gone
     if export.state != State.READY:
@@ -108,11 +108,11 @@ def check(export: Export, user: AbstractBaseUser) -> None:
     if not Export.objects.downloadable().filter(pk=export.pk).exists():  # by the database's clock
         raise Gone
     if not all(key in datasets for key in export.datasets):
-        raise NoPermission(_("This kind of data is no longer offered, so its files are closed too."))
+        raise NoPermission(_("This data is no longer offered, so its files cannot be downloaded any more."))
     with blaming(DatasetFailed):
         permitted = all(datasets.get(key).permitted(user) for key in export.datasets)
     if not permitted:
-        raise NoPermission(_("You no longer have access to this data, so its files are closed to you too."))
+        raise NoPermission(_("You no longer have access to this data, so you cannot download its files any more."))
 
 
 def _open(found: Export | Volume) -> BinaryIO:
@@ -153,9 +153,9 @@ def _described(response: HttpResponseBase, found: Export | Volume) -> HttpRespon
 
 
 class Transfer:
-    """The file's blocks. The last one is held back until the checksum is right, so a damaged file never arrives whole.
+    """Iterator over the blocks of a file. Raises FileMissing instead of sending the last block of a damaged file.
 
-    The record is finished only when the server has asked for more than there is: all of it was handed over.
+    The record is finished when the server requests another block after the last: then all blocks were handed over.
     """
 
     def __init__(self, found: Export | Volume, file: BinaryIO, record: Download) -> None:
@@ -170,12 +170,12 @@ class Transfer:
                     yield held
                 held = block
         if sha256.hexdigest() != self._found.sha256:
-            logger.error("%s: its file is damaged; its download was broken off.", self._found)
+            logger.error("%s: its file is damaged; the download was aborted.", self._found)
             raise FileMissing
         if held:
             yield held
         Download.objects.filter(pk=self._record.pk).update(finished_at=Now())
 
     def close(self) -> None:
-        """Called by Django when the answer ends, also by a browser that hung up."""
+        """Close the file. Django calls this at the end of the response, even if the client disconnected."""
         self._file.close()

@@ -1,4 +1,4 @@
-"""What the form's page shows: every choice there is, and which of them stands chosen."""
+"""Template context of the export form: the available choices, and the selected ones."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from exports.web.forms import ExportForm, chosen_datasets, offered
 
 @dataclass(frozen=True)
 class Tick:
-    """Something that may be ticked."""
+    """A checkbox of the form."""
 
     name: str
     label: str
     ticked: bool
     usual: int = 0
-    """Its place when nobody has moved it."""
+    """Its position in the default order."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An option of one or more formats, and what is chosen of it."""
+class FormOption:
+    """An option of one or more formats, and its selected value."""
 
     option: Option
     kinds: Sequence[Kind]
@@ -45,7 +45,7 @@ class Asked:
 
 
 def form_context(user: AbstractBaseUser, form: ExportForm) -> dict[str, Any]:
-    """What the form's template needs."""
+    """Return the template context of the form."""
     known = offered(user)
     inside = form["inside"].value()
     return {
@@ -62,7 +62,7 @@ def form_context(user: AbstractBaseUser, form: ExportForm) -> dict[str, Any]:
 
 
 def columns_context(known: Iterable[Dataset], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns to choose from, for one dataset; for several of them every column is taken."""
+    """Return the template context of the columns: those of a single dataset, or none for several datasets."""
     keys = chosen_datasets(values)
     dataset = next((dataset for dataset in known if [dataset.key] == keys), None)
     columns = _columns(dataset, values.get("fields")) if dataset else []
@@ -80,26 +80,26 @@ def _ticks(entries: Iterable[Any], chosen: Iterable[str]) -> list[Tick]:
 
 
 def _columns(dataset: Dataset, fields: Sequence[str] | None) -> list[Tick]:
-    """The chosen columns in their order, then the others in the dataset's."""
+    """Return the selected columns in their order, then the others in the order of the dataset."""
     labels = {column.name: str(column.label) for column in dataset.columns}
     chosen = [name for name in dict.fromkeys(labels if fields is None else fields) if name in labels]
     places = {name: place for place, name in enumerate(labels)}
     return [Tick(name, labels[name], name in chosen, places[name]) for name in dict.fromkeys([*chosen, *labels])]
 
 
-def _options(values: Mapping[str, str]) -> list[Asked]:
-    """The options of all formats; what two of them call by one name is asked once."""
+def _options(values: Mapping[str, str]) -> list[FormOption]:
+    """Return the options of all formats. Options with the same name are merged."""
     kinds: dict[str, list[Kind]] = {}
     known: dict[str, Option] = {}
     for kind in formats:
         for option in kind.options:
             known.setdefault(option.name, option)
             kinds.setdefault(option.name, []).append(kind)
-    return [Asked(option, kinds[name], values.get(name, option.default)) for name, option in known.items()]
+    return [FormOption(option, kinds[name], values.get(name, option.default)) for name, option in known.items()]
 
 
 def change(data: dict[str, Any], what: str, known: Iterable[Dataset]) -> dict[str, Any]:
-    """What was sent, after one of the small buttons: the columns' order and ticks, for pages without JavaScript."""
+    """Return the form data after a press of the column button `what`, for pages without JavaScript."""
     names = {column.name: column.ticked for column in columns_context(known, data)["columns"]}
     chosen = [name for name, ticked in names.items() if ticked]
     verb, _, name = what.partition(":")

@@ -1,4 +1,4 @@
-"""The form of the button: reads what was sent; whether it can be done is for `request_export` to say."""
+"""The export form. It only parses what was sent; `request_export` checks it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ logger = logging.getLogger(__name__)
 LISTS = ("datasets", "inside", "fields")
 NAMES = ("dataset", "datasets", "format", "inside", "period", "date_from", "date_to", "fields", "options")
 OPTION = "option-"
-"""What the names of the inputs of a format's options begin with."""
+"""Prefix of the input names of format options."""
 FIELDS_OF = "fields_of"
-"""The dataset that the page's own list of fields is for; only the page's form sends it, and it sends every tick."""
+"""Name of the input with the dataset of the listed fields. Only the page's form sends it, along with all checkboxes."""
 DAY_FORMAT = "%Y-%m-%d"
 
 
 class Day(forms.DateField):
-    """A date as date inputs and programs write it."""
+    """An ISO date, as sent by date inputs and programs."""
 
     def __init__(self, label: Any) -> None:
         wrong = _("Give the day as year-month-day, for example 2026-01-31.")
@@ -46,7 +46,7 @@ class Day(forms.DateField):
 
 
 class Names(forms.Field):
-    """Any number of names, or None when nothing was said; which of them exist is for others to know."""
+    """A list of names, or None if the field was not sent. The names are checked later."""
 
     widget = forms.MultipleHiddenInput
 
@@ -63,7 +63,7 @@ class Names(forms.Field):
 
 
 class Options(forms.Field):
-    """Values of options by their names."""
+    """Values of options by name."""
 
     widget = forms.HiddenInput
 
@@ -71,14 +71,14 @@ class Options(forms.Field):
         if value in (None, ""):
             return {}
         if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-            raise ValidationError(_('Give the options as names and values, as {"delimiter": "semicolon"}.'))
+            raise ValidationError(_('Give the options as names and values, such as {"delimiter": "semicolon"}.'))
         return value
 
 
 class ExportForm(forms.Form):
-    """One request. The choices stand in the template, which knows their descriptions."""
+    """One request for an export. The template renders the choices with their descriptions."""
 
-    dataset = forms.CharField(label=_("What"), required=False)
+    dataset = forms.CharField(label=_("Data"), required=False)
     format = forms.CharField(label=_("Format"), error_messages={"required": _("Choose a format.")})
     period = forms.CharField(label=_("Period"), required=False, empty_value=None)
     date_from = Day(_("From"))
@@ -95,7 +95,7 @@ class ExportForm(forms.Form):
         self.fields["period"].initial = PeriodChoice.YEAR_TO_DATE.value
 
     def clean(self) -> dict[str, Any]:
-        """Dates count for the custom period alone; what stands in hidden inputs otherwise is nobody's fault."""
+        """Require a dataset, and ignore the dates (hidden inputs) unless the period is custom."""
         if self.cleaned_data.get("period") != PeriodChoice.CUSTOM:
             for name in ("date_from", "date_to"):
                 self.errors.pop(name, None)
@@ -116,18 +116,18 @@ class ExportForm(forms.Form):
         return ExportRequest(dataset=self._datasets, **given)
 
     def refuse(self, error: ExportError) -> None:
-        """Say `error` beside its field, or above the form when it has none."""
+        """Add `error` to its field, or to the form if it has no field."""
         field = error.field if isinstance(error, BadRequest) else None
         self.add_error(field if field in self.fields else None, error.message)
 
 
-# --- the page's own form --------------------------------------------------------------------------------------------
+# --- the form of the page -------------------------------------------------------------------------------------------
 
 
 def sent_by_page(sent: QueryDict) -> dict[str, Any]:
-    """What the page's form, or a link to it, means: what it sent, without what stood in the parts that do not apply.
+    """Return the data sent by the page's form, or by a link to it, without the inputs that do not apply.
 
-    All of the formats' options and ticks stand in it, because it must work without JavaScript.
+    The form always sends the options and checkboxes of all formats, because it must work without JavaScript.
     """
     data: dict[str, Any] = {name: sent[name] for name in NAMES if name in sent and name not in LISTS}
     every_tick, bundle = FIELDS_OF in sent, is_bundle(sent.get("format", ""))
@@ -143,7 +143,7 @@ def sent_by_page(sent: QueryDict) -> dict[str, Any]:
 
 
 def _fields_apply(sent: QueryDict, chosen: Sequence[str]) -> bool:
-    """Are the ticked fields for what is chosen? Beside other datasets it matters only when one was left out."""
+    """Return whether the selected fields apply: to the only dataset, or to one of several if a field was left out."""
     of = sent.get(FIELDS_OF, "")
     if of not in chosen or len(chosen) == 1:
         return of in ("", *chosen)
@@ -158,12 +158,12 @@ def _options_sent(sent: QueryDict, data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def chosen_datasets(data: Mapping[str, Any]) -> list[str]:
-    """The keys in what was sent."""
+    """Return the keys of the datasets that were sent."""
     return list(data["datasets"]) if data.get("datasets") is not None else [data.get("dataset") or ""]
 
 
 def is_bundle(key: str) -> bool:
-    """Is it a kind of file that holds several datasets?"""
+    """Return whether the format is a bundle, which can hold several datasets."""
     return key in formats and not isinstance(formats.get(key), Format)
 
 
@@ -173,7 +173,7 @@ def _kinds(data: Mapping[str, Any]) -> list[Kind]:
 
 
 def prefill(query: QueryDict) -> dict[str, Any]:
-    """The form's initial values out of a link; what such a link cannot mean is left out."""
+    """Return the initial values of the form from the query of a link, without invalid ones."""
     sent = sent_by_page(query)
     known: dict[str, object] = {"dataset": datasets, "format": formats, "period": PeriodChoice.values}
     chosen = {name: sent[name] for name in known if sent.get(name) in known[name]}  # type: ignore[operator]
@@ -187,19 +187,19 @@ def prefill(query: QueryDict) -> dict[str, Any]:
 
 
 def offered(user: AbstractBaseUser) -> list[Dataset]:
-    """The datasets that `user` may choose from. One whose own code fails is left out and logged; the others stay."""
+    """Return the datasets that `user` may export. If the code of a dataset fails, it is logged and left out."""
     found = []
     for dataset in datasets:
         try:
             if dataset.permitted(user):
                 found.append(dataset)
         except Exception:
-            logger.exception("The dataset %s could not say whether user %s may have it.", dataset.key, user.pk)
+            logger.exception("The permission check of dataset %s failed for user %s.", dataset.key, user.pk)
     return found
 
 
 def again_url(export: Export) -> str:
-    """The form, filled in as for `export`."""
+    """Return the URL of the form with the choices of `export`."""
     query: dict[str, Any] = {"dataset": export.datasets[0], "format": export.format, "period": export.period_choice}
     if export.inside:
         query |= {"datasets": export.datasets, "inside": export.inside}

@@ -1,4 +1,4 @@
-"""What pages and the API share: whose export it is, and the status that each error is answered with."""
+"""Helpers shared by the pages and the API: access to exports and files, and the HTTP status of each error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STATUS: tuple[tuple[type[ExportError], int], ...] = (
 
 
 def status_of(error: ExportError) -> int:
-    """Return the HTTP status for an error. A fault of ours is logged: 500 when it stays, 503 when it may pass."""
+    """Return the HTTP status for an error. Server errors are logged: 500 if permanent, 503 if temporary."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
     if status >= 500:
         cause = error.__cause__ or error
@@ -41,35 +41,35 @@ def status_of(error: ExportError) -> int:
     return status
 
 
-def say_when(answer: HttpResponse, error: ExportError) -> HttpResponse:
-    """Return `answer`, which tells programs how long to wait, where that helps."""
+def with_retry_after(answer: HttpResponse, error: ExportError) -> HttpResponse:
+    """Set the Retry-After header if waiting helps. Return `answer`."""
     if error.retry_after is not None:
         answer["Retry-After"] = str(error.retry_after)
     return answer
 
 
 def signed_in_user(request: HttpRequest) -> AbstractBaseUser:
-    """Who asks; only for views that have turned anonymous people away."""
+    """Return the user. Only for views that have rejected anonymous users."""
     assert request.user.is_authenticated
     return request.user
 
 
 def own_export(request: HttpRequest, uuid: UUID) -> Export:
-    """The asker's export. Raises Http404 for somebody else's as for one that does not exist."""
+    """Return the user's own export. Raises Http404 for other users' exports as for unknown ones."""
     return get_object_or_404(Export.objects.of(signed_in_user(request).pk), uuid=uuid)
 
 
 def page_of_exports(request: HttpRequest) -> Page[Export]:
-    """The page of the asker's exports that `?page=` names, newest first; a wrong number gives the nearest page."""
+    """Return the page `?page=` of the user's exports, newest first. A wrong number returns the nearest page."""
     mine = Export.objects.of(signed_in_user(request).pk).recent_first()
     page: Page[Any] = Paginator(mine.values_list("pk", flat=True), PER_PAGE).get_page(request.GET.get("page"))
-    # What stands before a deep page is passed over in the index; the rows themselves are read for the page alone.
+    # The rows before a deep page are skipped in the index; only the rows of the page are read.
     page.object_list = list(mine.filter(pk__in=list(page.object_list)).prefetch_related("volumes"))
     return page
 
 
 class File(NamedTuple):
-    """One of the finished files of an export: a bundle that is split has several."""
+    """One finished file of an export. A split bundle has several."""
 
     filename: str
     size: int | None
@@ -79,7 +79,7 @@ class File(NamedTuple):
 
 
 def files_of(export: Export) -> list[File]:
-    """The files that can be fetched now, in their order; none unless the export is ready."""
+    """Return the files that can be downloaded now, in order; an empty list unless the export is ready."""
     if export.state != State.READY:
         return []
     first = reverse("exports:download", args=[export.uuid])

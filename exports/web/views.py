@@ -1,4 +1,4 @@
-"""The pages: the button with the list below it, and one page for each export, which follows it to its end."""
+"""The pages: the form with the list of exports, and the page of each export with its progress."""
 
 from __future__ import annotations
 
@@ -26,14 +26,22 @@ from exports.states import State
 from exports.web import downloads
 from exports.web.form_page import change, columns_context, form_context
 from exports.web.forms import ExportForm, again_url, offered, prefill, sent_by_page
-from exports.web.responses import PER_PAGE, files_of, own_export, page_of_exports, say_when, signed_in_user, status_of
+from exports.web.responses import (
+    PER_PAGE,
+    files_of,
+    own_export,
+    page_of_exports,
+    signed_in_user,
+    status_of,
+    with_retry_after,
+)
 
 View = Callable[..., HttpResponseBase]
 POLLED_AT_MOST = 2 * PER_PAGE
 
 
 def for_users(view: View) -> View:
-    """Only for signed-in people, and never out of a cache."""
+    """Require sign-in for a view, and prevent caching."""
 
     @never_cache
     @functools.wraps(view)
@@ -46,7 +54,7 @@ def for_users(view: View) -> View:
 
 
 def _to_login(request: HttpRequest) -> HttpResponse:
-    if _by_htmx(request):  # a fragment must not become the sign-in page: the whole page is to go there
+    if _by_htmx(request):  # reload the whole page, so that the sign-in page does not replace a fragment
         return HttpResponse(status=401, headers={"HX-Refresh": "true"})
     back = request.get_full_path() if request.method in ("GET", "HEAD") else reverse("exports:list")
     return redirect_to_login(back)
@@ -57,11 +65,11 @@ def _by_htmx(request: HttpRequest) -> bool:
 
 
 def _see_other(url: str) -> HttpResponse:
-    """After a POST: the browser goes on with a GET."""
+    """Redirect with 303, so that the browser continues with a GET after a POST."""
     return HttpResponseRedirect(url, status=303)
 
 
-# --- the button and the list ----------------------------------------------------------------------------------------
+# --- the form and the list ------------------------------------------------------------------------------------------
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -73,7 +81,7 @@ def export_list(request: HttpRequest) -> HttpResponse:
 
 
 def _press(request: HttpRequest) -> HttpResponse:
-    """Record the request and point to its page; the work is not waited for."""
+    """Record the request and redirect to its page, without waiting for the work."""
     if "change" in request.POST:
         return _changed(request, request.POST["change"])
     form = ExportForm(sent_by_page(request.POST))
@@ -83,9 +91,9 @@ def _press(request: HttpRequest) -> HttpResponse:
         requested = request_export(signed_in_user(request), form.request)
     except ExportError as error:
         form.refuse(error)
-        return say_when(_refused(request, form, status_of(error)), error)
+        return with_retry_after(_refused(request, form, status_of(error)), error)
     if requested.existing:
-        messages.info(request, _("This export was already under way; here it is."))
+        messages.info(request, _("This export was already under way."))
     url = requested.export.get_absolute_url()
     if _by_htmx(request):
         return HttpResponse(status=202, headers={"Location": url, "HX-Redirect": url})
@@ -93,7 +101,7 @@ def _press(request: HttpRequest) -> HttpResponse:
 
 
 def _refused(request: HttpRequest, form: ExportForm, status: int) -> HttpResponse:
-    """The form again with its faults. The header tells our script that this error is to be shown in its place."""
+    """Render the form with its errors. carryall.js shows an error response with the HX-Retarget header."""
     context = _form_context(request, form)
     if _by_htmx(request):
         answer = render(request, "exports/_form.html", context, status=status)
@@ -103,7 +111,7 @@ def _refused(request: HttpRequest, form: ExportForm, status: int) -> HttpRespons
 
 
 def _changed(request: HttpRequest, what: str) -> HttpResponse:
-    """The page again after one of the form's small buttons, which do without it where there is JavaScript."""
+    """Render the page after a press of a column button or the estimate button, for pages without JavaScript."""
     data = change(sent_by_page(request.POST), what, offered(signed_in_user(request)))
     context = _form_context(request, ExportForm(initial=data))
     if what == "estimate":
@@ -118,7 +126,7 @@ def _form_context(request: HttpRequest, form: ExportForm | None) -> dict[str, An
 @require_safe
 @for_users
 def form_columns(request: HttpRequest) -> HttpResponse:
-    """The columns of the datasets that the form has chosen now."""
+    """Render the columns of the datasets selected in the form."""
     known = offered(signed_in_user(request))
     return render(request, "exports/_columns.html", columns_context(known, sent_by_page(request.GET)))
 
@@ -126,12 +134,12 @@ def form_columns(request: HttpRequest) -> HttpResponse:
 @require_safe
 @for_users
 def form_estimate(request: HttpRequest) -> HttpResponse:
-    """What the choices of the form would come to, in a sentence."""
+    """Render the estimate for the choices in the form."""
     return render(request, "exports/_estimate.html", _estimate_context(request, ExportForm(sent_by_page(request.GET))))
 
 
 def _estimate_context(request: HttpRequest, form: ExportForm) -> dict[str, Any]:
-    """The estimate, or why there is none: the click will say the same."""
+    """Return the estimate, or the reason why there is none, which is the error of a request too."""
     if not form.is_valid():
         return {"no_estimate": next(iter(form.errors.values()))[0]}
     try:
@@ -157,7 +165,7 @@ def _rows_context(exports: list[Export]) -> dict[str, Any]:
 @require_safe
 @for_users
 def open_rows(request: HttpRequest) -> HttpResponse:
-    """The rows that the page believes to be under way, as they are now; htmx puts each in its place."""
+    """Render the current rows of the exports that the page shows as open. htmx replaces each row."""
     mine = Export.objects.of(signed_in_user(request).pk)
     wanted = _uuids(request.GET.getlist("open")[:POLLED_AT_MOST])
     found = mine.filter(uuid__in=wanted).recent_first().prefetch_related("volumes")
@@ -187,7 +195,7 @@ def export_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_safe
 @for_users
 def export_progress(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """The moving part of the export's page; all of it when the state is not the one that the page has seen."""
+    """Render the progress of an export, or its whole section if the state differs from `?seen=`."""
     export = own_export(request, uuid)
     context = _export_context(export)
     if request.GET.get("seen") == export.state:
@@ -207,43 +215,45 @@ def _export_context(export: Export) -> dict[str, Any]:
         "size": sum(file.size or 0 for file in files) or export.size,
     }
     if export.state in (State.READY, State.EXPIRED):
-        whole = export.downloads.filter(finished_at__isnull=False)
-        context["fetched"] = whole.aggregate(times=Count("pk"), last=Max("finished_at"))
+        complete = export.downloads.filter(finished_at__isnull=False)
+        context["fetched"] = complete.aggregate(times=Count("pk"), last=Max("finished_at"))
     return context
 
 
 @require_safe
 @for_users
 def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpResponseBase:
-    """The export's file, or the one of that number: the further volumes of a bundle."""
+    """Return the file of an export, or file `number` of a split bundle."""
     export = own_export(request, uuid)
     try:
         return downloads.download(export, signed_in_user(request), number, body=request.method == "GET")
     except ExportError as error:
         status = status_of(error)
         context = {"export": export, "again_url": again_url(export), "error": error, "status": status}
-        return say_when(render(request, "exports/no_file.html", context, status=status), error)
+        return with_retry_after(render(request, "exports/no_file.html", context, status=status), error)
 
 
 @require_POST
 @for_users
 def export_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    return _act(request, own_export(request, uuid), cancel_export, _("The export is cancelled."))
+    return _act(request, own_export(request, uuid), cancel_export, _("The export was cancelled."))
 
 
 @require_POST
 @for_users
 def export_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    return _act(request, own_export(request, uuid), retry_export, _("The export is tried again."))
+    return _act(request, own_export(request, uuid), retry_export, _("The export will be retried."))
 
 
 def _act(request: HttpRequest, export: Export, action: Callable[[Export], None], done: str) -> HttpResponse:
-    """Do it, and show the export's page with what came of it."""
+    """Run the action and redirect to the page of the export with a message."""
     try:
         action(export)
     except TooMany as error:
         messages.warning(request, error.message)
-        return say_when(render(request, "exports/detail.html", _export_context(export), status=status_of(error)), error)
+        return with_retry_after(
+            render(request, "exports/detail.html", _export_context(export), status=status_of(error)), error
+        )
     except ExportError as error:
         messages.warning(request, error.message)
     else:

@@ -1,4 +1,4 @@
-"""The channels. Adding one is a module here, or a `channels` module in any app, and its templates."""
+"""The channels. To add one, write a module here or a `channels` module in any app, and its templates."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""The contract of a channel, and the registry."""
+"""The base class of channels, and their registry."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 
 class Channel(ABC):
-    """One way to tell a user. Subclasses name the class variables and deliver."""
+    """One way to notify a user. Subclasses set the class variables and implement `deliver`."""
 
     key: ClassVar[str]
     label: ClassVar[str | Promise]
     immediate: ClassVar[bool] = False
-    """True when the notification's row is itself the delivery: it is sent from the start, exactly once."""
+    """True if the row of the notification is itself the delivery, so that it is created as sent."""
     templates: ClassVar[tuple[str, ...]] = ()
-    """Files that each kind must have in its folder; a system check looks."""
+    """Template files that each kind must have in its folder. A system check verifies them."""
 
     def unreachable(self, user: AbstractBaseUser) -> str:
-        """Why this user cannot be told through this channel, in a sentence; empty when there is no reason."""
+        """Return why this user cannot be notified through this channel, in a sentence, or ""."""
         return ""
 
     def fault(self) -> str:
-        """What keeps this channel from working now, and how to fix it, in a sentence; empty when nothing does.
+        """Return why this channel does not work at present and how to fix it, in a sentence, or "".
 
-        `manage.py doctor` prints it. Look at the server behind the channel, send nothing, and bound every wait.
+        `manage.py doctor` prints it. Check the server of the channel without sending anything, and limit every wait.
         """
         return ""
 
     @abstractmethod
     def deliver(self, delivery: Delivery) -> None:
-        """Send it, once, and return; or raise DeliveryError, permanent when trying again cannot help.
+        """Send the notification once. Raises DeliveryError: permanent if a retry cannot help.
 
-        Call `delivery.hold()` as late as you can before the request that sends it: it raises LeaseLost when another
-        attempt has begun in the meantime. `delivery.message_id` is the same in each attempt, for a server that can
-        recognise it. Anything else raised counts as temporary.
+        Call `delivery.hold()` immediately before the request that sends it: it raises LeaseLost if another attempt has
+        started in the meantime. `delivery.message_id` is the same in each attempt, for servers that deduplicate. Any
+        other exception is treated as temporary.
         """
 
 

@@ -1,4 +1,4 @@
-"""E-mail through Django's mail backend: text and HTML, and one Message-ID for all attempts."""
+"""E-mail through Django's mail backend, as text and HTML, with the same Message-ID in all attempts."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from notifications.models import Delivery, Notification
 
 CONNECTING = 10.0
-"""Seconds for each answer of a server that is only tried, where the backend's own timeout is none."""
+"""Timeout in seconds for each reply of a server that is only checked, if the backend has no timeout."""
 GOODBYE = 1.0
-"""Seconds for the answer to QUIT: the mail is sent, and dying before that is written down would send it twice."""
+"""Timeout in seconds for the reply to QUIT. Short, because a crash before the mail is recorded would send it twice."""
 
 
 @channels.register
@@ -47,7 +47,7 @@ class Email(Channel):
         return "" if address(user) else "The user has no e-mail address."
 
     def fault(self) -> str:
-        """Connect to the mail server, sign in, and leave. Of another backend only its constructor is tried."""
+        """Connect to the mail server, sign in and disconnect. With another backend, only create the backend."""
         server = get_connection()
         if not isinstance(server, smtp.EmailBackend):
             return ""
@@ -63,7 +63,7 @@ class Email(Channel):
     def deliver(self, delivery: Delivery) -> None:
         message = compose(delivery)
         try:
-            with get_connection() as server:  # connected and signed in: what comes next is the mail itself
+            with get_connection() as server:  # connected and signed in
                 _allow(server, notification_settings().mail_patience)
                 delivery.hold()
                 message.connection = server
@@ -74,10 +74,10 @@ class Email(Channel):
 
 
 def _allow(server: Any, seconds: float) -> None:
-    """Let a mail server, where it is one, take so long for each answer.
+    """Set the timeout for each reply of a connected mail server. Does nothing with other backends.
 
-    Connecting has the short timeout of EMAIL_URL. But whoever gives up before the answer to the message itself will
-    send again what was taken all the same, for which RFC 5321 (4.5.3.2.6) asks for patience.
+    The short timeout of EMAIL_URL is for connecting. A client that stops waiting for the reply to the message itself
+    may send an accepted message again, so RFC 5321 (4.5.3.2.6) requires a long timeout.
     """
     sock = getattr(getattr(server, "connection", None), "sock", None)
     if sock is not None:
@@ -89,15 +89,15 @@ def address(user: AbstractBaseUser) -> str:
 
 
 class Subject(str):
-    """A subject that folds itself, in the way that Django 5.2 does it.
+    """A subject that folds itself as in Django 5.2.
 
-    Django 6.0 leaves that to Python's newer code, which in many releases loses or doubles the space where a subject
-    in another script goes on to the next line, and in some writes what strict servers refuse.
+    Django 6.0 uses Python's newer code. In many releases it loses or doubles the space where a non-ASCII subject
+    is folded, and in some it writes headers that strict servers refuse.
     """
 
-    name = "Subject"  # by its name, `email` knows it for a header that is ready
+    name = "Subject"  # marks it as a finished header for `email`
 
-    def __str__(self) -> str:  # Django asks for it, and would get a plain one
+    def __str__(self) -> str:  # Django calls str(), which would return a plain string
         return self
 
     def fold(self, *, policy: EmailPolicy) -> str:
@@ -107,7 +107,7 @@ class Subject(str):
 
 
 def compose(delivery: Delivery) -> EmailMultiAlternatives:
-    """The whole message. Raises DeliveryError when its attachment cannot be read."""
+    """Return the complete message. Raises DeliveryError if its attachment cannot be read."""
     notification = delivery.notification
     context = _context(notification)
     message = EmailMultiAlternatives(
@@ -123,7 +123,7 @@ def compose(delivery: Delivery) -> EmailMultiAlternatives:
 
 
 def message_id(delivery: Delivery) -> str:
-    """The delivery's own Message-ID, the same in each attempt."""
+    """Return the Message-ID of the delivery, which is the same in each attempt."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
     return f"<{delivery.message_id.hex}@{punycode(domain)}>"
 
@@ -139,7 +139,7 @@ def _context(notification: Notification) -> dict[str, Any]:
 
 
 def _attachment(key: str) -> tuple[str, bytes, str]:
-    """Name, content and type of the stored file. Raises DeliveryError, permanent when it is gone or large."""
+    """Return name, content and type of the stored file. Raises DeliveryError: permanent if missing or too large."""
     name = PurePosixPath(key).name
     config = notification_settings()
     try:
@@ -152,17 +152,17 @@ def _attachment(key: str) -> tuple[str, bytes, str]:
                 )
             return name, file.read(), mimetypes.guess_type(name)[0] or "application/octet-stream"
     except FileNotFoundError as error:
-        raise DeliveryError(f"The attachment {name} is gone.", permanent=True, code="attachment_gone") from error
+        raise DeliveryError(f"The attachment {name} is missing.", permanent=True, code="attachment_gone") from error
     except OSError as error:
         words = f"The attachment {name} cannot be read: {error}"
         raise DeliveryError(words, permanent=False, code="attachment_unreadable") from error
 
 
 def explain(error: Exception) -> DeliveryError:
-    """What the mail backend raised, in words, and whether trying again can help.
+    """Return the DeliveryError for an exception of the mail backend.
 
-    A reply of 5xx to the recipient or to the message is final (RFC 5321, 4.2.1). One to the login or the
-    sender is about our own set-up, which somebody will mend, so it is tried again.
+    A 5xx reply to the recipient or to the message is permanent (RFC 5321, 4.2.1). A 5xx reply to the login or to the
+    sender concerns our own configuration, which can be corrected, so it is temporary.
     """
     match error:
         case smtplib.SMTPRecipientsRefused(recipients=refused):
@@ -172,14 +172,14 @@ def explain(error: Exception) -> DeliveryError:
         case smtplib.SMTPAuthenticationError(smtp_code=code, smtp_error=reply):
             return _refused("our login", code, reply, permanent=False, name="mail_login")
         case smtplib.SMTPSenderRefused(smtp_code=code, smtp_error=reply):
-            return _refused("the sender", code, reply, permanent=code == 552)  # 552: larger than it takes
+            return _refused("the sender", code, reply, permanent=code == 552)  # 552: message too large
         case smtplib.SMTPDataError(smtp_code=code, smtp_error=reply):
             return _refused("the message", code, reply, permanent=code >= 500)
-        case OSError():  # smtplib's other errors among them
+        case OSError():  # includes the other errors of smtplib
             words = f"The mail server could not be used: {one_line(str(error)) or type(error).__name__}"
             return DeliveryError(words, permanent=False, code="mail_server")
         case _:
-            words = f"The mail cannot be written: {one_line(str(error))}"
+            words = f"The mail could not be composed: {one_line(str(error))}"
             return DeliveryError(words, permanent=True, code="mail_unwritable")
 
 

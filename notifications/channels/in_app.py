@@ -1,4 +1,4 @@
-"""In the app: the bell and the list of notifications show the row itself."""
+"""The in-app channel: the bell and the list show the row of the notification itself."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ class InApp(Channel):
     templates = ("in_app.txt",)
 
     def deliver(self, delivery: Delivery) -> None:
-        """Nothing is left to do: who can read the row has been told."""
+        """Do nothing: the row is the delivery."""

@@ -1,4 +1,4 @@
-"""Filters for the notifications' texts, whose contexts come from JSON."""
+"""Filters for the texts of notifications, whose contexts come from JSON."""
 
 from django import template
 from django.utils import timezone
@@ -10,7 +10,7 @@ register = template.Library()
 
 @register.filter
 def moment(value: object) -> str:
-    """An ISO moment as people write it: "27 July 2026, 14:00 UTC". Anything else stays as it is."""
+    """Format an ISO date-time as "27 July 2026, 14:00 UTC". Return anything else unchanged, as a string."""
     try:
         parsed = parse_datetime(str(value))
     except ValueError:

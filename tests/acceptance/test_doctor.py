@@ -36,4 +36,4 @@ def test_doctor_reports_a_stopped_beat_and_a_wrong_clock(start: Start) -> None:
     found = faults(stack)
     assert [line.split(":")[0] for line in found] == ["FAULT Beat", "FAULT clocks"], found
     assert "celery -A config.celery beat" in found[0]
-    assert "s ahead of this machine's: let an NTP service set both." in found[1]
+    assert "s ahead of this machine's: synchronise both with NTP." in found[1]

@@ -75,7 +75,7 @@ def test_an_error_is_shown_at_its_field_and_the_choices_are_kept(page: Page) -> 
     page.get_by_label("From", exact=True).fill("2026-05-01")
     page.get_by_label("To", exact=True).fill("2026-04-01")
     page.get_by_role("button", name="Export my data").click()
-    expect(page.get_by_role("alert").filter(has_text="The last day is before the first one.")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="The last day is before the first day.")).to_be_visible()
     expect(page.get_by_role("radio", name="JSON Lines")).to_be_checked()
     expect(page.get_by_label("From", exact=True)).to_have_value("2026-05-01")
 
@@ -114,7 +114,7 @@ def test_fields_are_chosen_and_reordered(page: Page) -> None:
     for _ in range(2):
         page.keyboard.press("Enter")  # the focus stays on the button
     expect(up).to_be_focused()
-    expect(page.locator("[data-announcer]")).to_have_text("Item: place 3 of 11")
+    expect(page.locator("[data-announcer]")).to_have_text("Item: position 3 of 11")
     assert fields(page) == ["number", "item", "buyer"]
     page.get_by_label("Separator").select_option("semicolon")
     assert header(page) == "Order;Item;Buyer"

@@ -1,4 +1,4 @@
-"""Every registered channel and kind keeps the contract; a channel that somebody adds is found here by itself."""
+"""Contract tests of all registered channels and kinds of notification. New channels are tested automatically."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def user(db: None) -> User:
 
 
 def hostile(kind: Kind, user: User) -> Delivery:
-    """A delivery whose every word is hostile; numbers stay numbers."""
+    """Return a delivery with hostile values for all texts."""
     words = ("dataset_label", "format_label", "filename", "size_text", "period", "reason", "week", "bytes_text")
     notification = tell(user, kind.key, key=f"{kind.key}-hostile", context=dict.fromkeys(words, HOSTILE))
     return claimed(notification)
 
 
 def claimed(notification: Notification, channel: str = "email") -> Delivery:
-    """The delivery as a channel gets it: claimed, unless its row was all there was to it."""
+    """Return the delivery as passed to a channel: claimed, unless the channel is immediate."""
     delivery = Delivery.objects.get(notification=notification, channel=channel)
     lease = Delivery.objects.claim(delivery.pk)
     return lease.work if lease else delivery
 
 
 @every_channel
-def test_a_channel_names_itself(channel: Channel) -> None:
+def test_a_channel_has_a_key_and_a_label(channel: Channel) -> None:
     assert channels.get(channel.key) is channel
     assert channel.key.isidentifier()
     assert str(channel.label)
@@ -69,7 +69,7 @@ def test_a_channel_delivers_every_kind(channel: Channel, kind: Kind, user: User)
 
 
 @every_kind
-def test_hostile_words_stay_words(kind: Kind, user: User, mailoutbox: list[Any]) -> None:
+def test_hostile_texts_are_escaped(kind: Kind, user: User, mailoutbox: list[Any]) -> None:
     delivery = hostile(kind, user)
     channels.get("email").deliver(delivery)
     mail = mailoutbox[0]
@@ -87,7 +87,7 @@ def test_hostile_words_stay_words(kind: Kind, user: User, mailoutbox: list[Any])
 
 
 @every_kind
-def test_each_text_says_where_to_go(kind: Kind, user: User, mailoutbox: list[Any]) -> None:
+def test_each_mail_has_its_links(kind: Kind, user: User, mailoutbox: list[Any]) -> None:
     channels.get("email").deliver(claimed(tell(user, kind.key)))
     mail = mailoutbox[0]
     for text in (mail.body, mail.alternatives[0][0]):
@@ -96,7 +96,7 @@ def test_each_text_says_where_to_go(kind: Kind, user: User, mailoutbox: list[Any
         assert "{{" not in text
 
 
-def test_a_failure_is_told_in_its_own_words(user: User, mailoutbox: list[Any]) -> None:
+def test_a_failure_shows_its_reason(user: User, mailoutbox: list[Any]) -> None:
     notification = tell(user, "export_failed", context={"reason": "The disk was full; try again later."})
     channels.get("email").deliver(claimed(notification))
     assert "The disk was full; try again later." in notification.text
@@ -104,7 +104,7 @@ def test_a_failure_is_told_in_its_own_words(user: User, mailoutbox: list[Any]) -
     assert "The disk was full; try again later." in mailoutbox[0].alternatives[0][0]
 
 
-def test_the_attachment_goes_along(user: User, mailoutbox: list[Any]) -> None:
+def test_the_attachment_is_sent(user: User, mailoutbox: list[Any]) -> None:
     key = storages["exports"].save("reports/usage-2026-W30.pdf", ContentFile(b"%PDF-1.7 figures"))
     notification = tell(user, "weekly_report", attachment=key)
     try:
@@ -116,14 +116,14 @@ def test_the_attachment_goes_along(user: User, mailoutbox: list[Any]) -> None:
     assert name.startswith("usage-2026-W30")
 
 
-def test_an_attachment_that_is_gone_is_final(user: User) -> None:
+def test_a_missing_attachment_is_a_permanent_error(user: User) -> None:
     notification = tell(user, "weekly_report", attachment="reports/never-was.pdf")
-    with pytest.raises(DeliveryError, match="gone") as caught:
+    with pytest.raises(DeliveryError, match="missing") as caught:
         channels.get("email").deliver(claimed(notification))
     assert caught.value.permanent
 
 
-def test_a_large_attachment_is_refused_with_its_size(user: User, settings: Any) -> None:
+def test_a_too_large_attachment_is_refused(user: User, settings: Any) -> None:
     settings.NOTIFICATIONS = {"SITE_URL": "http://x.example", "ATTACHMENT_MAX_BYTES": 3}
     key = storages["exports"].save("reports/large.pdf", ContentFile(b"1234"))
     notification = tell(user, "weekly_report", attachment=key)
@@ -151,7 +151,7 @@ def test_a_large_attachment_is_refused_with_its_size(user: User, settings: Any) 
     ],
     ids=repr,
 )
-def test_what_the_mail_server_says_decides(error: Exception, permanent: bool) -> None:
+def test_errors_are_permanent_or_temporary(error: Exception, permanent: bool) -> None:
     explained = explain(error)
     assert explained.permanent is permanent
     assert explained.message

@@ -1,4 +1,4 @@
-"""No page names an address by hand: each of them follows where the site and its admin are put."""
+"""Tests that no URL is hard-coded, so that the site and its admin can be mounted anywhere."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from deploy.steps import ROOT
 
 ERRORS = sorted(path.name for path in (ROOT / "templates").glob("[45]*.html"))
 SOURCES = ("config", "durable", "exports", "notifications", "templates")
-BY_HAND = re.compile(r"""["'(=]/(admin|exports|api|notifications|accounts)/""")
+HARD_CODED = re.compile(r"""["'(=]/(admin|exports|api|notifications|accounts)/""")
 
 
 @pytest.fixture
 def _under_a_prefix() -> Iterator[None]:
     before = get_script_prefix()
-    assert site.STATIC_URL == "/static/"  # looked at once, and kept from then on: not under this prefix
+    assert site.STATIC_URL == "/static/"  # cached at the first access, so it does not get this prefix
     set_script_prefix("/shop/")
     yield
     set_script_prefix(before)
@@ -31,7 +31,7 @@ def _under_a_prefix() -> Iterator[None]:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_under_a_prefix")
 @pytest.mark.parametrize("name", ERRORS)
-def test_pages_of_errors_lead_back_to_the_site(name: str) -> None:
+def test_error_pages_link_to_the_site_under_its_prefix(name: str) -> None:
     request = RequestFactory().get("/")
     request.user = User(username="ada")
     page = render_to_string(name, request=request)
@@ -40,14 +40,14 @@ def test_pages_of_errors_lead_back_to_the_site(name: str) -> None:
     assert [link for link in links if not link.startswith(("/shop/", "/static/"))] == []
 
 
-def test_no_source_names_an_address_by_hand() -> None:
-    """But for the tables of addresses, and words about them."""
+def test_no_source_has_a_hard_coded_url() -> None:
+    """URL patterns and texts do not match the pattern."""
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for folder in SOURCES
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".html", ".txt", ".js", ".css")
         for line in path.read_text().splitlines()
-        if BY_HAND.search(line)
+        if HARD_CODED.search(line)
     ]
     assert found == []

@@ -1,4 +1,4 @@
-"""The operator's pages: each one opens with rows in it, and the few actions do what they say."""
+"""Tests of the admin: all pages with rows, lists, filters and actions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def staff(client: Client) -> Client:
 
 @pytest.fixture
 def rows(ada: User) -> list[Export]:
-    """An export in each state with a part, and one row of everything else that the admin shows."""
+    """An export in each state with a part, and one row of each other model in the admin."""
     exports = [
         export_in(state, ada)
         for state in ("queued", "rendering", "assembling", "ready", "failed", "cancelled", "expired")
@@ -72,7 +72,7 @@ def test_every_page_opens(staff: Client, model: type[models.Model]) -> None:
         assert staff.get(url(model, "change", row.pk)).status_code == 200
 
 
-def test_our_own_rows_are_there(rows: list[Export]) -> None:
+def test_all_models_of_the_project_are_tested_with_rows(rows: list[Export]) -> None:
     ours = [model for model in REGISTERED if model._meta.app_label in ("exports", "notifications")]
     assert {"Export", "Part", "Download", "Slot", "UsageReport", "Notification", "Delivery"} <= {
         model.__name__ for model in ours
@@ -81,7 +81,7 @@ def test_our_own_rows_are_there(rows: list[Export]) -> None:
 
 
 @pytest.mark.parametrize("model", [Export, Part, Download, Slot, UsageReport])
-def test_nothing_is_typed_in(staff: Client, rows: list[Export], model: type[models.Model]) -> None:
+def test_rows_cannot_be_added_or_changed(staff: Client, rows: list[Export], model: type[models.Model]) -> None:
     row = model._default_manager.first()
     assert row is not None
     assert staff.get(url(model, "add")).status_code == 403
@@ -94,7 +94,7 @@ def test_an_export_is_found_by_the_start_of_its_id(staff: Client, rows: list[Exp
         assert list(found) == [rows[0]]
 
 
-def test_an_export_is_found_by_its_owner_and_by_nothing_that_it_has_not(staff: Client, rows: list[Export]) -> None:
+def test_an_export_is_found_by_its_owner_only(staff: Client, rows: list[Export]) -> None:
     for text, count in (("ada@example", len(rows)), ("  ada  ", len(rows)), ("nobody", 0), ("%", 0), ("f" * 40, 0)):
         assert staff.get(url(Export, "changelist"), {"q": text}).context["cl"].queryset.count() == count
         assert staff.get(url(Part, "changelist"), {"q": text}).context["cl"].queryset.count() == count
@@ -103,9 +103,7 @@ def test_an_export_is_found_by_its_owner_and_by_nothing_that_it_has_not(staff: C
     ]
 
 
-def test_a_long_list_says_that_there_is_more(
-    staff: Client, rows: list[Export], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_list_says_that_it_is_cut(staff: Client, rows: list[Export], monkeypatch: pytest.MonkeyPatch) -> None:
     assert "are listed and counted" not in staff.get(url(Export, "changelist")).content.decode()
     monkeypatch.setattr(admin_lists, "MOST", 3)
     page = staff.get(url(Export, "changelist"))
@@ -113,8 +111,8 @@ def test_a_long_list_says_that_there_is_more(
     assert "Only the newest 3 rows are listed and counted." in page.content.decode()
 
 
-def test_the_filters_offer_what_there_can_be(staff: Client) -> None:
-    """Without a look at what there is: that would be the whole table."""
+def test_the_filters_offer_all_registered_values(staff: Client) -> None:
+    """They do not query the values that occur, which would scan the whole table."""
     filters = staff.get(url(Export, "changelist")).context["cl"].filter_specs
     offered = {spec.title: list(getattr(spec, "lookup_choices", ())) for spec in filters}
     assert offered["format"] == sorted(kind.key for kind in formats)
@@ -129,7 +127,7 @@ def test_slow_work_is_found_while_it_runs_and_afterwards(staff: Client, ada: Use
     export = export_in("rendering", ada)
     was_slow = part_in("done", export, 0, longest_seconds=31.0, seconds=40.0)
     part_in("done", export, 1, longest_seconds=29.0, seconds=90.0)
-    now = timezone.now()  # not the module's: a long run of tests ago
+    now = timezone.now()  # not NOW, which is old in a long test run
     long_ago, soon = now - timedelta(seconds=60), now + timedelta(seconds=600)
     is_slow = part_in("waiting", export, 2, claimed_at=long_ago, lease_until=soon)
     part_in("waiting", export, 3, claimed_at=now + timedelta(seconds=60), lease_until=soon)
@@ -143,7 +141,7 @@ def test_slow_work_is_found_while_it_runs_and_afterwards(staff: Client, ada: Use
 
 
 def act(staff: Client, action: str, *rows: models.Model) -> str:
-    """Do an action to these rows; the page that says what came of it."""
+    """Run an action on the rows. Return the page with its message."""
     chosen = {"action": action, "_selected_action": [row.pk for row in rows]}
     with committed():
         answer = staff.post(url(type(rows[0]), "changelist"), chosen, follow=True)
@@ -159,7 +157,7 @@ def act(staff: Client, action: str, *rows: models.Model) -> str:
         ("expire_now", {"ready"}, "expired"),
     ],
 )
-def test_an_action_moves_what_it_may_and_says_what_it_left(
+def test_an_action_changes_allowed_rows_and_reports_the_others(
     staff: Client, rows: list[Export], action: str, moved: set[str], to: str
 ) -> None:
     before = {export.pk: export.state for export in rows}
@@ -192,33 +190,33 @@ PURGE = "exports.tasks.purge_expired_exports"
         (PURGE, {"outcome": {"expired": 0}}, "There was nothing to do."),
         ("of.a.host", {"outcome": {"sent": 4}}, "sent: 4"),
         (PURGE, {"state": "failed", "outcome": {"error": "OSError('full')"}}, "Failed: OSError(&#x27;full&#x27;)."),
-        (PURGE, {"state": "waiting", "outcome": {"error": "OSError()"}}, "Failed: OSError(). It is tried again at "),
+        (PURGE, {"state": "waiting", "outcome": {"error": "OSError()"}}, "Failed: OSError(). It will be retried at "),
         (PURGE, {"state": "waiting"}, "Waiting for a worker."),
         (PURGE, {"state": "waiting", "lease_until": NOW}, "Running."),
     ],
 )  # fmt: skip
-def test_a_slot_says_in_words_what_came_of_it(staff: Client, schedule: str, fields: dict[str, Any], words: str) -> None:
+def test_a_slot_shows_its_result(staff: Client, schedule: str, fields: dict[str, Any], words: str) -> None:
     waiting = fields.get("state") == "waiting"
     ends = {"next_attempt_at": NOW} if waiting else {"next_attempt_at": None, "finished_at": NOW}
     Slot.objects.create(**{"schedule": schedule, "slot": NOW, "by_hand": "a", "state": "done"} | ends | fields)
     assert words in staff.get(url(Slot, "changelist") + "?by_hand=1").content.decode()
 
 
-def test_running_a_schedule_without_redis_says_so(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_a_schedule_without_redis_shows_an_error(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(current_app.conf, "broker_url", "redis://127.0.0.1:1/0")
     page = act(staff, "run_tasks", PeriodicTask.objects.get(task=PURGE))
     assert "Redis is not responding, so not all tasks were started." in page
     assert "The tasks were started" not in page
 
 
-def test_a_task_that_is_not_there_is_not_said_to_have_started(staff: Client) -> None:
+def test_an_unknown_task_is_not_reported_as_started(staff: Client) -> None:
     gone = PeriodicTask.objects.create(name="gone", task="no.such", interval=IntervalSchedule.objects.create(every=9))
     page = act(staff, "run_tasks", PeriodicTask.objects.get(task=PURGE), gone)
     assert "no.such" in page
     assert "The tasks were started" not in page
 
 
-def test_who_may_only_look_at_schedules_runs_none(client: Client) -> None:
+def test_a_viewer_of_schedules_cannot_run_them(client: Client) -> None:
     clerk = User.objects.create_user("clerk", is_staff=True)
     clerk.user_permissions.add(Permission.objects.get(codename="view_periodictask"))
     client.force_login(clerk)
@@ -227,13 +225,13 @@ def test_who_may_only_look_at_schedules_runs_none(client: Client) -> None:
     assert not Slot.objects.exclude(by_hand="").exists()
 
 
-def test_a_deleted_export_is_gone_with_its_parts(staff: Client, rows: list[Export]) -> None:
+def test_deleting_an_export_deletes_its_parts(staff: Client, rows: list[Export]) -> None:
     assert staff.post(url(Export, "delete", rows[0].pk), {"post": "yes"}).status_code == 302
     assert not Part.objects.filter(export_id=rows[0].pk).exists()
 
 
 @pytest.mark.parametrize("action", ["retry", "cancel", "expire_now"])
-def test_who_may_only_look_changes_nothing(client: Client, rows: list[Export], action: str) -> None:
+def test_a_viewer_of_exports_cannot_run_actions(client: Client, rows: list[Export], action: str) -> None:
     clerk = User.objects.create_user("clerk", is_staff=True)
     clerk.user_permissions.add(Permission.objects.get(codename="view_export"))
     client.force_login(clerk)
@@ -242,7 +240,7 @@ def test_who_may_only_look_changes_nothing(client: Client, rows: list[Export], a
     assert dict(Export.objects.values_list("pk", "state")) == before
 
 
-def test_attempts_are_shown_of_those_that_there_are(staff: Client, ada: User) -> None:
+def test_attempts_are_shown_with_their_limit(staff: Client, ada: User) -> None:
     export = export_in("queued", ada, attempt=7, attempt_limit=9)
     assert "3 / 5" in staff.get(url(Export, "changelist")).content.decode()
     cancel_export(export)

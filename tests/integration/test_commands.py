@@ -1,4 +1,4 @@
-"""The command line: export, doctor and the shell."""
+"""Tests of the management commands export, doctor and shell."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _errands() -> Iterator[None]:
 
 
 def export(*more: str, user: str = "ada", dataset: str = "errands", kind: str = "csv") -> str:
-    """What `manage.py export` prints."""
+    """Return the output of `manage.py export`."""
     out = StringIO()
     named = ["--user", user, "--dataset", dataset, "--format", kind]
     call_command("export", *named, *more, stdout=out, stderr=StringIO())
@@ -44,34 +44,34 @@ def export(*more: str, user: str = "ada", dataset: str = "errands", kind: str = 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_inline_writes_the_file_where_it_is_wanted(ada: User, tmp_path: Path) -> None:
+def test_inline_writes_the_output_file(ada: User, tmp_path: Path) -> None:
     target = tmp_path / "mine.csv"
-    said = export("--inline", "--range", "all", "--output", str(target))
+    output = export("--inline", "--range", "all", "--output", str(target))
     made = Export.objects.get()
-    assert said.splitlines() == [f"3 rows, {made.size} bytes, SHA-256 {made.sha256}", str(target)]
+    assert output.splitlines() == [f"3 rows, {made.size} bytes, SHA-256 {made.sha256}", str(target)]
     assert target.read_bytes() == content_of(made)
     assert [task for task, _ in hints.sent if task.startswith("exports.")] == []
 
 
-def test_a_folder_gets_the_files_own_name(ada: User, tmp_path: Path) -> None:
+def test_the_file_keeps_its_name_in_an_output_folder(ada: User, tmp_path: Path) -> None:
     export("--inline", "--range", "all", "--output", str(tmp_path))
     assert (tmp_path / Export.objects.get().filename).stat().st_size > 0
 
 
-def test_days_are_a_period(ada: User) -> None:
+def test_from_and_to_select_a_period(ada: User) -> None:
     assert export("--inline", "--from", "2026-03-01", "--to", "2026-03-01").startswith("3 rows")
     assert export("--inline", "--from", "2026-03-02", "--to", "2026-03-03").startswith("0 rows")
 
 
-def test_fields_and_options_are_taken(ada: User) -> None:
+def test_fields_and_options_are_accepted(ada: User) -> None:
     export("--inline", "--range", "all", "--fields", "done_by, id", "--option", "delimiter=semicolon")
     made = Export.objects.get()
     assert (made.fields, made.options) == (["done_by", "id"], {"delimiter": "semicolon"})
     assert content_of(made).decode().splitlines()[0].lstrip("\ufeff") == "Done by;Number"
 
 
-def test_a_bundle_takes_several_datasets(ada: User, tmp_path: Path) -> None:
-    said = export(
+def test_a_bundle_of_several_datasets(ada: User, tmp_path: Path) -> None:
+    output = export(
         "--inline",
         "--dataset",
         "orders",
@@ -85,11 +85,11 @@ def test_a_bundle_takes_several_datasets(ada: User, tmp_path: Path) -> None:
     )
     made = Export.objects.get()
     assert (made.datasets, made.inside) == (["errands", "orders"], ["csv", "jsonl"])
-    assert said.splitlines()[1:] == [str(tmp_path / made.filename)]
+    assert output.splitlines()[1:] == [str(tmp_path / made.filename)]
 
 
 def test_without_inline_it_waits_for_the_workers(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first look finds it as it was asked for; then the workers have done it."""
+    """The first read finds the export queued. Then the workers complete it."""
 
     def workers(seconds: float) -> None:
         inline.carry_out(Export.objects.get(), lambda _: None)
@@ -123,9 +123,7 @@ class Faulty(Errands):
         ((), {"dataset": "faulty"}, "The data could not be read"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(
-    ada: User, arguments: tuple[str, ...], named: dict[str, str], words: str
-) -> None:
+def test_errors_are_one_sentence(ada: User, arguments: tuple[str, ...], named: dict[str, str], words: str) -> None:
     with registered(Faulty), pytest.raises(CommandError, match=words):
         export("--inline", *arguments, **named)
 
@@ -135,32 +133,32 @@ def test_what_goes_wrong_is_one_sentence(
 
 @pytest.fixture
 def _no_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.ALLOWED_HOSTS = ["127.0.0.1", "localhost"]  # pytest-django adds one to the site's own
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "localhost"]  # without the one that pytest-django adds
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     monkeypatch.setattr(probes, "WORKER_ANSWER", 0.1)
     monkeypatch.setitem(probes.PROBES, "workers", lambda: "no worker serves bulk and high: start one.")
 
 
 @pytest.mark.usefixtures("_no_redis")
-def test_the_doctor_says_what_is_wrong_and_how_to_fix_it() -> None:
+def test_the_doctor_reports_faults_with_their_fix() -> None:
     PeriodicTask.objects.filter(name="Nightly purge").update(enabled=False)
     found = {finding.subject: finding for finding in examine()}
     assert set(found) == set(probes.PROBES)
-    assert (found["redis"].well, "make run" in found["redis"].words) == (False, True)
-    assert (found["schedules"].well, "Nightly purge" in found["schedules"].words) == (False, True)
+    assert (found["redis"].ok, "make run" in found["redis"].text) == (False, True)
+    assert (found["schedules"].ok, "Nightly purge" in found["schedules"].text) == (False, True)
     for subject in (
         "settings", "language", "SITE_URL", "database", "clocks", "mail", "storage", "room on disk", "PDF", "datasets",
     ):  # fmt: skip
-        assert found[subject].well, found[subject].words
+        assert found[subject].ok, found[subject].text
 
 
 @pytest.mark.usefixtures("_no_redis")
-def test_the_command_fails_when_something_is_wrong() -> None:
+def test_the_doctor_command_fails_if_there_is_a_fault() -> None:
     out = StringIO()
-    with pytest.raises(CommandError, match="say what to fix"):
+    with pytest.raises(CommandError, match="how to fix"):
         call_command("doctor", stdout=out, no_color=True)
     assert "FAULT redis: does not answer" in out.getvalue()
-    assert "ok    storage: well" in out.getvalue()
+    assert "ok    storage: ok" in out.getvalue()
 
 
 LEVELS = {
@@ -170,35 +168,35 @@ LEVELS = {
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_doctor_finds_a_database_that_forgets() -> None:
-    """On PostgreSQL it is the tests' own server, whose `fsync` is off."""
+def test_the_doctor_finds_a_database_that_can_lose_commits() -> None:
+    """On PostgreSQL, `fsync` is always off: the server is that of the tests."""
     lax, strict = LEVELS[connection.vendor]
     with connection.cursor() as cursor:
         cursor.execute(lax)
         try:
-            assert probes.FORGETS in probes.PROBES["durability"]()
+            assert probes.LOSES_COMMITS in probes.PROBES["durability"]()
         finally:
             cursor.execute(strict)
     assert (probes.PROBES["durability"]() == "") == (connection.vendor == "sqlite")
 
 
-def test_a_probe_that_raises_is_itself_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "PROBES", {"odd": lambda: str(1 // 0)})
+def test_a_probe_that_raises_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PROBES", {"broken": lambda: str(1 // 0)})
     (finding,) = examine()
-    assert (finding.well, "could not be looked at: ZeroDivisionError" in finding.words) == (False, True)
+    assert (finding.ok, "could not be checked: ZeroDivisionError" in finding.text) == (False, True)
 
 
-def test_a_healthy_site_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_without_faults_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PROBES", {"all": lambda: ""})
     out = StringIO()
     call_command("doctor", stdout=out, no_color=True)
-    assert out.getvalue() == "ok    all: well\n"
+    assert out.getvalue() == "ok    all: ok\n"
 
 
 # --- shell ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_shell_has_the_models_the_tasks_and_the_requests() -> None:
+def test_the_shell_imports_models_tasks_and_requests() -> None:
     names = Shell().get_namespace(verbosity=0)
     assert {"Export", "Part", "Notification", "Order", "User", "request_export", "cancel_export", "notify"} <= set(
         names
@@ -206,7 +204,7 @@ def test_the_shell_has_the_models_the_tasks_and_the_requests() -> None:
     assert {"plan_export", "render_part", "assemble_export", "sweep", "deliver_notification"} <= set(names)
 
 
-def test_one_line_in_the_shell_asks_for_an_export(ada: User) -> None:
+def test_the_shell_can_request_an_export(ada: User) -> None:
     line = "request_export(User.objects.get(username='ada'), ExportRequest('errands', 'csv', period='all'))"
     call_command("shell", "-c", line, verbosity=0)
     assert Export.objects.get().owner == ada

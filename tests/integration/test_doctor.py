@@ -1,4 +1,4 @@
-"""The doctor: each fault that an operator can make is found, in a sentence that says how to fix it."""
+"""Tests of the doctor: faults of an installation are reported, with how to fix them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def look(subject: str) -> str:
 
 @pytest.fixture
 def _old_schedules() -> None:
-    """The schedules of a site that was set up nine days ago, with every run done until an hour ago."""
+    """Schedules that were installed nine days ago. All runs are done, but the reminders' only until an hour ago."""
     PeriodicTask.objects.update(date_changed=database_now() - 9 * 24 * HOUR)
     Slot.objects.all().delete()
     for schedule in schedules.registered():
@@ -49,34 +49,34 @@ def done(task: str, moment: datetime) -> None:
 
 
 @pytest.mark.usefixtures("_old_schedules")
-def test_a_run_that_nobody_began_is_found() -> None:
-    assert "not begun: Reminder of expiring files (" in look("schedules")
+def test_a_run_that_was_not_started_is_reported() -> None:
+    assert "not started: Reminder of expiring files (" in look("schedules")
     assert "Run selected tasks" in look("schedules")
     done(REMIND, database_now())
     assert look("schedules") == ""
 
 
 @pytest.mark.usefixtures("_old_schedules")
-def test_a_run_that_was_due_long_before_its_deadline_is_found_as_well() -> None:
+def test_a_missed_run_past_its_deadline_is_reported() -> None:
     Slot.objects.filter(schedule=PURGE).update(slot=database_now() - 50 * HOUR)
     assert "Nightly purge (" in look("schedules")
 
 
 @pytest.mark.usefixtures("_old_schedules")
-def test_a_run_before_an_edit_was_never_meant() -> None:
+def test_runs_before_an_edit_are_ignored() -> None:
     PeriodicTask.objects.filter(task=REMIND).update(date_changed=database_now())
     assert look("schedules") == ""
 
 
 @pytest.mark.usefixtures("_old_schedules")
-def test_beats_own_changes_are_no_edits() -> None:
+def test_changes_by_beat_are_not_edits() -> None:
     now = database_now()
     PeriodicTask.objects.filter(task=REMIND).update(date_changed=now, last_run_at=now)
     assert "Reminder of expiring files" in look("schedules")
 
 
 @pytest.mark.usefixtures("_old_schedules")
-def test_a_newest_run_that_failed_is_said_with_its_reason() -> None:
+def test_a_failed_last_run_is_reported_with_its_reason() -> None:
     done(REMIND, database_now())
     Slot.objects.filter(schedule=PURGE).update(state=Slot.State.FAILED, outcome={"error": "OSError('no disk')"})
     assert "no disk" in look("schedules")
@@ -85,7 +85,7 @@ def test_a_newest_run_that_failed_is_said_with_its_reason() -> None:
 
 
 @pytest.mark.usefixtures("_old_schedules")
-def test_a_beat_that_sends_nothing_is_found_though_workers_do_its_work() -> None:
+def test_a_stopped_beat_is_reported_although_workers_start_the_runs() -> None:
     done(REMIND, database_now())
     assert "celery -A config.celery beat" in look("Beat")
     PeriodicTask.objects.filter(task=PURGE).update(last_run_at=database_now() - HOUR)
@@ -97,7 +97,7 @@ def test_a_beat_that_sends_nothing_is_found_though_workers_do_its_work() -> None
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
-def test_a_site_in_a_language_that_has_words_is_well(settings: Settings) -> None:
+def test_a_language_with_texts_is_accepted(settings: Settings) -> None:
     for code in ("en", "en-gb", "en-us"):
         settings.LANGUAGE_CODE = code
         assert look("language") == "", code
@@ -106,7 +106,7 @@ def test_a_site_in_a_language_that_has_words_is_well(settings: Settings) -> None
 @pytest.mark.parametrize(
     ("code", "words"), [("xx", "not one of"), ("klingon", "not one of"), ("de", "no translation of Carryall")]
 )
-def test_a_language_without_words_is_found(settings: Settings, code: str, words: str) -> None:
+def test_a_language_without_texts_is_reported(settings: Settings, code: str, words: str) -> None:
     settings.LANGUAGE_CODE = code
     assert words in look("language")
 
@@ -120,16 +120,16 @@ PUBLIC = ["export.example.com", ".example.org"]
         ("https://export.example.com", PUBLIC, True, ""),
         ("https://www.example.org", PUBLIC, True, ""),
         ("http://127.0.0.1:8000", ["127.0.0.1", "localhost", "[::1]"], False, ""),
-        ("", PUBLIC, False, "lead nowhere"),
-        ("export.example.com", PUBLIC, False, "lead nowhere"),
-        ("ftp://export.example.com", PUBLIC, False, "lead nowhere"),
+        ("", PUBLIC, False, "are broken"),
+        ("export.example.com", PUBLIC, False, "are broken"),
+        ("ftp://export.example.com", PUBLIC, False, "are broken"),
         ("https://exports.example.com", PUBLIC, True, "add it to ALLOWED_HOSTS"),
-        ("http://localhost:8000", [*PUBLIC, "localhost"], False, "each reader's own machine"),
-        ("http://[::1]:8000", ["*"], False, "each reader's own machine"),
-        ("http://export.example.com", PUBLIC, True, "begin with https://"),
+        ("http://localhost:8000", [*PUBLIC, "localhost"], False, "the reader's own machine"),
+        ("http://[::1]:8000", ["*"], False, "the reader's own machine"),
+        ("http://export.example.com", PUBLIC, True, "start it with https://"),
     ],
 )
-def test_an_address_that_leads_nowhere_is_found(
+def test_a_wrong_site_url_is_reported(
     settings: Settings, url: str, hosts: list[str], redirects: bool, words: str
 ) -> None:
     settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = hosts, redirects
@@ -138,7 +138,7 @@ def test_an_address_that_leads_nowhere_is_found(
     assert bool(words) == bool(look("SITE_URL"))
 
 
-def test_a_short_visibility_timeout_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_visibility_timeout_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     options = current_app.conf.broker_transport_options | {"visibility_timeout": 60}
     monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
     assert "visibility timeout (60 s) is not longer" in look("settings")
@@ -155,12 +155,12 @@ def sink(settings: Settings) -> Iterator[SmtpSink]:
         yield server
 
 
-def test_a_mail_server_is_greeted_and_gets_no_mail(sink: SmtpSink) -> None:
+def test_a_mail_server_is_checked_without_sending_mail(sink: SmtpSink) -> None:
     assert look("mail") == ""
     assert (sink.connections, sink.accepted) == (1, [])
 
 
-def test_a_mail_server_that_is_away_or_silent_is_found(sink: SmtpSink) -> None:
+def test_a_silent_or_unreachable_mail_server_is_reported(sink: SmtpSink) -> None:
     sink.silent = True
     assert "timed out" in look("mail")
     sink.silent = False
@@ -169,12 +169,12 @@ def test_a_mail_server_that_is_away_or_silent_is_found(sink: SmtpSink) -> None:
     assert "EMAIL_URL" in look("mail")
 
 
-def test_a_login_that_is_refused_is_found(sink: SmtpSink, settings: Settings) -> None:
+def test_a_refused_mail_login_is_reported(sink: SmtpSink, settings: Settings) -> None:
     settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "carryall", "wrong"
     assert "AUTH extension not supported" in look("mail")
 
 
-def test_trying_a_folder_of_mails_writes_none(settings: Settings, tmp_path: Path) -> None:
+def test_checking_the_file_backend_writes_no_mail(settings: Settings, tmp_path: Path) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = tmp_path / "mail"
     assert look("mail") == ""
@@ -184,7 +184,7 @@ def test_trying_a_folder_of_mails_writes_none(settings: Settings, tmp_path: Path
 # --- clocks ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_machine_whose_clock_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_clock_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     right = time.time
     monkeypatch.setattr(clocks, "workers_ahead", lambda patience: [])
     assert look("clocks") == ""
@@ -194,23 +194,21 @@ def test_a_machine_whose_clock_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch
     assert look("clocks").startswith("this machine is 90 s behind the database's")
 
 
-# --- storage, and the time that a probe takes -----------------------------------------------------------------------
+# --- storage, and the time limit of a probe -------------------------------------------------------------------------
 
 
-def test_a_storage_that_keeps_what_it_should_delete_is_found(
-    artifact_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_storage_that_does_not_delete_is_reported(artifact_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert look("storage") == ""
     monkeypatch.setattr(type(storages["exports"]), "delete", lambda self, name: None)
-    assert "keeps what it was told to delete" in look("storage")
+    assert "does not delete files" in look("storage")
 
 
-def test_a_server_that_says_nothing_ends_its_probe_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_times_out_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent() -> str:
         with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
             try:
                 return client.recv(1).decode()
-            except Exception:  # noqa: BLE001 - as a library might
+            except Exception:  # noqa: BLE001 - as a library may do
                 return "caught"
 
     def running() -> str:
@@ -218,8 +216,8 @@ def test_a_server_that_says_nothing_ends_its_probe_alone(monkeypatch: pytest.Mon
         return ""
 
     monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.3)
-    monkeypatch.setattr(doctor, "PROBES", {"silent": silent, "running": running, "well": lambda: ""})
-    found = {finding.subject: finding.words for finding in doctor.examine()}
-    assert found["silent"].startswith("did not answer within 0.3 s")
-    assert found["running"].startswith("did not answer within 0.3 s")
-    assert found["well"] == "well"
+    monkeypatch.setattr(doctor, "PROBES", {"silent": silent, "running": running, "fine": lambda: ""})
+    found = {finding.subject: finding.text for finding in doctor.examine()}
+    assert found["silent"].startswith("no answer within 0.3 s")
+    assert found["running"].startswith("no answer within 0.3 s")
+    assert found["fine"] == "ok"

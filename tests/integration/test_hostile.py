@@ -1,4 +1,4 @@
-"""What a hostile user tries, and what an operator must not be able to do by mistake."""
+"""Tests of attacks by users, and of mistakes that operators must not be able to make."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def post_json(page: Client, **sent: Any) -> Any:
     return page.post("/api/exports/", json.dumps(sent), content_type="application/json")
 
 
-# --- somebody else's ------------------------------------------------------------------------------------------------
+# --- other users' data ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", ["anonymous", "another user", "clerk", "boss"])
-def test_nobody_gets_somebody_elses_export_by_any_address(client: Client, ada: User, bob: User, who: str) -> None:
-    """Not even staff: the admin shows the row and never the file."""
-    theirs, told = run(bob), Notification.objects.get(user=bob)
+def test_no_url_gives_access_to_another_users_export(client: Client, ada: User, bob: User, who: str) -> None:
+    """Not even to staff: the admin shows the row but never the file."""
+    theirs, notification = run(bob), Notification.objects.get(user=bob)
     if who == "another user":
         client.force_login(ada)
     elif who != "anonymous":
@@ -70,15 +70,15 @@ def test_nobody_gets_somebody_elses_export_by_any_address(client: Client, ada: U
         assert client.get(path).status_code == (302 if who == "anonymous" else 404)
     assert client.get(f"/api/exports/{uuid}/").status_code == (401 if who == "anonymous" else 404)
     assert uuid not in client.get(f"/exports/rows/?open={uuid}").content.decode()
-    assert client.get(f"/notifications/{told.pk}/open/").status_code == (302 if who == "anonymous" else 404)
+    assert client.get(f"/notifications/{notification.pk}/open/").status_code == (302 if who == "anonymous" else 404)
     assert uuid not in client.get("/api/exports/").content.decode()
-    told.refresh_from_db()
-    assert told.read_at is None
+    notification.refresh_from_db()
+    assert notification.read_at is None
     assert not Download.objects.exists()
 
 
-def test_the_sign_in_makes_a_new_session(client: Client, ada: User) -> None:
-    """A session that somebody else has planted is worth nothing after it."""
+def test_signing_in_creates_a_new_session(client: Client, ada: User) -> None:
+    """A session planted by an attacker is useless afterwards (session fixation)."""
     session = client.session
     session["planted"] = True
     session.save()
@@ -88,7 +88,7 @@ def test_the_sign_in_makes_a_new_session(client: Client, ada: User) -> None:
 
 
 @pytest.mark.parametrize("where", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
-def test_the_sign_in_leads_nowhere_else(client: Client, ada: User, where: str) -> None:
+def test_signing_in_never_redirects_to_another_site(client: Client, ada: User, where: str) -> None:
     answer = client.post("/accounts/login/", {"username": "ada", "password": "password", "next": where})
     assert answer["Location"] == "/exports/"
     link = tell(ada)
@@ -97,7 +97,7 @@ def test_the_sign_in_leads_nowhere_else(client: Client, ada: User, where: str) -
 
 
 @pytest.mark.parametrize("path", ["/notifications/99999999999999999999999/open/", "/exports/?page=9" + "9" * 40])
-def test_a_number_beyond_every_database_is_no_fault_of_ours(page: Client, path: str) -> None:
+def test_a_huge_number_is_no_server_error(page: Client, path: str) -> None:
     assert page.get(path).status_code in (200, 404)
 
 
@@ -108,11 +108,11 @@ def test_a_form_without_its_fields_is_shown_again(page: Client, sent: dict[str, 
     assert 'id="export-form"' in answer.content.decode()
 
 
-# --- requests that cost more than they should -----------------------------------------------------------------------
+# --- expensive requests ---------------------------------------------------------------------------------------------
 
 
-def test_a_field_is_taken_once(page: Client, ada: User) -> None:
-    """Or one small request would make a file of a thousand columns, and a JSON object of one key."""
+def test_a_field_is_accepted_only_once(page: Client, ada: User) -> None:
+    """Otherwise a small request could create a file of a thousand columns, and JSON objects with duplicate keys."""
     with pytest.raises(UnknownField, match=r"names the field id more than once"):
         request_export(ada, ExportRequest("errands", "csv", period="all", fields=["id", "done_by", "id"]))
     answer = post_json(page, dataset="errands", format="csv", fields=["id"] * 1_000)
@@ -120,18 +120,18 @@ def test_a_field_is_taken_once(page: Client, ada: User) -> None:
     assert not Export.objects.exists()
 
 
-def test_a_refusal_does_not_repeat_a_flood(page: Client) -> None:
+def test_an_error_message_does_not_repeat_a_long_list(page: Client) -> None:
     answer = post_json(page, dataset="errands", format="csv", fields=[f"field{n}" for n in range(20_000)])
     assert answer.status_code == 422
     assert "field0" in answer.json()["error"]["message"]
     assert len(answer.content) < 1_000
 
 
-def test_pages_cost_the_same_for_one_export_and_for_many(page: Client, ada: User) -> None:
+def test_pages_need_the_same_queries_for_one_export_and_for_many(page: Client, ada: User) -> None:
     def queries(path: str) -> int:
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as captured:
             assert page.get(path).status_code == 200
-        return len(asked)
+        return len(captured)
 
     export_in("rendering", ada)
     tell(ada)
@@ -143,42 +143,42 @@ def test_pages_cost_the_same_for_one_export_and_for_many(page: Client, ada: User
     assert [queries(path) for path in paths] == few
 
 
-# --- the clock ------------------------------------------------------------------------------------------------------
+# --- time zones -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "America", "a\0b"])
-def test_a_time_zone_that_does_not_exist_shuts_nobody_out(client: Client, settings: Settings, zone: str) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": f"{__name__}.odd_zone"}
+def test_an_unknown_time_zone_falls_back_to_the_sites(client: Client, settings: Settings, zone: str) -> None:
+    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": f"{__name__}.wrong_zone"}
     settings.TIME_ZONE = "Europe/Vienna"
-    odd_zone.name = zone  # type: ignore[attr-defined]
+    wrong_zone.name = zone  # type: ignore[attr-defined]
     client.force_login(User.objects.create_user("eve", "eve@example.com"))
     assert client.get("/exports/").status_code == 200
     assert client.post("/exports/", {"dataset": "errands", "format": "csv", "period": "all"}).status_code == 303
     assert Export.objects.get().time_zone == "Europe/Vienna"
 
 
-def odd_zone(user: AbstractBaseUser) -> str:
-    return str(odd_zone.name)  # type: ignore[attr-defined]
+def wrong_zone(user: AbstractBaseUser) -> str:
+    return str(wrong_zone.name)  # type: ignore[attr-defined]
 
 
-# --- what strangers hear --------------------------------------------------------------------------------------------
+# --- internal errors ------------------------------------------------------------------------------------------------
 
 
-def test_a_stranger_hears_nothing_about_our_insides(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors of database and broker name hosts and users: they are for the log."""
+def test_the_readiness_page_does_not_reveal_errors(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of the database and of Redis contain host and user names, so they are only logged."""
 
-    class Away:
+    class UnavailableDatabase:
         def __getattr__(self, name: str) -> Any:
             raise OperationalError('connection to "10.1.2.3" failed for user "carryall"')
 
-    class NoRedis:
+    class UnavailableRedis:
         def ping(self) -> None:
             raise RedisAway("Error 111 connecting to 10.1.2.3:6379")
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(health, "connection", Away())
-    monkeypatch.setattr("redis.Redis.from_url", lambda *args, **options: NoRedis())
+    monkeypatch.setattr(health, "connection", UnavailableDatabase())
+    monkeypatch.setattr("redis.Redis.from_url", lambda *args, **options: UnavailableRedis())
     answer = client.get("/readyz")
     assert (answer.status_code, answer.content.decode().splitlines()) == (
         503,
@@ -191,7 +191,7 @@ class Faulty(Errands):
         raise ZeroDivisionError("secret of the server")
 
 
-def test_a_dataset_that_cannot_say_who_may_keeps_its_files_shut(
+def test_no_file_is_sent_if_the_permission_check_fails(
     page: Client, ada: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     export = run(ada)
@@ -203,8 +203,8 @@ def test_a_dataset_that_cannot_say_who_may_keeps_its_files_shut(
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_click_that_meets_our_own_fault_is_in_the_log(page: Client, caplog: pytest.LogCaptureFixture) -> None:
-    """The answer says that we have been told."""
+def test_a_request_that_fails_on_our_side_is_logged(page: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """The response says that we have been notified."""
     with registered(Faulty):
         assert post_json(page, dataset="errands", format="csv").status_code == 503
     assert "ZeroDivisionError" in caplog.text
@@ -213,8 +213,8 @@ def test_a_click_that_meets_our_own_fault_is_in_the_log(page: Client, caplog: py
 # --- the admin ------------------------------------------------------------------------------------------------------
 
 
-def test_a_user_can_be_deleted_with_all_that_is_theirs(boss: Client, ada: User) -> None:
-    """People have a right to it, and the admin asks each model of theirs whether it may go."""
+def test_deleting_a_user_in_the_admin_deletes_all_their_rows(boss: Client, ada: User) -> None:
+    """Users have a right to it. The admin checks the delete permission of each model."""
     run(ada)
     ask(ada, "jsonl")
     Download.objects.create(export=Export.objects.earliest("pk"), user=ada)
@@ -225,8 +225,8 @@ def test_a_user_can_be_deleted_with_all_that_is_theirs(boss: Client, ada: User) 
     assert files() == set()
 
 
-def test_a_part_goes_with_its_export_alone(boss: Client, ada: User) -> None:
-    """Without one of its parts an export would come out short, and be called ready."""
+def test_a_part_can_be_deleted_only_with_its_export(boss: Client, ada: User) -> None:
+    """Without one of its parts, an export would become ready with missing rows."""
     export = export_in(State.RENDERING, ada)
     part = part_in("waiting", export)
     assert boss.post(reverse("admin:exports_part_delete", args=[part.pk]), {"post": "yes"}).status_code == 403

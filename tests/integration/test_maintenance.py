@@ -1,4 +1,4 @@
-"""Purge, reminders and clean-up: each takes what is due and nothing else, and is safe to run twice."""
+"""Tests of the purge, reminders and the clean-up of results: only due rows and files are affected, once."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _errands(settings: Settings) -> Iterator[None]:
         yield
 
 
-def keep(key: str, age: timedelta = timedelta()) -> str:
-    """A file in the storage that was written so long ago."""
+def store_file(key: str, age: timedelta = timedelta()) -> str:
+    """Store a file of the given age. Return its key."""
     key = artifacts.storage().save(key, File(BytesIO(b"x")))
     then = (timezone.now() - age).timestamp()
     os.utime(artifacts.storage().path(key), (then, then))
@@ -68,13 +68,13 @@ def ago(age: timedelta) -> Any:
 # --- purge ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_site_without_anything_due_is_left_alone(ada: User) -> None:
+def test_the_purge_keeps_what_is_not_due(ada: User) -> None:
     export = run(ada)
     assert purge_now() == NOTHING
     assert files() == {export.artifact}
 
 
-def test_what_is_past_its_date_expires_with_its_file(ada: User) -> None:
+def test_an_export_expires_with_its_file(ada: User) -> None:
     past, fresh = run(ada), run(ada, "jsonl")
     Export.objects.filter(pk=past.pk).update(expires_at=ago(timedelta(seconds=1)))
     assert purge_now() == NOTHING | {"expired": 1}
@@ -92,16 +92,16 @@ def test_more_than_one_batch_expires(ada: User, monkeypatch: pytest.MonkeyPatch)
 
 
 def abandoned(ada: User, state: str, age: timedelta) -> tuple[Export, str]:
-    """An export that ended so long ago, with one finished part and one that never was."""
+    """Create an export that ended `age` ago, with one finished part and one cancelled. Return it and the part's key."""
     export = export_in(state, ada, finished_at=ago(age))
-    key = keep(f"{export.uuid}/part-0-1.csv")
+    key = store_file(f"{export.uuid}/part-0-1.csv")
     part_in("done", export, 0, artifact=key, rows_done=2)
     part_in("cancelled", export, 1)
     return export, key
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
-def test_parts_of_what_ended_badly_go_when_they_are_old(ada: User, state: str) -> None:
+def test_old_parts_of_failed_and_cancelled_exports_are_removed(ada: User, state: str) -> None:
     abandoned(ada, state, export_settings().keep_days * DAY + DAY)
     _, kept = abandoned(ada, state, export_settings().keep_days * DAY - DAY)
     assert purge_now() == NOTHING | {"abandoned": 1}
@@ -109,7 +109,7 @@ def test_parts_of_what_ended_badly_go_when_they_are_old(ada: User, state: str) -
     assert purge_now() == NOTHING
 
 
-def test_a_retry_after_its_parts_are_gone_does_them_anew(ada: User) -> None:
+def test_a_retry_renders_removed_parts_again(ada: User) -> None:
     export = run(ada)
     Export.objects.all().delete()
     export, _ = abandoned(ada, "failed", 30 * DAY)
@@ -121,7 +121,7 @@ def test_a_retry_after_its_parts_are_gone_does_them_anew(ada: User) -> None:
     assert export.state == State.READY
 
 
-def test_a_retry_in_the_middle_of_a_purge_keeps_its_parts(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_during_a_purge_keeps_its_parts(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     export, key = abandoned(ada, "failed", 30 * DAY)
     drop = purge._drop_parts
 
@@ -135,18 +135,18 @@ def test_a_retry_in_the_middle_of_a_purge_keeps_its_parts(ada: User, monkeypatch
     assert set(export.parts.values_list("state", flat=True)) == {"done", "waiting"}
 
 
-def test_orphans_go_when_they_are_old_and_nobody_points_to_them(ada: User) -> None:
+def test_old_orphans_are_removed(ada: User) -> None:
     old = export_settings().orphan_age + timedelta(minutes=1)
-    referenced, part = run(ada), part_in("done", export_in("rendering", ada), artifact=keep("mine/part.csv", old))
+    referenced, part = run(ada), part_in("done", export_in("rendering", ada), artifact=store_file("mine/part.csv", old))
     os.utime(artifacts.storage().path(referenced.artifact), (0, 0))
-    young = keep("somebody/part-0-2.csv", export_settings().orphan_age - timedelta(minutes=1))
-    keep("somebody/part-0-1.csv", old)
-    keep("doctor/probe", old)
+    young = store_file("other/part-0-2.csv", export_settings().orphan_age - timedelta(minutes=1))
+    store_file("other/part-0-1.csv", old)
+    store_file("doctor/probe", old)
     assert purge_now() == NOTHING | {"orphans": 2}
     assert files() == {referenced.artifact, part.artifact, young}
 
 
-def test_what_killed_workers_left_in_scratch_goes_when_it_is_old() -> None:
+def test_old_scratch_files_are_removed() -> None:
     folder = export_settings().scratch_dir
     folder.mkdir()
     for name, age in (("old.csv", DAY), ("young.csv", timedelta())):
@@ -156,7 +156,7 @@ def test_what_killed_workers_left_in_scratch_goes_when_it_is_old() -> None:
     assert [path.name for path in folder.iterdir()] == ["young.csv"]
 
 
-def test_very_old_rows_are_forgotten(ada: User) -> None:
+def test_very_old_rows_are_deleted(ada: User) -> None:
     old = export_settings().history_days * DAY + DAY
     for state in State:
         finished = {} if state in ("queued", "rendering", "assembling") else {"finished_at": ago(old)}
@@ -168,16 +168,16 @@ def test_very_old_rows_are_forgotten(ada: User) -> None:
     assert left == {State.READY}
 
 
-def test_a_deleted_export_takes_its_files_with_it(ada: User) -> None:
+def test_deleting_an_export_deletes_its_files(ada: User) -> None:
     export = run(ada)
-    part_in("done", export_in("rendering", ada), artifact=keep("part.csv"))
+    part_in("done", export_in("rendering", ada), artifact=store_file("part.csv"))
     with committed():
         Export.objects.all().delete()
         assert files() == {export.artifact, "part.csv"}, "not before the deletion has committed"
     assert files() == set()
 
 
-def test_a_deleted_user_takes_everything_along(ada: User) -> None:
+def test_deleting_a_user_deletes_exports_and_files(ada: User) -> None:
     run(ada)
     with committed():
         ada.delete()
@@ -189,7 +189,7 @@ def test_a_deleted_user_takes_everything_along(ada: User) -> None:
 
 @pytest.fixture
 def soon(ada: User) -> Export:
-    """A file that expires within the reminder's time, and that nobody has fetched."""
+    """A ready export that expires soon enough for a reminder, and was never downloaded."""
     export = export_in("ready", ada, expires_at=timezone.now() + export_settings().remind_before - timedelta(minutes=1))
     return export
 
@@ -199,13 +199,13 @@ def remind() -> int:
         return int(reminders.remind()["reminded"])
 
 
-def test_who_never_fetched_the_file_is_reminded_once(ada: User, soon: Export) -> None:
+def test_an_owner_is_reminded_once_of_a_file_never_downloaded(ada: User, soon: Export) -> None:
     assert [remind(), remind()] == [1, 0]
     assert told(ada) == ["export_expiring"]
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_only_a_whole_download_counts(ada: User, soon: Export, whole: bool) -> None:
+def test_only_a_complete_download_counts(ada: User, soon: Export, whole: bool) -> None:
     Download.objects.create(export=soon, user=ada, finished_at=timezone.now() if whole else None)
     assert remind() == (0 if whole else 1)
 
@@ -219,7 +219,7 @@ def test_only_a_whole_download_counts(ada: User, soon: Export, whole: bool) -> N
     ],
     ids=["too early", "too late", "gone"],
 )
-def test_nobody_is_reminded_of_what_is_not_due(soon: Export, facts: Callable[[], dict[str, Any]]) -> None:
+def test_no_reminder_before_or_after_it_is_due(soon: Export, facts: Callable[[], dict[str, Any]]) -> None:
     Export.objects.update(**facts())
     assert remind() == 0
 
@@ -234,7 +234,7 @@ def results(count: int, age: timedelta) -> None:
             kind.objects.filter(pk=made.pk).update(date_done=ago(age))
 
 
-def test_old_results_and_slots_go(ada: User) -> None:
+def test_old_results_and_slots_are_deleted(ada: User) -> None:
     old = export_settings().result_keep_days * DAY + DAY
     Slot.objects.all().delete()
     results(3, old)
@@ -248,14 +248,16 @@ def test_old_results_and_slots_go(ada: User) -> None:
     assert purge.clean_up_results() == {"results": 0, "groups": 0, "slots": 0}
 
 
-def test_they_go_in_batches(monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_results_are_deleted_in_batches(
+    monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     monkeypatch.setattr(purge, "BATCH", 4)
     results(10, 99 * DAY)
     Slot.objects.all().delete()
-    with django_assert_num_queries(2 * (3 + 1 + 3) + 1):  # each: 3 batches and 1 look that finds none, 3 deletes
+    with django_assert_num_queries(2 * (3 + 1 + 3) + 1):  # each: 3 queries with rows, 1 without, 3 deletes
         assert purge.clean_up_results() == {"results": 10, "groups": 10, "slots": 0}
 
 
-def test_the_storage_folder_is_the_tests_own(artifact_dir: Path) -> None:
-    keep("a")
+def test_the_storage_is_the_folder_of_the_test(artifact_dir: Path) -> None:
+    store_file("a")
     assert (artifact_dir / "a").exists()

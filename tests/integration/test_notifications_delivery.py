@@ -1,4 +1,4 @@
-"""Deliveries against a real mail server that accepts, refuses, stalls and hangs up; its ledger is the proof."""
+"""Tests of deliveries with a real mail server that accepts, refuses, stalls and disconnects, and records all mails."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def sink(settings: Any) -> Iterator[SmtpSink]:
 
 
 def attempted(user: User, **options: Any) -> Delivery:
-    """The e-mail delivery after one attempt."""
+    """Return the e-mail delivery after one attempt."""
     delivery = mail_of(tell(user, **options))
     deliver(delivery.pk)
     delivery.refresh_from_db()
     return delivery
 
 
-def wait_is_over(delivery: Delivery) -> None:
+def make_due(delivery: Delivery) -> None:
     Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=Now(), lease_until=None)
 
 
-def test_a_mail_arrives_once_however_often_its_task_runs(user: User, sink: SmtpSink) -> None:
+def test_repeated_tasks_send_one_mail(user: User, sink: SmtpSink) -> None:
     delivery = mail_of(tell(user))
     for _ in range(3):
         deliver_notification(delivery.pk)
@@ -69,7 +69,7 @@ def test_a_mail_arrives_once_however_often_its_task_runs(user: User, sink: SmtpS
     assert delivery.sent_at is not None
 
 
-def test_the_mail_says_who_sent_it_and_that_nobody_typed_it(user: User, sink: SmtpSink) -> None:
+def test_the_mail_has_its_headers(user: User, sink: SmtpSink) -> None:
     delivery = attempted(user)
     mail = sink.accepted[0]
     assert mail["Message-ID"] == f"<{delivery.message_id.hex}@mail.example>"
@@ -79,7 +79,7 @@ def test_the_mail_says_who_sent_it_and_that_nobody_typed_it(user: User, sink: Sm
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
 
 
-def test_a_refused_address_fails_for_good(user: User, sink: SmtpSink) -> None:
+def test_a_refused_address_is_a_permanent_failure(user: User, sink: SmtpSink) -> None:
     sink.refuse_for_good.add("ada@example.com")
     delivery = attempted(user)
     assert (delivery.state, delivery.error_code) == (State.FAILED, "mail_refused")
@@ -87,7 +87,7 @@ def test_a_refused_address_fails_for_good(user: User, sink: SmtpSink) -> None:
     assert delivery.next_attempt_at is None
 
 
-def test_a_busy_server_is_asked_again_later(user: User, sink: SmtpSink) -> None:
+def test_a_temporary_refusal_is_retried_later(user: User, sink: SmtpSink) -> None:
     sink.refuse_for_now = True
     delivery = attempted(user)
     assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_refused")
@@ -98,13 +98,13 @@ def test_a_busy_server_is_asked_again_later(user: User, sink: SmtpSink) -> None:
     assert sink.connections == 1, "it is not due yet"
 
     sink.refuse_for_now = False
-    wait_is_over(delivery)
+    make_due(delivery)
     deliver(delivery.pk)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.error_message, len(sink.accepted)) == (State.SENT, "", 1)
 
 
-def test_the_last_attempt_ends_it_and_a_person_may_send_again(user: User, sink: SmtpSink) -> None:
+def test_a_delivery_fails_after_its_last_attempt_and_can_be_sent_again(user: User, sink: SmtpSink) -> None:
     sink.refuse_for_now = True
     delivery = mail_of(tell(user))
     for _ in range(Delivery.max_attempts + 2):
@@ -121,25 +121,25 @@ def test_the_last_attempt_ends_it_and_a_person_may_send_again(user: User, sink: 
     assert sink.accepted[0]["Message-ID"].startswith(f"<{delivery.message_id.hex}@")
 
 
-def test_a_refused_message_fails_for_good(user: User, sink: SmtpSink) -> None:
+def test_a_refused_message_is_a_permanent_failure(user: User, sink: SmtpSink) -> None:
     sink.refuse_message = True
     assert attempted(user).error_message == "The mail server refused the message: 554 not this one"
 
 
-def test_a_server_that_hangs_up_after_its_yes_has_the_mail(user: User, sink: SmtpSink) -> None:
+def test_a_server_that_disconnects_after_accepting_has_the_mail(user: User, sink: SmtpSink) -> None:
     sink.hang_up_after_yes = True
     assert attempted(user).state == State.SENT
     assert len(sink.accepted) == 1
 
 
-def test_a_server_that_is_slow_to_say_yes_is_given_time(user: User, sink: SmtpSink, settings: Any) -> None:
-    """It has the message by then: whoever gives up sends it a second time."""
+def test_a_server_that_is_slow_to_accept_is_awaited(user: User, sink: SmtpSink, settings: Any) -> None:
+    """It has the message by then, so a timeout would send it twice."""
     settings.EMAIL_TIMEOUT, sink.slow = 0.2, 0.6
     assert attempted(user).state == State.SENT
     assert len(sink.accepted) == 1
 
 
-def test_a_slow_server_is_not_waited_for_without_end(user: User, sink: SmtpSink, settings: Any) -> None:
+def test_the_wait_for_a_slow_server_is_limited(user: User, sink: SmtpSink, settings: Any) -> None:
     settings.NOTIFICATIONS = settings.NOTIFICATIONS | {"MAIL_PATIENCE": 0.2}
     sink.slow = 0.6
     delivery = attempted(user)
@@ -147,21 +147,21 @@ def test_a_slow_server_is_not_waited_for_without_end(user: User, sink: SmtpSink,
     assert "timed out" in delivery.error_message
 
 
-def test_a_server_that_never_greets_is_not_waited_for(user: User, sink: SmtpSink, settings: Any) -> None:
+def test_the_wait_for_a_silent_server_is_limited(user: User, sink: SmtpSink, settings: Any) -> None:
     settings.EMAIL_TIMEOUT, sink.silent = 0.2, True
     delivery = attempted(user)
     assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_server")
     assert "timed out" in delivery.error_message
 
 
-def test_no_server_at_all_is_a_matter_of_time(user: User, settings: Any, sink: SmtpSink) -> None:
+def test_an_unreachable_server_is_a_temporary_failure(user: User, settings: Any, sink: SmtpSink) -> None:
     settings.EMAIL_PORT = 1
     delivery = attempted(user)
     assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_server")
     assert "Connection refused" in delivery.error_message
 
 
-def test_an_address_cannot_smuggle_a_header(user: User, sink: SmtpSink) -> None:
+def test_an_address_cannot_inject_a_header(user: User, sink: SmtpSink) -> None:
     User.objects.filter(pk=user.pk).update(email="ada@example.com\nBcc: eve@example.com")
     delivery = attempted(user)
     assert (delivery.state, delivery.error_code) == (State.FAILED, "mail_unwritable")
@@ -172,14 +172,14 @@ def test_an_address_cannot_smuggle_a_header(user: User, sink: SmtpSink) -> None:
     "label",
     ["Orders", "Orders " * 20 + "and more", "Замовлення 注文 طلبات 🧾", "注文 Orders " * 8 + "2026-01 été Ж"],
 )
-def test_names_in_any_script_and_length_arrive(label: str, user: User, sink: SmtpSink) -> None:
+def test_subjects_in_any_script_and_length_are_sent_unchanged(label: str, user: User, sink: SmtpSink) -> None:
     attempted(user, context={"dataset_label": label})
     mail = sink.accepted[0]
     assert mail["Subject"].strip() == f"Your export failed: {label}"
     assert label in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
-def test_the_file_backend_keeps_whole_mails(user: User, settings: Any, tmp_path: Path) -> None:
+def test_the_file_backend_writes_complete_mails(user: User, settings: Any, tmp_path: Path) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path)
     assert attempted(user).state == State.SENT
@@ -193,18 +193,18 @@ def test_the_file_backend_keeps_whole_mails(user: User, settings: Any, tmp_path:
 
 @pytest.fixture
 def pigeon(user: User) -> Iterator[type[Channel]]:
-    """A channel that somebody adds: one class, on for this user."""
+    """A custom channel, enabled for this user."""
 
     class Pigeon(Channel):
         key, label = "pigeon", "By pigeon"
-        flown: ClassVar[list[int]] = []
-        trouble: ClassVar[Exception | None] = None
+        sent: ClassVar[list[int]] = []
+        error: ClassVar[Exception | None] = None
 
         def deliver(self, delivery: Delivery) -> None:
-            deliver(delivery.pk)  # a second worker, at the worst moment
-            if self.trouble:
-                raise self.trouble
-            self.flown.append(delivery.pk)
+            deliver(delivery.pk)  # by a second worker, in the middle of the attempt
+            if self.error:
+                raise self.error
+            self.sent.append(delivery.pk)
 
     channels.register(Pigeon)
     Preference.objects.create(user=user, kind="export_failed", channel="pigeon", enabled=True)
@@ -216,15 +216,15 @@ def by_pigeon(user: User) -> Delivery:
     return Delivery.objects.get(notification=tell(user), channel="pigeon")
 
 
-def test_a_second_worker_finds_it_taken(user: User, pigeon: Any) -> None:
+def test_a_concurrent_worker_cannot_claim_the_delivery(user: User, pigeon: Any) -> None:
     delivery = by_pigeon(user)
     deliver(delivery.pk)
     delivery.refresh_from_db()
-    assert (pigeon.flown, delivery.state, delivery.attempt) == ([delivery.pk], State.SENT, 1)
+    assert (pigeon.sent, delivery.state, delivery.attempt) == ([delivery.pk], State.SENT, 1)
 
 
-def test_a_channel_that_breaks_is_tried_again(user: User, pigeon: Any) -> None:
-    pigeon.trouble = ZeroDivisionError("wing")
+def test_an_unexpected_exception_is_retried(user: User, pigeon: Any) -> None:
+    pigeon.error = ZeroDivisionError("wing")
     delivery = by_pigeon(user)
     deliver(delivery.pk)
     delivery.refresh_from_db()
@@ -232,15 +232,15 @@ def test_a_channel_that_breaks_is_tried_again(user: User, pigeon: Any) -> None:
     assert "wing" in delivery.error_message
 
 
-def test_an_error_says_itself_that_it_is_final(user: User, pigeon: Any) -> None:
-    pigeon.trouble = DeliveryError("The loft is closed.", permanent=True, code="closed")
+def test_a_permanent_error_is_not_retried(user: User, pigeon: Any) -> None:
+    pigeon.error = DeliveryError("The loft is closed.", permanent=True, code="closed")
     delivery = by_pigeon(user)
     deliver(delivery.pk)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.error_message) == (State.FAILED, "The loft is closed.")
 
 
-def test_a_channel_that_was_removed_is_said(user: User, pigeon: Any) -> None:
+def test_a_removed_channel_is_a_permanent_failure(user: User, pigeon: Any) -> None:
     delivery = by_pigeon(user)
     channels.unregister("pigeon")
     deliver(delivery.pk)
@@ -248,45 +248,45 @@ def test_a_channel_that_was_removed_is_said(user: User, pigeon: Any) -> None:
     assert (delivery.state, delivery.error_code) == (State.FAILED, "unknown_channel")
 
 
-def test_who_lost_the_lease_writes_nothing(user: User, pigeon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_lease_writes_nothing(user: User, pigeon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     delivery = by_pigeon(user)
 
-    def overtaken(self: Channel, mine: Delivery) -> None:
+    def take_over(self: Channel, mine: Delivery) -> None:
         Delivery.objects.filter(pk=mine.pk).update(attempt=7)
 
-    monkeypatch.setattr(pigeon, "deliver", overtaken)
+    monkeypatch.setattr(pigeon, "deliver", take_over)
     deliver(delivery.pk)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempt) == (State.PENDING, 7)
 
 
-def test_who_stood_still_for_longer_than_the_lease_sends_nothing(
+def test_a_process_suspended_for_longer_than_its_lease_sends_nothing(
     user: User, sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the claim and the mail a second worker has taken the row over, and has sent it."""
+    """Between the claim and the mail, a second worker takes over the row and sends it."""
     delivery = mail_of(tell(user))
     composed = email.compose
 
-    def stand_still(mine: Delivery) -> Any:
+    def suspend(mine: Delivery) -> Any:
         monkeypatch.setattr(email, "compose", composed)
         Delivery.objects.filter(pk=delivery.pk).update(lease_until=Now())
         deliver(delivery.pk)
         return composed(mine)
 
-    monkeypatch.setattr(email, "compose", stand_still)
+    monkeypatch.setattr(email, "compose", suspend)
     deliver(delivery.pk)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempt, len(sink.accepted)) == (State.SENT, 2, 1)
 
 
-def test_a_user_who_is_deleted_meanwhile_ends_it_quietly(user: User, sink: SmtpSink) -> None:
+def test_a_delivery_of_a_deleted_user_is_ignored(user: User, sink: SmtpSink) -> None:
     delivery = mail_of(tell(user))
     user.delete()
     deliver(delivery.pk)
     assert sink.connections == 0
 
 
-def test_an_account_closed_meanwhile_gets_no_mail(user: User, sink: SmtpSink) -> None:
+def test_a_deactivated_account_gets_no_mail(user: User, sink: SmtpSink) -> None:
     notification = tell(user)
     User.objects.filter(pk=user.pk).update(is_active=False)
     deliver(mail_of(notification).pk)
@@ -294,7 +294,7 @@ def test_an_account_closed_meanwhile_gets_no_mail(user: User, sink: SmtpSink) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_was_sent_is_written_down_when_the_database_is_back(
+def test_a_sent_mail_is_recorded_when_the_database_is_back(
     user: User, sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish, tries = Lease.finish, iter([OperationalError("away"), OperationalError("away"), None])
@@ -320,13 +320,13 @@ def test_the_sweep_sends_a_lost_hint_again(user: User, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("durable.hints.send", send)
     sweep()
-    assert sent == {}, "the first hint still has its time"
+    assert sent == {}, "the first hint may still be under way"
     Delivery.objects.filter(pk=delivery.pk).update(published_at=None)
     sweep()
     assert sent == {"notifications.tasks.deliver_notification": [delivery.pk]}
 
 
-def test_the_sweep_parks_what_kills_its_worker(user: User) -> None:
+def test_the_sweep_fails_a_delivery_that_kills_its_worker(user: User) -> None:
     delivery = mail_of(tell(user))
     Delivery.objects.filter(pk=delivery.pk).update(attempt=Delivery.max_attempts, lease_until=Now())
     assert sweep()["delivery: parked"] == 1
@@ -334,7 +334,7 @@ def test_the_sweep_parks_what_kills_its_worker(user: User) -> None:
     assert (delivery.state, delivery.error_code) == (State.FAILED, "worker_died")
 
 
-def test_while_one_mail_is_slow_the_others_leave_the_workers_free(user: User, sink: SmtpSink) -> None:
+def test_other_mails_are_postponed_while_one_is_slow(user: User, sink: SmtpSink) -> None:
     slow = mail_of(tell(user, key="slow"))
     held = Delivery.objects.claim(slow.pk)
     assert held is not None
@@ -344,13 +344,13 @@ def test_while_one_mail_is_slow_the_others_leave_the_workers_free(user: User, si
     deliver(other.pk)
 
     other.refresh_from_db()
-    assert (other.attempt, other.published_at, len(sink.accepted)) == (0, None, 0), "the sweep asks again"
+    assert (other.attempt, other.published_at, len(sink.accepted)) == (0, None, 0), "the sweep will publish it again"
     held.finish(state=State.SENT, sent_at=Now())
     deliver(other.pk)
     assert len(sink.accepted) == 1
 
 
-def test_a_dead_sender_holds_nobody_up_though_its_lease_has_not_run_out(user: User, sink: SmtpSink) -> None:
+def test_a_dead_worker_does_not_postpone_other_mails(user: User, sink: SmtpSink) -> None:
     dead = mail_of(tell(user, key="dead"))
     assert Delivery.objects.claim(dead.pk) is not None
     Delivery.objects.filter(pk=dead.pk).update(
@@ -360,7 +360,7 @@ def test_a_dead_sender_holds_nobody_up_though_its_lease_has_not_run_out(user: Us
     assert len(sink.accepted) == 1
 
 
-def test_a_mail_that_has_just_begun_holds_nobody_up(user: User, sink: SmtpSink) -> None:
+def test_a_mail_that_has_just_started_does_not_postpone_others(user: User, sink: SmtpSink) -> None:
     assert Delivery.objects.claim(mail_of(tell(user, key="quick")).pk) is not None
     attempted(user, key="other")
     assert len(sink.accepted) == 1
@@ -369,33 +369,33 @@ def test_a_mail_that_has_just_begun_holds_nobody_up(user: User, sink: SmtpSink) 
 # --- the pause of a kind --------------------------------------------------------------------------------------------
 
 
-def test_one_mail_about_one_failing_export_within_an_hour(user: User, sink: SmtpSink) -> None:
-    """The site itself tells of each end; the row of the mail that is not sent says why."""
+def test_one_mail_per_failing_export_and_hour(user: User, sink: SmtpSink) -> None:
+    """Each failure is shown on the site. The delivery of a mail that is not sent has the reason."""
     first = attempted(user, key="attempt 1", link="/exports/7/")
     for number in range(2, 13):
-        told = tell(user, key=f"attempt {number}", link="/exports/7/")
-        mail = mail_of(told)
+        notification = tell(user, key=f"attempt {number}", link="/exports/7/")
+        mail = mail_of(notification)
         assert (mail.state, mail.error_code, mail.next_attempt_at) == (State.SKIPPED, "too_soon", None)
-        assert "a short while ago" in mail.error_message
-        assert told.deliveries.get(channel="in_app").state == State.SENT
+        assert "recently notified" in mail.error_message
+        assert notification.deliveries.get(channel="in_app").state == State.SENT
     assert len(sink.accepted) == 1
     Notification.objects.filter(pk=first.notification_id).update(created_at=Now() - timedelta(minutes=61))
     assert mail_of(tell(user, key="attempt 13", link="/exports/7/")).state == State.PENDING
 
 
-def test_a_mail_that_is_still_to_be_sent_counts(user: User) -> None:
+def test_a_pending_mail_counts_for_the_pause(user: User) -> None:
     assert mail_of(tell(user, key="first", link="/exports/7/")).state == State.PENDING
     assert mail_of(tell(user, key="second", link="/exports/7/")).state == State.SKIPPED
 
 
-def test_a_mail_that_never_went_out_does_not(user: User) -> None:
+def test_a_failed_mail_does_not_count_for_the_pause(user: User) -> None:
     first = mail_of(tell(user, key="first", link="/exports/7/"))
     lost = {"state": State.FAILED, "next_attempt_at": None, "error_code": "refused", "error_message": "No."}
     Delivery.objects.filter(pk=first.pk).update(**lost)
     assert mail_of(tell(user, key="second", link="/exports/7/")).state == State.PENDING
 
 
-def test_other_facts_have_mails_of_their_own(user: User, bob: User) -> None:
+def test_the_pause_is_per_kind_link_and_user(user: User, bob: User) -> None:
     tell(user, key="first", link="/exports/7/")
     others = [
         tell(user, key="another export", link="/exports/8/"),
@@ -404,12 +404,10 @@ def test_other_facts_have_mails_of_their_own(user: User, bob: User) -> None:
         tell(user, key="no link", link=""),
         tell(user, key="no link again", link=""),
     ]
-    assert {mail_of(told).state for told in others} == {State.PENDING}
+    assert {mail_of(notification).state for notification in others} == {State.PENDING}
 
 
-def test_an_operator_can_send_it_all_the_same(
-    user: User, committing: Callable[[], AbstractContextManager[Any]]
-) -> None:
+def test_an_operator_can_send_a_skipped_mail(user: User, committing: Callable[[], AbstractContextManager[Any]]) -> None:
     tell(user, key="first", link="/exports/7/")
     skipped = mail_of(tell(user, key="second", link="/exports/7/"))
     with committing():

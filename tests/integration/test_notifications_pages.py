@@ -1,4 +1,4 @@
-"""The list, the bell, preferences and the admin, through the site's own addresses."""
+"""Tests of the list, the bell, the preferences and the admin of notifications, through their URLs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def body(response: Any) -> str:
     return text
 
 
-def test_the_list_shows_ones_own_newest_first(signed_in: Client, user: User) -> None:
+def test_the_list_shows_the_users_notifications_newest_first(signed_in: Client, user: User) -> None:
     tell(user, key="1", context={"dataset_label": "Invoices"})
     tell(user, key="2", context={"dataset_label": "<b>Orders</b>"})
     tell(make_user("bob"), key="3", context={"dataset_label": "Secrets"})
@@ -53,7 +53,7 @@ def test_the_list_has_pages(signed_in: Client, user: User, settings: Any) -> Non
     assert signed_in.get(f"{LIST}?page=nonsense").status_code == 200
 
 
-def test_opening_marks_read_and_goes_on(signed_in: Client, user: User) -> None:
+def test_opening_marks_as_read_and_redirects(signed_in: Client, user: User) -> None:
     notification = tell(user, link="/exports/42/")
     response = signed_in.get(notification.get_absolute_url())
     assert (response.status_code, response["Location"]) == (303, "/exports/42/")
@@ -62,20 +62,20 @@ def test_opening_marks_read_and_goes_on(signed_in: Client, user: User) -> None:
 
 
 @pytest.mark.parametrize("link", ["https://evil.example/", "//evil.example", ""])
-def test_opening_never_leads_away(signed_in: Client, user: User, link: str) -> None:
+def test_opening_never_redirects_to_another_site(signed_in: Client, user: User, link: str) -> None:
     notification = tell(user)
     Notification.objects.update(link=link)
     assert signed_in.get(notification.get_absolute_url())["Location"] == LIST
 
 
-def test_somebody_elses_notification_does_not_exist(signed_in: Client) -> None:
+def test_another_users_notification_is_not_found(signed_in: Client) -> None:
     theirs = tell(make_user("bob"))
     assert signed_in.get(theirs.get_absolute_url()).status_code == 404
     theirs.refresh_from_db()
     assert theirs.read_at is None
 
 
-def test_reading_all_reads_ones_own(signed_in: Client, user: User) -> None:
+def test_mark_all_as_read_marks_only_the_users_own(signed_in: Client, user: User) -> None:
     tell(user, key="1")
     theirs = tell(make_user("bob"), key="2")
     assert signed_in.get("/notifications/read-all/").status_code == 405
@@ -83,7 +83,7 @@ def test_reading_all_reads_ones_own(signed_in: Client, user: User) -> None:
     assert list(Notification.objects.unread()) == [theirs]
 
 
-def test_the_bell_shows_the_count_and_stops_with_the_session(signed_in: Client, user: User) -> None:
+def test_the_bell_shows_the_count_and_stops_polling_after_sign_out(signed_in: Client, user: User) -> None:
     tell(user)
     assert 'data-unread="1"' in body(signed_in.get(BELL))
     signed_in.logout()
@@ -91,16 +91,16 @@ def test_the_bell_shows_the_count_and_stops_with_the_session(signed_in: Client, 
 
 
 @pytest.mark.parametrize("name", ["list", "read-all", "preferences"])
-def test_strangers_sign_in_first(client: Client, name: str) -> None:
+def test_anonymous_users_must_sign_in(client: Client, name: str) -> None:
     path = reverse(f"notifications:{name}")
     for response in (client.get(path), client.post(path)):
         assert response.status_code == 302
         assert response["Location"].startswith(reverse("login"))
 
 
-def test_preferences_are_kept_and_shown(signed_in: Client, user: User) -> None:
+def test_preferences_are_saved_and_shown(signed_in: Client, user: User) -> None:
     path = reverse("notifications:preferences")
-    assert "weekly" not in body(signed_in.get(path)), "of interest to staff alone"
+    assert "weekly" not in body(signed_in.get(path)), "only for staff"
     assert body(signed_in.get(path)).count("checked") == 6
     for _ in range(2):
         response = signed_in.post(path, {"export_ready-email": "on"})
@@ -127,18 +127,18 @@ def send_again(client: Client, *deliveries: Delivery) -> str:
     return body(client.post(reverse("admin:notifications_delivery_changelist"), chosen, follow=True))
 
 
-def test_the_admin_sends_again_what_failed_and_says_what_it_left(admin_client: Client, user: User) -> None:
+def test_the_admin_sends_failed_deliveries_again_and_reports_others(admin_client: Client, user: User) -> None:
     failed = failed_mail(user)
     sent = Delivery.objects.get(channel="in_app")
     page = send_again(admin_client, failed, sent)
-    assert "1 delivery is tried again." in page
-    assert "1 left alone" in page
+    assert "1 delivery will be sent again." in page
+    assert "1 not changed" in page
     failed.refresh_from_db()
     sent.refresh_from_db()
     assert (failed.state, sent.state) == (State.PENDING, State.SENT)
 
 
-def test_who_may_only_look_sends_nothing(client: Client, user: User) -> None:
+def test_a_viewer_cannot_send_again(client: Client, user: User) -> None:
     viewer = make_user("viewer", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_delivery"))
     client.force_login(viewer)
@@ -149,7 +149,7 @@ def test_who_may_only_look_sends_nothing(client: Client, user: User) -> None:
 
 
 @pytest.mark.parametrize("model", ["notification", "delivery"])
-def test_the_admin_shows_and_finds_and_changes_nothing(admin_client: Client, user: User, model: str) -> None:
+def test_the_admin_is_read_only(admin_client: Client, user: User, model: str) -> None:
     pk = {"notification": tell(user).pk, "delivery": Delivery.objects.get(channel="email").pk}[model]
     changelist = reverse(f"admin:notifications_{model}_changelist")
     assert "ada" in body(admin_client.get(changelist, {"q": "ada@example.com"}))

@@ -1,4 +1,4 @@
-"""What one owner may ask for within an hour: requests and retries count, and cancelling gives nothing back."""
+"""Tests of the limits per owner: requests and retries count, and cancelling does not refund them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def limit(settings: Settings, **keys: object) -> None:
 
 
 def pass_time(owner: User, minutes: float) -> None:
-    """As if so much time had gone by since all that this owner has asked for."""
+    """Move all requests of the owner `minutes` into the past."""
     QuotaUse.objects.filter(owner=owner).update(used_at=F("used_at") - timedelta(minutes=minutes))
 
 
@@ -53,7 +53,7 @@ def test_requests_and_retries_count_together(ada: User, bob: User, settings: Set
     ask(bob)
 
 
-def test_cancelling_frees_a_place_but_not_the_hour(ada: User, settings: Settings) -> None:
+def test_cancelling_does_not_refund_the_hourly_limit(ada: User, settings: Settings) -> None:
     limit(settings, MAX_PER_HOUR=3, MAX_OPEN_PER_USER=1)
     for kind in ("csv", "jsonl", "json"):
         cancel_export(ask(ada, kind))
@@ -61,7 +61,7 @@ def test_cancelling_frees_a_place_but_not_the_hour(ada: User, settings: Settings
         ask(ada)
 
 
-def test_each_use_is_free_again_after_an_hour(ada: User, settings: Settings) -> None:
+def test_each_use_counts_for_one_hour(ada: User, settings: Settings) -> None:
     limit(settings, MAX_PER_HOUR=2)
     ask(ada)
     pass_time(ada, 20)
@@ -71,23 +71,23 @@ def test_each_use_is_free_again_after_an_hour(ada: User, settings: Settings) -> 
     assert 40 * 60 - 30 < (refused.value.retry_after or 0) <= 40 * 60
     pass_time(ada, 41)
     ask(ada, "json")
-    assert QuotaUse.objects.filter(owner=ada).count() == 2, "what is older than an hour is deleted"
+    assert QuotaUse.objects.filter(owner=ada).count() == 2, "rows older than an hour are deleted"
     with pytest.raises(TooMany) as again:
         ask(ada, "pdf")
     assert 19 * 60 - 30 < (again.value.retry_after or 0) <= 19 * 60
 
 
-def test_a_limit_that_was_lowered_holds_at_once(ada: User, settings: Settings) -> None:
+def test_a_lowered_limit_applies_immediately(ada: User, settings: Settings) -> None:
     for kind in ("csv", "jsonl", "json"):
         ask(ada, kind)
         pass_time(ada, 10)
     limit(settings, MAX_PER_HOUR=1)
     with pytest.raises(TooMany) as refused:
         ask(ada, "pdf")
-    assert 50 * 60 - 30 < (refused.value.retry_after or 0) <= 50 * 60, "when all but none are an hour old"
+    assert 50 * 60 - 30 < (refused.value.retry_after or 0) <= 50 * 60, "until all requests are an hour old"
 
 
-def test_the_sentence_has_the_time_on_the_owners_clock(
+def test_the_message_has_the_time_in_the_owners_time_zone(
     ada: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit(settings, MAX_PER_HOUR=1, USER_TIME_ZONE="tests.integration.test_requests.tokyo")
@@ -100,7 +100,7 @@ def test_the_sentence_has_the_time_on_the_owners_clock(
     assert refused.value.retry_after == 50 * 60
 
 
-def test_an_operator_is_not_bound_and_takes_nothing_of_the_owners(ada: User, settings: Settings) -> None:
+def test_retries_by_an_operator_are_not_limited_or_counted(ada: User, settings: Settings) -> None:
     limit(settings, MAX_PER_HOUR=1, MAX_OPEN_PER_USER=1, RETRY_PAUSE=60)
     failed = export_in("failed", ada)
     ask(ada)
@@ -109,36 +109,36 @@ def test_an_operator_is_not_bound_and_takes_nothing_of_the_owners(ada: User, set
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_limit_holds_for_retries_at_the_same_moment(ada: User, settings: Settings) -> None:
+def test_the_limit_holds_for_concurrent_retries(ada: User, settings: Settings) -> None:
     limit(settings, MAX_PER_HOUR=2)
     exports = [export_in("failed", ada) for _ in range(5)]
 
-    def press(export: Export) -> int:
+    def retry(export: Export) -> int:
         try:
             retry_export(export)
         except TooMany:
             return 0
         return 1
 
-    assert sum(at_once(*[lambda export=export: press(export) for export in exports])) == 2
+    assert sum(at_once(*[lambda export=export: retry(export) for export in exports])) == 2
     assert Export.objects.filter(state="queued").count() == QuotaUse.objects.count() == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_presses_on_one_export_count_once(ada: User) -> None:
+def test_concurrent_retries_of_one_export_count_once(ada: User) -> None:
     export = export_in("failed", ada)
 
-    def press() -> int:
+    def retry() -> int:
         try:
             retry_export(Export.objects.get(pk=export.pk))
         except WrongState:
             return 0
         return 1
 
-    assert sum(at_once(*[press] * 4)) == QuotaUse.objects.count() == 1
+    assert sum(at_once(*[retry] * 4)) == QuotaUse.objects.count() == 1
 
 
-def test_a_retry_that_is_not_possible_costs_nothing(ada: User) -> None:
+def test_an_impossible_retry_is_not_counted(ada: User) -> None:
     with pytest.raises(WrongState):
         retry_export(export_in("ready", ada))
     assert not QuotaUse.objects.exists()
@@ -148,7 +148,7 @@ def test_a_retry_that_is_not_possible_costs_nothing(ada: User) -> None:
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
-def test_an_export_that_has_just_ended_waits_a_moment(ada: User, settings: Settings, state: str) -> None:
+def test_a_retry_must_wait_after_the_end_of_the_export(ada: User, settings: Settings, state: str) -> None:
     limit(settings, RETRY_PAUSE=5)
     export = export_in(state, ada)
     with pytest.raises(TooMany, match=r"This export ended a moment ago\. Try again in [45] s\.") as refused:
@@ -160,7 +160,7 @@ def test_an_export_that_has_just_ended_waits_a_moment(ada: User, settings: Setti
     assert export.state == "queued"
 
 
-# --- as it is answered ----------------------------------------------------------------------------------------------
+# --- responses ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def signed_in(ada: User) -> Client:
     return client
 
 
-def test_the_api_answers_429_and_says_when(ada: User, signed_in: Client, settings: Settings) -> None:
+def test_the_api_returns_429_with_retry_after(ada: User, signed_in: Client, settings: Settings) -> None:
     limit(settings, MAX_PER_HOUR=1)
     ask(ada)
     failed = export_in("failed", ada)
@@ -179,7 +179,7 @@ def test_the_api_answers_429_and_says_when(ada: User, signed_in: Client, setting
     assert 3500 < int(answer["Retry-After"]) <= 3600
 
 
-def test_the_pages_answer_429_with_the_sentence(ada: User, signed_in: Client, settings: Settings) -> None:
+def test_the_pages_return_429_with_the_message(ada: User, signed_in: Client, settings: Settings) -> None:
     limit(settings, RETRY_PAUSE=50)
     failed = export_in("failed", ada)
     answer = signed_in.post(f"/exports/{failed.uuid}/retry/")
@@ -187,7 +187,7 @@ def test_the_pages_answer_429_with_the_sentence(ada: User, signed_in: Client, se
     assert 40 < int(answer["Retry-After"]) <= 50
     page = answer.content.decode()
     assert "This export ended a moment ago. Try again in" in page
-    assert f"retry-{failed.uuid}" in page, "the button stands there for later"
+    assert f"retry-{failed.uuid}" in page, "the page still has the button"
     limit(settings, MAX_PER_HOUR=1)
     ask(ada)
     answer = signed_in.post("/exports/", {"dataset": "errands", "format": "jsonl", "period": "all"})
@@ -195,7 +195,7 @@ def test_the_pages_answer_429_with_the_sentence(ada: User, signed_in: Client, se
     assert "Limit reached (1 per hour). Try again at" in answer.content.decode()
 
 
-def test_staff_may_try_again_for_an_owner_at_the_limit(ada: User, settings: Settings) -> None:
+def test_staff_can_retry_for_an_owner_at_the_limit(ada: User, settings: Settings) -> None:
     limit(settings, MAX_PER_HOUR=1, RETRY_PAUSE=60)
     ask(ada)
     failed = export_in("failed", ada)

@@ -1,4 +1,4 @@
-"""The weekly report: right figures, a PDF, a mail with it, and a chain that goes on where it stopped."""
+"""Tests of the weekly report: its figures, its PDF, its mail, and the chain of its stages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ended(owner: User, state: str, at: datetime = INSIDE, **facts: Any) -> Expor
 
 @pytest.fixture
 def week(ada: User, bob: User) -> None:
-    """Ada: a file of 100 rows that is ready, one of 50 that expired, one that failed. Bob: one at the first moment."""
+    """Ada: exports of 100 rows (ready), 50 (expired) and one that failed. Bob: one at the start of the week."""
     ready = ended(ada, "ready", rows=100, size=1_000, seconds=2.0)
     part_in("joined", ready, 0, seconds=3.5)
     part_in("joined", ready, 1, seconds=4.5)
@@ -50,19 +50,19 @@ def report(**facts: Any) -> UsageReport:
     return UsageReport.objects.create(week="2026-W28", start=START, end=END, **facts)
 
 
-def go(made: UsageReport) -> list[dict[str, Any]]:
-    """The three links, one after the other; what each returned."""
+def run_stages(made: UsageReport) -> list[dict[str, Any]]:
+    """Run the three stages. Return their results."""
     with committed():
-        answers = [link(made.pk) for link in (usage_report.collect, usage_report.render, usage_report.send)]
+        results = [link(made.pk) for link in (usage_report.collect, usage_report.render, usage_report.send)]
     made.refresh_from_db()
-    return answers
+    return results
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("week")
-def test_the_figures_are_those_of_the_week() -> None:
+def test_the_figures_of_a_week() -> None:
     assert usage_report.figures_of(START, END) == {
         "customers": [
             {"name": "bob", "exports": 1, "rows": 9, "bytes": 90, "seconds": 20.0},
@@ -72,7 +72,7 @@ def test_the_figures_are_those_of_the_week() -> None:
     }
 
 
-def test_a_week_without_exports_has_figures_too() -> None:
+def test_the_figures_of_a_week_without_exports() -> None:
     nothing = {"exports": 0, "rows": 0, "bytes": 0, "seconds": 0}
     assert usage_report.figures_of(START, END) == {"customers": [], "totals": nothing}
 
@@ -87,17 +87,17 @@ def test_a_week_without_exports_has_figures_too() -> None:
         ("2026-07-12T16:00+00:00", "Asia/Tokyo", "2026-W28", "2026-07-05T15:00", "2026-07-12T15:00"),
     ],
 )
-def test_the_last_week_is_the_sites_own(
+def test_the_last_week_is_in_the_time_zone_of_the_site(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, now: str, zone: str, name: str, start: str, end: str
 ) -> None:
     settings.TIME_ZONE = zone
     monkeypatch.setattr(timezone, "now", lambda: datetime.fromisoformat(now))
-    assert usage_report.open_last_week() == {"week": name, "report": "begun"}
+    assert usage_report.open_last_week() == {"week": name, "report": "started"}
     made = UsageReport.objects.get()
     assert [f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}" for moment in (made.start, made.end)] == [start, end]
 
 
-def test_a_week_is_opened_once() -> None:
+def test_a_report_is_created_once() -> None:
     with committed():
         first, second = usage_report.open_week(START, END), usage_report.open_week(START, END)
     assert first == (second[0], True)
@@ -105,7 +105,7 @@ def test_a_week_is_opened_once() -> None:
     assert hints.sent == [("exports.tasks.advance_report", (first[0].pk,))]
 
 
-def test_a_report_that_has_failed_begins_again_and_one_that_was_sent_does_not() -> None:
+def test_a_failed_report_is_started_again_and_a_sent_one_is_not() -> None:
     report, _ = usage_report.open_week(START, END)
     ended = {"next_attempt_at": None, "attempt": report.attempt_limit}
     UsageReport.objects.filter(pk=report.pk).update(stage="failed", error_message="no disk", **ended)
@@ -135,7 +135,7 @@ def boss(settings: Settings) -> User:
 @pytest.mark.usefixtures("week")
 def test_the_report_reaches_the_staff_as_a_pdf(ada: User, boss: User) -> None:
     made = report()
-    collected, rendered, sent = go(made)
+    collected, rendered, sent = run_stages(made)
     assert (collected["customers"], rendered["pages"], sent["recipients"]) == (2, 1, 1)
     assert (made.stage, made.next_attempt_at, files()) == ("sent", None, {made.artifact})
     with artifacts.open_artifact(made.artifact) as file:
@@ -150,13 +150,13 @@ def test_the_report_reaches_the_staff_as_a_pdf(ada: User, boss: User) -> None:
     assert not ada.notifications.exists()
 
 
-def test_only_those_who_may_view_reports_get_one(ada: User, boss: User) -> None:
-    """It names every customer, with rows and bytes."""
+def test_only_staff_with_the_permission_get_the_report(ada: User, boss: User) -> None:
+    """The report names all customers."""
     User.objects.create_user("helper", "helper@example.com", is_staff=True)
-    ada.user_permissions.add(Permission.objects.get(codename="view_usagereport"))  # but is no staff
+    ada.user_permissions.add(Permission.objects.get(codename="view_usagereport"))  # but is not staff
     left = User.objects.create_user("left", "left@example.com", is_staff=True, is_superuser=True, is_active=False)
     chief = User.objects.create_user("chief", "chief@example.com", is_staff=True, is_superuser=True)
-    *_, sent = go(report())
+    *_, sent = run_stages(report())
     assert sent["recipients"] == 2
     assert set(Notification.objects.values_list("user", flat=True)) == {boss.pk, chief.pk}
     assert left.pk not in set(Delivery.objects.values_list("notification__user", flat=True))
@@ -164,17 +164,17 @@ def test_only_those_who_may_view_reports_get_one(ada: User, boss: User) -> None:
 
 @pytest.mark.urls("tests.support.other_admin")
 def test_the_report_links_to_the_admin_wherever_it_is(boss: User) -> None:
-    go(report())
+    run_stages(report())
     assert Notification.objects.get().link == "/backstage/exports/usagereport/"
 
 
-def test_an_empty_week_makes_a_report_too(boss: User) -> None:
+def test_an_empty_week_has_a_report(boss: User) -> None:
     made = report()
-    go(made)
+    run_stages(made)
     assert made.stage == "sent"
 
 
-def test_a_link_out_of_its_turn_does_nothing(boss: User) -> None:
+def test_a_task_of_another_stage_does_nothing(boss: User) -> None:
     made = report()
     assert [usage_report.send(made.pk), usage_report.render(made.pk)] == [{}, {}]
     made.refresh_from_db()
@@ -184,7 +184,7 @@ def test_a_link_out_of_its_turn_does_nothing(boss: User) -> None:
 @pytest.mark.parametrize(
     ("done", "left"), [(0, ["collect", "render", "send"]), (1, ["render", "send"]), (2, ["send"]), (3, [])]
 )
-def test_the_chain_goes_on_at_the_stage_that_is_due(
+def test_the_chain_continues_at_the_stage_that_is_due(
     boss: User, monkeypatch: pytest.MonkeyPatch, done: int, left: list[str]
 ) -> None:
     chains: list[list[str]] = []
@@ -201,7 +201,7 @@ def test_the_chain_goes_on_at_the_stage_that_is_due(
     assert chains == ([[f"exports.tasks.{stage}_report" for stage in left]] if len(left) > 1 else chains)
 
 
-def test_a_stage_that_fails_is_tried_again_and_parked(boss: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_stage_is_retried_and_then_fails(boss: User, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> int:
         raise ZeroDivisionError("no good")
 
@@ -217,7 +217,7 @@ def test_a_stage_that_fails_is_tried_again_and_parked(boss: User, monkeypatch: p
     assert boss.notifications.count() == 0
 
 
-def test_a_report_that_kills_its_worker_is_parked_by_the_sweep() -> None:
+def test_the_sweep_fails_a_report_that_kills_its_worker() -> None:
     made = report(attempt=4)
     assert UsageReport.objects.claim(made.pk) is not None
     lapse(made)
@@ -228,6 +228,6 @@ def test_a_report_that_kills_its_worker_is_parked_by_the_sweep() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A single link left is sent as a task of its own."""
+    """Discard tasks: a chain of a single task is sent as a task, not as a chain."""
     monkeypatch.setattr("celery.app.task.Task.apply_async", lambda self, *args, **kwargs: None)
     yield

@@ -1,4 +1,4 @@
-"""The web side: a request becomes a row and a hint, or one sentence and nothing at all."""
+"""Tests of requesting, cancelling, retrying and expiring exports."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def nothing_recorded() -> bool:
     return not Export.objects.exists() and hints.sent == []
 
 
-# --- what is accepted -----------------------------------------------------------------------------------------------
+# --- accepted requests ----------------------------------------------------------------------------------------------
 
 
-def test_a_request_is_a_row_and_a_hint(ada: User) -> None:
+def test_a_request_creates_a_row_and_sends_a_hint(ada: User) -> None:
     export = ask(ada)
     assert (export.state, export.owner, export.dataset, export.format, export.attempt) == (
         "queued",
@@ -81,7 +81,7 @@ def test_a_request_is_a_row_and_a_hint(ada: User) -> None:
     assert sweep_now() == {}
 
 
-def test_without_a_broker_the_request_stands_and_the_sweep_tells(ada: User, settings: Settings) -> None:
+def test_without_a_broker_the_sweep_sends_the_hint_later(ada: User, settings: Settings) -> None:
     settings.DURABLE = settings.DURABLE | {"SEND_HINT": "tests.support.hints.refuse"}
     export = ask(ada)
     settings.DURABLE = settings.DURABLE | {"SEND_HINT": "tests.support.hints.send"}
@@ -89,7 +89,7 @@ def test_without_a_broker_the_request_stands_and_the_sweep_tells(ada: User, sett
     assert hints.pks_of("exports.tasks.plan_export") == [export.pk]
 
 
-def test_the_period_is_frozen_in_the_owners_zone(ada: User, settings: Settings) -> None:
+def test_the_period_is_resolved_in_the_owners_time_zone(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": f"{__name__}.tokyo"}
     export = ask(ada, period="custom", date_from=YEAR_END[0], date_to=YEAR_END[1])
     assert (export.time_zone, export.period_choice) == ("Asia/Tokyo", "custom")
@@ -99,13 +99,13 @@ def test_the_period_is_frozen_in_the_owners_zone(ada: User, settings: Settings) 
     assert export.period_end - export.period_start == timedelta(days=1)
 
 
-def test_now_is_the_end_of_an_open_period(ada: User) -> None:
+def test_a_period_until_now_ends_at_the_request(ada: User) -> None:
     export = ask(ada, period="ytd")
     assert export.period_end is not None
     assert timedelta() < timezone.now() - export.period_end < timedelta(seconds=30)
 
 
-def test_the_attempts_are_those_of_the_settings(ada: User, settings: Settings) -> None:
+def test_the_attempt_limit_comes_from_the_settings(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"MAX_ATTEMPTS": 2}
     export = ask(ada)
     assert export.attempt_limit == 2
@@ -114,10 +114,10 @@ def test_the_attempts_are_those_of_the_settings(ada: User, settings: Settings) -
     assert (lease.work.failures, lease.last_attempt) == (1, False)
 
 
-# --- the same request again -----------------------------------------------------------------------------------------
+# --- repeated requests ----------------------------------------------------------------------------------------------
 
 
-def test_the_same_request_in_flight_is_recognised(ada: User) -> None:
+def test_a_repeated_request_in_flight_is_recognised(ada: User) -> None:
     export = ask(ada)
     hints.sent.clear()
     again = request_export(ada, ExportRequest(dataset="errands", format="csv", period="all"))
@@ -139,7 +139,7 @@ def test_another_owners_request_is_another_request(ada: User, bob: User) -> None
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in OPEN])
-def test_what_has_ended_is_asked_for_anew(ada: User, state: State) -> None:
+def test_a_repeated_request_after_the_end_is_a_new_export(ada: User, state: State) -> None:
     first = ask(ada)
     Export.objects.all().delete()
     ended = export_in(state, ada, fingerprint=first.fingerprint)
@@ -148,32 +148,32 @@ def test_what_has_ended_is_asked_for_anew(ada: User, state: State) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_clicks_at_the_same_moment_make_one_export(ada: User) -> None:
-    asked = at_once(*[lambda: request_export(ada, ExportRequest(dataset="errands", format="csv", period="all"))] * 4)
-    assert len({request.export.pk for request in asked}) == Export.objects.count() == 1
-    assert [request.existing for request in asked].count(False) == 1
+def test_concurrent_requests_create_one_export(ada: User) -> None:
+    results = at_once(*[lambda: request_export(ada, ExportRequest(dataset="errands", format="csv", period="all"))] * 4)
+    assert len({request.export.pk for request in results}) == Export.objects.count() == 1
+    assert [request.existing for request in results].count(False) == 1
 
 
-def test_a_twin_that_slips_in_is_recognised(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The unique constraint is the last word, should the lock on the owner ever not be there."""
+def test_a_concurrent_duplicate_is_recognised_by_the_constraint(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unique constraint holds even without the lock on the owner."""
     first = ask(ada)
-    look = requests._record_or_recognise
+    record = requests._record_or_find
     calls: list[int] = []
 
-    def late(asked: Export) -> Any:
+    def late(export: Export) -> Any:
         calls.append(1)
         if len(calls) == 1:
             raise IntegrityError("export_once_in_flight")
-        return look(asked)
+        return record(export)
 
-    monkeypatch.setattr(requests, "_record_or_recognise", late)
+    monkeypatch.setattr(requests, "_record_or_find", late)
     assert ask(ada) == first
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
 
 
-def test_only_so_many_at_a_time(ada: User, bob: User, settings: Settings) -> None:
+def test_the_number_of_open_exports_is_limited(ada: User, bob: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 2}
     first = [export_in(state, ada) for state in ("queued", "rendering", "ready", "failed")][0]
     with pytest.raises(TooMany, match="You have 2 exports under way"):
@@ -183,13 +183,13 @@ def test_only_so_many_at_a_time(ada: User, bob: User, settings: Settings) -> Non
     ask(ada)
 
 
-def test_a_recognised_request_is_never_too_many(ada: User, settings: Settings) -> None:
+def test_a_repeated_request_does_not_count(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 1, "MAX_PER_HOUR": 1}
     assert ask(ada) == ask(ada)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_limit_holds_for_clicks_at_the_same_moment(ada: User, settings: Settings) -> None:
+def test_the_limit_holds_for_concurrent_requests(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 2}
 
     def click(fields: list[str]) -> int:
@@ -214,12 +214,12 @@ def named(name: str) -> type[Errands]:
     return Named
 
 
-def test_more_datasets_than_a_row_can_name(ada: User) -> None:
+def test_too_many_datasets_are_refused(ada: User) -> None:
     kinds = [named(letter * 60) for letter in "abcde"]
     with ExitStack() as held:
         for kind in kinds:
             held.enter_context(registered(kind))
-        with pytest.raises(UnknownDataset, match="more datasets than one export can name"):
+        with pytest.raises(UnknownDataset, match="Too many datasets for one export"):
             ask(ada, "zip", dataset=[kind.key for kind in kinds])
         assert nothing_recorded()
         assert ask(ada, "zip", dataset=[kind.key for kind in kinds[1:]]).datasets[0] == kinds[1].key
@@ -241,7 +241,7 @@ def test_more_datasets_than_a_row_can_name(ada: User) -> None:
         ),
     ],
 )
-def test_bad_input_is_one_sentence_about_one_field(ada: User, wrong: dict[str, Any], field: str, words: str) -> None:
+def test_bad_input_is_refused_with_its_field(ada: User, wrong: dict[str, Any], field: str, words: str) -> None:
     with pytest.raises(BadRequest, match=words) as caught:
         ask(ada, **wrong)
     assert caught.value.field == field
@@ -267,7 +267,9 @@ class Away(Errands):
     ("kind", "error"),
     [(Forbidden, NoPermission), (Faulty, DatasetFailed), (Away, NotRecorded)],
 )
-def test_a_dataset_that_will_not_or_cannot(ada: User, kind: type[Errands], error: type[ExportError]) -> None:
+def test_a_dataset_without_permission_or_with_an_error_is_refused(
+    ada: User, kind: type[Errands], error: type[ExportError]
+) -> None:
     with registered(kind), pytest.raises(error) as caught:
         ask(ada, "pdf")
     assert type(caught.value) is error
@@ -277,21 +279,25 @@ def test_a_dataset_that_will_not_or_cannot(ada: User, kind: type[Errands], error
 
 @pytest.mark.parametrize("question", [request_export, estimate_request], ids=["click", "estimate"])
 @pytest.mark.parametrize("wrong", [{"fields": ["nothing"]}, {"fields": ["id", "id"]}, {"options": {"x": "y"}}], ids=str)
-def test_a_dataset_that_one_may_not_have_tells_nothing(ada: User, question: Any, wrong: dict[str, Any]) -> None:
+def test_errors_about_a_forbidden_dataset_do_not_reveal_its_columns(
+    ada: User, question: Any, wrong: dict[str, Any]
+) -> None:
     with registered(Forbidden), pytest.raises(NoPermission) as caught:
         question(ada, ExportRequest("errands", "csv", **wrong))
     assert not any(column.name in caught.value.message for column in Errands.columns)
 
 
-def test_names_of_datasets_that_one_may_not_have_are_not_told(ada: User) -> None:
+def test_errors_do_not_list_forbidden_datasets(ada: User) -> None:
     with registered(Forbidden), pytest.raises(UnknownDataset) as caught:
         ask(ada, dataset="nonsense")
     assert "orders" in caught.value.message
     assert "errands" not in caught.value.message
 
 
-@pytest.mark.parametrize("error", [OperationalError("away"), IntegrityError("gone"), DatabaseError("odd")], ids=repr)
-def test_a_database_that_does_not_take_it(ada: User, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize("error", [OperationalError("away"), IntegrityError("gone"), DatabaseError("other")], ids=repr)
+def test_a_database_error_is_reported_as_not_recorded(
+    ada: User, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def refuse(*args: Any) -> None:
         raise error
 
@@ -305,7 +311,7 @@ def test_a_database_that_does_not_take_it(ada: User, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("state", sorted(OPEN))
-def test_what_is_under_way_can_be_cancelled(ada: User, state: str) -> None:
+def test_an_open_export_can_be_cancelled(ada: User, state: str) -> None:
     export = export_in(state, ada)
     waiting, done = part_in("waiting", export), part_in("done", export, 1)
     lease = Part.objects.claim(waiting.pk)
@@ -318,7 +324,7 @@ def test_what_is_under_way_can_be_cancelled(ada: User, state: str) -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in OPEN])
-def test_what_has_ended_cannot_be_cancelled(ada: User, state: State) -> None:
+def test_an_ended_export_cannot_be_cancelled(ada: User, state: State) -> None:
     export = export_in(state, ada)
     with pytest.raises(WrongState):
         cancel_export(export)
@@ -329,7 +335,7 @@ def test_what_has_ended_cannot_be_cancelled(ada: User, state: State) -> None:
 
 
 @pytest.mark.usefixtures("artifact_dir")
-def test_a_retry_keeps_what_is_finished(ada: User, settings: Settings) -> None:
+def test_a_retry_keeps_finished_parts(ada: User, settings: Settings) -> None:
     settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
     errands(25)
     export = ask(ada)
@@ -347,7 +353,7 @@ def test_a_retry_keeps_what_is_finished(ada: User, settings: Settings) -> None:
     assert [part.attempt for part in export.parts.order_by("index")] == [1, 2, 2]
 
 
-def test_a_retry_fences_off_who_held_it_before(ada: User) -> None:
+def test_a_retry_fences_off_earlier_leases(ada: User) -> None:
     export = export_in("rendering", ada)
     part = part_in("waiting", export)
     lease = Part.objects.claim(part.pk)
@@ -360,17 +366,17 @@ def test_a_retry_fences_off_who_held_it_before(ada: User) -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in ("failed", "cancelled")])
-def test_only_what_failed_or_was_cancelled_is_retried(ada: User, state: State) -> None:
+def test_only_failed_and_cancelled_exports_can_be_retried(ada: User, state: State) -> None:
     export = export_in(state, ada)
     with pytest.raises(WrongState):
         retry_export(export)
     assert Export.objects.get().state == state
 
 
-def test_a_retry_beside_its_twin_is_refused(ada: User) -> None:
+def test_a_retry_is_refused_while_the_same_export_is_open(ada: User) -> None:
     failed = export_in("failed", ada, fingerprint="the same")
     export_in("queued", ada, fingerprint="the same")
-    with pytest.raises(WrongState, match="The same export is under way already"):
+    with pytest.raises(WrongState, match="The same export is already under way"):
         retry_export(failed)
     failed.refresh_from_db()
     assert failed.state == "failed"
@@ -388,7 +394,7 @@ def test_a_retry_counts_against_the_limits(ada: User, settings: Settings) -> Non
 
 
 @pytest.mark.usefixtures("artifact_dir")
-def test_expiring_removes_the_file_after_the_commit(ada: User) -> None:
+def test_expiring_deletes_the_file_after_the_commit(ada: User) -> None:
     export = run(ada)
     artifact = export.artifact
     with committed():
@@ -399,6 +405,6 @@ def test_expiring_removes_the_file_after_the_commit(ada: User) -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in State if state != "ready"])
-def test_only_what_is_ready_expires(ada: User, state: State) -> None:
+def test_only_ready_exports_can_be_expired(ada: User, state: State) -> None:
     with pytest.raises(WrongState):
         expire_export(export_in(state, ada))

@@ -187,7 +187,7 @@ def test_a_missing_or_changed_file_is_reported(page: Client, export: Export, buc
     client.delete_object(**where) if damage == "gone" else client.put_object(**where, Body=b"x")
     answer = page.get(f"/exports/{export.uuid}/download/")
     assert answer.status_code == 410
-    assert "no longer there" in answer.content.decode()
+    assert "was lost" in answer.content.decode()
     assert "Export again" in answer.content.decode()
     assert not Download.objects.exists()
 
@@ -253,7 +253,7 @@ def test_the_doctor_finds_a_public_bucket(bucket: Bucket, monkeypatch: pytest.Mo
     assert probes.PROBES["storage"]() == ""
     assert probes.PROBES["room on disk"]() == ""
     monkeypatch.setattr(type(own()), "unsigned_connection", own().connection)
-    assert "gives files to anybody" in probes.PROBES["storage"]()
+    assert "serves files to anyone" in probes.PROBES["storage"]()
     assert files() == set()
 
 

@@ -1,4 +1,4 @@
-"""Who may see which page of exports, by which method, and what no page may carry."""
+"""Tests of access to the pages of exports, their methods, and the absence of inline scripts and styles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def page(client: Client, ada: User) -> Client:
 
 
 def text(response: Any) -> str:
-    """The page's words, without tags, in one line."""
+    """Return the text of the page without tags, as one line."""
     return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
@@ -33,7 +33,7 @@ PATHS = ("", "progress/", "download/")
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_somebody_elses_export_does_not_exist(page: Client, bob: User, path: str) -> None:
+def test_another_users_export_is_not_found(page: Client, bob: User, path: str) -> None:
     export = in_state(bob, State.READY)
     answer = page.get(f"/exports/{export.uuid}/{path}")
     assert answer.status_code == 404
@@ -41,20 +41,20 @@ def test_somebody_elses_export_does_not_exist(page: Client, bob: User, path: str
 
 
 @pytest.mark.parametrize("path", ["cancel/", "retry/"])
-def test_nobody_touches_somebody_elses_export(page: Client, bob: User, path: str) -> None:
+def test_another_users_export_cannot_be_changed(page: Client, bob: User, path: str) -> None:
     export = in_state(bob, State.QUEUED if path == "cancel/" else State.FAILED)
     assert page.post(f"/exports/{export.uuid}/{path}").status_code == 404
     assert Export.objects.get(pk=export.pk).state == export.state
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_strangers_sign_in_first_and_come_back(client: Client, ada: User, path: str) -> None:
+def test_anonymous_users_are_redirected_to_sign_in_and_back(client: Client, ada: User, path: str) -> None:
     url = f"/exports/{in_state(ada, State.READY).uuid}/{path}"
     answer = client.get(url)
     assert (answer.status_code, answer["Location"]) == (302, f"/accounts/login/?next={url}")
 
 
-def test_a_fragment_never_becomes_the_sign_in_page(client: Client, ada: User) -> None:
+def test_a_fragment_is_never_replaced_by_the_sign_in_page(client: Client, ada: User) -> None:
     answer = client.get(f"/exports/{in_state(ada, State.QUEUED).uuid}/progress/", headers=HTMX)
     assert (answer.status_code, answer["HX-Refresh"]) == (401, "true")
 
@@ -80,7 +80,7 @@ def test_no_page_has_inline_scripts_or_styles(page: Client, ada: User) -> None:
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", html)
 
 
-def test_the_sign_in_page_of_the_demo_names_its_sign_ins(client: Client, settings: Any) -> None:
+def test_only_the_demos_sign_in_page_lists_the_demo_accounts(client: Client, settings: Any) -> None:
     assert "enterprise@example.com" in text(client.get("/accounts/login/"))
     settings.DEMO = False
     assert "example.com" not in text(client.get("/accounts/login/"))

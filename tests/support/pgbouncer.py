@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from deploy.redis_server import free_port
-from deploy.system import found
+from deploy.system import find_program
 from deploy.tether import end_with_parent
 from tests.support.databases import UNPRIVILEGED
 from tests.support.stack import wait_until
@@ -26,7 +26,7 @@ START_SECONDS = 20
 @contextmanager
 def pgbouncer(url: str, *, pool: int = 20) -> Iterator[str]:
     """Run PgBouncer in front of the database at `url`, with `pool` server connections. Yield the URL to connect to."""
-    program = found("pgbouncer")
+    program = find_program("pgbouncer")
     if program is None:
         raise RuntimeError("pgbouncer not found: run `make setup-dev`, or install Debian's package pgbouncer.")
     server = urlsplit(url)

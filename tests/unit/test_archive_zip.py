@@ -218,6 +218,7 @@ def test_a_failure_leaves_no_readable_archive() -> None:
     assert not zipfile.is_zipfile(out)
 
 
+@pytest.mark.slow
 def test_more_than_65535_entries() -> None:
     out = BytesIO()
     with Zip(out, MOMENT) as archive:

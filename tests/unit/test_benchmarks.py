@@ -1,4 +1,4 @@
-"""How figures become words: medians and ratios, and what counts as met."""
+"""Tests of the benchmarks' statistics, targets, documents, plots and data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESULTS = {
 }  # fmt: skip
 
 
-def test_a_median_a_rate_and_a_peak() -> None:
+def test_median_rate_and_peak() -> None:
     assert median(FIGURES[OURS]) == 2.0
     assert rate(FIGURES[OURS]) == 500_000
     assert highest(FIGURES[OURS]) == 70.0
@@ -38,7 +38,7 @@ def test_a_median_a_rate_and_a_peak() -> None:
 
 
 @pytest.mark.parametrize(("share", "value"), [(50, 50), (99, 99), (100, 100), (1, 1)])
-def test_a_percentile_is_the_value_that_so_many_do_not_exceed(share: int, value: int) -> None:
+def test_a_percentile_is_the_smallest_value_that_this_share_does_not_exceed(share: int, value: int) -> None:
     assert percentile([float(number) for number in range(100, 0, -1)], share) == value
 
 
@@ -46,38 +46,38 @@ def test_a_percentile_is_the_value_that_so_many_do_not_exceed(share: int, value:
     ("number", "text"),
     [(None, "–"), (0, "0"), (0.0123, "0.0123"), (1.2345, "1.23"), (12.345, "12.3"), (123.4, "123"), (12345, "12,345")],
 )  # fmt: skip
-def test_a_number_has_three_digits(number: float | None, text: str) -> None:
+def test_numbers_are_shown_with_three_significant_digits(number: float | None, text: str) -> None:
     assert short(number) == text
 
 
-def test_what_is_met() -> None:
+def test_a_target_is_met_at_its_bound() -> None:
     assert Target("x", 0.9, "at least", 0.9).met
     assert not Target("x", 0.89, "at least", 0.9).met
     assert Target("x", 2, "at most", 2).met
     assert not Target("x", 2.1, "at most", 2).met
 
 
-def test_a_contest_compares_by_the_median() -> None:
+def test_a_contest_compares_medians() -> None:
     ratio, seconds = CONTEST.targets(FIGURES)
     assert (ratio.figure, ratio.met) == (0.8, False)
     assert (seconds.figure, seconds.met) == (2.0, True)
 
 
-def test_a_row_costs_what_it_takes_beyond_the_first() -> None:
+def test_the_time_per_row_excludes_the_export_of_one_row() -> None:
     sizes = {"1": runs(0.5, rows=1), "10000": runs(1.5, rows=10_000), "100000": runs(10.5, rows=100_000)}
     assert costs(sizes | {"1000000": runs(100.5)}) == {"10000": 100, "100000": 100, "1000000": 100}
 
 
-def test_the_page_says_what_is_measured_and_nothing_else() -> None:
+def test_the_page_shows_only_measured_benchmarks() -> None:
     text = page(RESULTS)
-    row = f"| [jsonl-1m](#json-lines-1000000-rows) | rows/s, ours to {PEER} | 0.800 × | ≥ 0.8 × | yes |"
+    row = f"| [jsonl-1m](#json-lines-1000000-rows) | rows/s, Carryall / {PEER} | 0.800 × | ≥ 0.8 × | yes |"
     assert row in text
     assert "## JSON Lines, 1,000,000 rows" in text
     assert "XLSX" not in text
     assert readme(RESULTS) == ""
 
 
-def test_a_plot_has_its_data_and_both_schemes_inside() -> None:
+def test_a_plot_contains_its_data_and_both_colour_schemes() -> None:
     svg = PLOTS[0].svg(RESULTS)
     assert PLOTS[0].words(RESULTS) in svg
     assert "prefers-color-scheme: dark" in svg

@@ -225,6 +225,7 @@ def test_a_running_process_has_not_ended(tmp_path: Path, tables: sqlite3.Connect
         assert ended(sleeper.pid, start)
 
 
+@pytest.mark.slow
 def test_the_manager_restarts_a_killed_program() -> None:
     started: list[str] = []
 

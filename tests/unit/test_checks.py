@@ -1,4 +1,4 @@
-"""System checks: what would go wrong in silence is refused at the start, with the mend."""
+"""Tests of the system checks of the exports app."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.support.exports import Errands, registered
 from tests.support.specimens import Specimens
 
 
-def test_the_site_as_it_is_has_no_fault() -> None:
+def test_the_site_passes_all_checks() -> None:
     assert run_checks() == []
 
 
-def test_a_misspelt_key_is_named(settings: Settings) -> None:
+def test_an_unknown_key_is_reported(settings: Settings) -> None:
     settings.EXPORTS = {"WINDOWS": 3}
     (fault,) = check_settings()
     assert fault.id == "exports.E001"
@@ -44,25 +44,25 @@ NUMBERS = ("KEEP_DAYS", "PART_SECONDS", "WINDOW", "MAX_OPEN_PER_USER", "MAX_PER_
 
 @pytest.mark.parametrize("key", NUMBERS)
 @pytest.mark.parametrize("value", [0, -1])
-def test_a_number_that_would_stop_everything_is_named(key: str, value: int, settings: Settings) -> None:
+def test_a_number_that_is_not_positive_is_reported(key: str, value: int, settings: Settings) -> None:
     settings.EXPORTS = {key: value}
     (fault,) = check_settings()
     assert (fault.id, key in fault.msg) == ("exports.E002", True)
 
 
-def test_a_relative_scratch_folder_is_named(settings: Settings) -> None:
+def test_a_relative_scratch_folder_is_reported(settings: Settings) -> None:
     settings.EXPORTS = {"SCRATCH_DIR": "scratch"}
     (fault,) = check_settings()
     assert (fault.id, "scratch" in fault.msg) == ("exports.E008", True)
 
 
-def test_the_usual_scratch_folder_does_not_depend_on_the_working_directory(
+def test_the_default_scratch_folder_does_not_depend_on_the_working_directory(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.EXPORTS = {}
-    usual = export_settings().scratch_dir
+    default = export_settings().scratch_dir
     monkeypatch.chdir(tmp_path)
-    assert (export_settings().scratch_dir, usual.is_absolute()) == (usual, True)
+    assert (export_settings().scratch_dir, default.is_absolute()) == (default, True)
     assert check_settings() == []
 
 
@@ -71,21 +71,21 @@ def test_every_checked_number_exists() -> None:
 
 
 @pytest.mark.parametrize("alias", ["default", "nowhere"])
-def test_a_storage_that_is_no_store_is_named(alias: str, settings: Settings) -> None:
+def test_a_storage_that_is_not_a_store_is_reported(alias: str, settings: Settings) -> None:
     settings.EXPORTS = {"STORAGE_ALIAS": alias}
     (fault,) = check_store()
     assert (fault.id, repr(alias) in fault.msg) == ("exports.E006", True)
 
 
-@pytest.mark.parametrize(("visible", "well"), [(601, True), (600, False), (300, False)])
-def test_the_visibility_timeout_is_longer_than_twice_the_hard_limit(
-    monkeypatch: pytest.MonkeyPatch, visible: int, well: bool
+@pytest.mark.parametrize(("visible", "ok"), [(601, True), (600, False), (300, False)])
+def test_the_visibility_timeout_must_exceed_twice_the_hard_limit(
+    monkeypatch: pytest.MonkeyPatch, visible: int, ok: bool
 ) -> None:
     options = current_app.conf.broker_transport_options | {"visibility_timeout": visible}
     monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
     monkeypatch.setitem(current_app.conf, "task_time_limit", 300)
     faults = check_visibility_timeout()
-    assert [fault.id for fault in faults] == ([] if well else ["exports.E003"])
+    assert [fault.id for fault in faults] == ([] if ok else ["exports.E003"])
 
 
 def test_tasks_without_a_hard_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ class TwoInOne(Errands):
 
 
 class OneNameTwice(Errands):
-    """The currency of an amount has a name of its own."""
+    """The currency of an amount is a column with its own name."""
 
     key = "one-name-twice"
     columns = (
@@ -132,13 +132,13 @@ class OnlyInCapitals(Errands):
         (TwoInOne, "exports.E005"),
     ],
 )
-def test_an_unsound_dataset_is_named(kind: type[Errands], code: str) -> None:
+def test_an_invalid_dataset_is_reported(kind: type[Errands], code: str) -> None:
     with registered(kind):
         (fault,) = check_datasets()
     assert (fault.id, kind.key in fault.msg) == (code, True)
 
 
-def test_a_column_that_cannot_be_read_is_named_once() -> None:
+def test_a_column_that_cannot_be_read_is_reported_once() -> None:
     class Misspelt(Errands):
         key = "misspelt"
         columns = (Column("nmae", "Name"),)
@@ -162,12 +162,12 @@ DOUBTS: dict[str, tuple[Column, str]] = {
     "decimal as a whole number": (Column("number", "Number", ColumnType.INTEGER), "Declare it as DECIMAL."),
     "float as a decimal": (Column("ratio", "Ratio", ColumnType.DECIMAL), "Declare it as FLOAT."),
     "long decimal as a float": (Column("number", "Number", ColumnType.FLOAT), "Declare it as DECIMAL."),
-    "number as a truth": (Column("whole", "Whole", ColumnType.BOOLEAN), "Declare it as INTEGER."),
+    "number as a boolean": (Column("whole", "Whole", ColumnType.BOOLEAN), "Declare it as INTEGER."),
     "amount of floats": (Column("ratio", "Ratio", ColumnType.MONEY, currency="EUR"), "Declare it as FLOAT."),
 }
 
 
-def test_choices_that_the_field_has_and_the_column_has_not_are_named() -> None:
+def test_choices_of_the_field_that_the_column_lacks_are_reported() -> None:
     column = Column("status", "Status", ColumnType.CHOICE)
     with registered(type("Unworded", (Orders,), {"key": "unworded", "columns": (column,)})):
         (fault,) = check_datasets()
@@ -175,13 +175,13 @@ def test_choices_that_the_field_has_and_the_column_has_not_are_named() -> None:
     assert "get_field('status').choices" in fault.msg
 
 
-@pytest.mark.parametrize(("column", "mend"), DOUBTS.values(), ids=DOUBTS)
-def test_a_column_of_another_type_than_its_field_is_doubted(column: Column, mend: str) -> None:
+@pytest.mark.parametrize(("column", "fix"), DOUBTS.values(), ids=DOUBTS)
+def test_a_column_type_other_than_the_fields_gives_a_warning(column: Column, fix: str) -> None:
     with registered(type("Doubtful", (Specimens,), {"key": "doubtful", "columns": (column,)})):
         (fault,) = check_datasets()
     assert (fault.id, fault.level) == ("exports.W007", WARNING)
     assert repr(column.name) in fault.msg
-    assert fault.msg.endswith(mend)
+    assert fault.msg.endswith(fix)
 
 
 TWO_LETTERS: Any = ["ab", "cd"]
@@ -191,17 +191,17 @@ WRONG: dict[str, tuple[Column, str]] = {
     "date as a date-time": (Column("day", "Day", ColumnType.DATETIME), "declare it as DATE"),
     "number as a duration": (Column("whole", "Whole", ColumnType.DURATION), "declare it as INTEGER"),
     "choices of numbers for a text": (Column("text", "Text", ColumnType.CHOICE, choices={1: "One"}), "TEXT"),
-    "choices that are no pairs": (Column("text", "Text", ColumnType.CHOICE, choices=TWO_LETTERS), "not pairs"),
+    "choices that are not pairs": (Column("text", "Text", ColumnType.CHOICE, choices=TWO_LETTERS), "not pairs"),
 }
 
 
-@pytest.mark.parametrize(("column", "mend"), WRONG.values(), ids=WRONG)
-def test_a_column_that_no_value_of_its_field_fits_is_refused(column: Column, mend: str) -> None:
+@pytest.mark.parametrize(("column", "fix"), WRONG.values(), ids=WRONG)
+def test_a_column_type_that_fits_no_value_of_the_field_gives_an_error(column: Column, fix: str) -> None:
     with registered(type("Wrong", (Specimens,), {"key": "wrong", "columns": (column,)})):
         (fault,) = check_datasets()
     assert (fault.id, fault.level) == ("exports.E007", ERROR)
     assert repr(column.name) in fault.msg
-    assert mend in fault.msg
+    assert fix in fault.msg
 
 
 FINE = [
@@ -222,6 +222,6 @@ FINE = [
 
 
 @pytest.mark.parametrize("column", FINE, ids=[column.name for column in FINE])
-def test_a_column_that_fits_its_field_is_not_doubted(column: Column) -> None:
+def test_a_column_that_fits_its_field_gives_no_warning(column: Column) -> None:
     with registered(type("Fine", (Specimens,), {"key": "fine", "columns": (column,)})):
         assert check_datasets() == []

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`, and what the shop knows about its people."""
+"""Tests of `manage.py seed_demo`, and of the time zones of the demo's users."""
 
 from __future__ import annotations
 
@@ -40,15 +40,16 @@ def rows() -> list[tuple[Any, ...]]:
 
 
 def run(**options: Any) -> str:
-    said = StringIO()
-    call_command("seed_demo", stdout=said, **options)
-    return said.getvalue()
+    output = StringIO()
+    call_command("seed_demo", stdout=output, **options)
+    return output.getvalue()
 
 
+@pytest.mark.slow
 def test_the_whole_shop() -> None:
-    said = run()
-    assert said.count("\n") == 1
-    assert "enterprise@example.com 160,000, small@example.com 50" in said
+    output = run()
+    assert output.count("\n") == 1
+    assert "enterprise@example.com 160,000, small@example.com 50" in output
     counts = Order.objects.values_list("owner__username").annotate(Count("id")).order_by("owner__username")
     assert dict(counts) == {"enterprise@example.com": 160_000, "small@example.com": 50}
     span = Order.objects.aggregate(first=Min("placed_at"), last=Max("placed_at"))
@@ -65,7 +66,7 @@ def test_a_second_run_changes_nothing(few: None) -> None:
     assert list(Order.objects.order_by("id").values_list()) == before
 
 
-def test_an_order_that_somebody_added_is_left_alone(few: None) -> None:
+def test_an_additional_order_is_kept(few: None) -> None:
     seeding.seed(NOW)
     Order.objects.create(
         owner=User.objects.get(username="small@example.com"), placed_at=NOW, quantity=1, unit_price=1, total=1
@@ -74,7 +75,7 @@ def test_an_order_that_somebody_added_is_left_alone(few: None) -> None:
     assert Order.objects.count() == 321
 
 
-def test_seeding_afresh_gives_the_same_rows(few: None) -> None:
+def test_seeding_an_empty_shop_again_creates_the_same_rows(few: None) -> None:
     seeding.seed(NOW)
     before = rows()
     Order.objects.all().delete()
@@ -82,7 +83,7 @@ def test_seeding_afresh_gives_the_same_rows(few: None) -> None:
     assert rows() == before
 
 
-def test_a_new_year_is_seeded_anew(few: None) -> None:
+def test_a_new_year_is_seeded_again(few: None) -> None:
     seeding.seed(NOW)
     assert seeding.seed(datetime(2027, 1, 3, 8, tzinfo=UTC)) is not None
     assert Order.objects.count() == 320
@@ -92,13 +93,13 @@ def test_a_new_year_is_seeded_anew(few: None) -> None:
 
 
 @pytest.mark.parametrize("hour", [0, 23])
-def test_on_new_years_day_orders_end_now(few: None, hour: int) -> None:
+def test_on_1_january_orders_end_now(few: None, hour: int) -> None:
     now = datetime(2027, 1, 1, hour, 0, 1, tzinfo=UTC)
     seeding.seed(now)
     assert Order.objects.filter(placed_at__lt=now, placed_at__gte=datetime(2027, 1, 1, tzinfo=UTC)).count() == 320
 
 
-def test_a_fault_on_the_way_leaves_nothing(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_rolls_everything_back(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError("the disk is full")
 
@@ -109,20 +110,20 @@ def test_a_fault_on_the_way_leaves_nothing(few: None, monkeypatch: pytest.Monkey
     assert not Order.objects.exists()
 
 
-def test_people_can_sign_in_and_staff_sees_the_admin(few: None) -> None:
+def test_all_users_can_sign_in_and_only_staff_has_the_admin(few: None) -> None:
     seeding.seed(NOW)
     people = {user.username: user for user in User.objects.all()}
     assert all(user.check_password("demo") and user.email == name for name, user in people.items())
     assert [name for name, user in people.items() if user.is_staff and user.is_superuser] == ["staff@example.com"]
 
 
-def test_a_password_that_was_changed_stays(few: None) -> None:
+def test_a_changed_password_is_kept(few: None) -> None:
     User.objects.create_user("small@example.com", password="mine")
     seeding.seed(NOW)
     assert User.objects.get(username="small@example.com").check_password("mine")
 
 
-def test_zones(few: None) -> None:
+def test_time_zones(few: None) -> None:
     seeding.seed(NOW)
     zones = {user.username: time_zone(user) for user in User.objects.all()}
     assert zones == {
@@ -134,20 +135,20 @@ def test_zones(few: None) -> None:
         assert time_zone(User.objects.create_user("new@example.com")) == "Europe/Athens"
 
 
-def test_words_for_the_admin(few: None) -> None:
+def test_string_representations(few: None) -> None:
     seeding.seed(NOW)
     assert str(Customer.objects.order_by("pk")[0]) == "One"
     assert str(Order.objects.order_by("pk")[0]) == "order 00000001"
     assert str(Invoice.objects.order_by("pk")[0]) == "invoice 2026-01"
 
 
-def test_quiet_when_asked(few: None) -> None:
+def test_verbosity_0_prints_nothing(few: None) -> None:
     assert run(verbosity=0) == ""
     assert Order.objects.exists()
 
 
 @override_settings(DEMO=False)
-def test_refused_outside_the_demo() -> None:
+def test_it_is_refused_outside_the_demo() -> None:
     with pytest.raises(CommandError, match="set ENVIRONMENT=demo"):
         run()
     assert not User.objects.exists()

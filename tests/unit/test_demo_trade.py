@@ -1,4 +1,4 @@
-"""The demo shop's trade, without a database."""
+"""Tests of the demo's orders and invoices, without a database."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SCRIPTS = {
 }  # fmt: skip
 
 
-def test_the_same_year_and_day_make_the_same_orders() -> None:
+def test_the_same_period_gives_the_same_orders() -> None:
     assert list(orders(SHOP, 1, START, END)) == list(orders(SHOP, 1, START, END))
     first, other = islice(orders(SHOP, 1, START, END), 2)
     assert first[3:] != other[3:]
 
 
-def test_orders_lie_in_the_year_to_date_and_their_times_grow() -> None:
+def test_order_times_are_in_the_period_and_increase() -> None:
     moments = [order.placed_at for order in orders(SHOP, 1, START, END)]
     assert START <= moments[0] < START + timedelta(hours=2)
     assert END - timedelta(hours=2) < moments[-1] < END
@@ -40,12 +40,12 @@ def test_totals_are_exact() -> None:
         assert order.total.as_tuple().exponent == -2
 
 
-def test_small_currencies_have_whole_prices() -> None:
+def test_prices_in_other_currencies_are_whole_units() -> None:
     assert price(1_249, 1) == Decimal("12.49")
     assert str(price(1_249, 160)) == "1998.00"
 
 
-def test_the_last_days_orders_are_still_on_their_way() -> None:
+def test_orders_of_the_last_day_are_not_shipped_yet() -> None:
     last = [order for order in orders(SHOP, 1, START, END) if order.placed_at > END - timedelta(days=1)]
     assert {order.status for order in last} == {Status.PLACED, Status.PAID}
     assert {order.status for order in orders(SHOP, 1, START, END)} == set(Status.values)
@@ -58,7 +58,7 @@ def test_every_value_fits_its_column() -> None:
                 assert len(getattr(order, field.name)) <= (field.max_length or 0)
 
 
-def test_the_words_are_of_many_scripts_and_break_careless_writers() -> None:
+def test_texts_have_many_scripts_and_special_characters() -> None:
     words = [word for buyer in BUYERS for word in buyer] + [item.text for item in ITEMS] + list(NOTES)
     text = "".join(words)
     assert {unicodedata.name(char).split()[0] for char in text if char.isalpha()} >= SCRIPTS
@@ -67,13 +67,13 @@ def test_the_words_are_of_many_scripts_and_break_careless_writers() -> None:
     assert {word[0] for word in words} >= set("=-+@0")
 
 
-def test_the_ledger_leaves_cancelled_orders_and_the_running_month_out() -> None:
+def test_invoices_exclude_cancelled_orders_and_the_current_month() -> None:
     ledger, made = Ledger(), list(orders(SHOP, 1, START, END))
     for order in made:
         ledger.book(order)
     january, february = ledger.invoices(SHOP, 1, END)
-    standing = [order for order in made if order.placed_at.month == 1 and order.status != Status.CANCELLED]
-    assert (january.orders, january.total) == (len(standing), sum(order.total for order in standing))
+    valid = [order for order in made if order.placed_at.month == 1 and order.status != Status.CANCELLED]
+    assert (january.orders, january.total) == (len(valid), sum(order.total for order in valid))
     assert january.issued_at == datetime(2026, 2, 1, tzinfo=UTC)
     assert (january.paid, february.paid) == (True, True)
     assert len(list(ledger.invoices(SHOP, 1, END - timedelta(days=18)))) == 2
@@ -95,7 +95,7 @@ def test_the_year_to_date_ends_where_today_begins() -> None:
     assert year_to_date(new_year) == (START, new_year)
 
 
-def test_the_accounts_are_the_ones_that_are_documented() -> None:
+def test_the_accounts_are_as_documented() -> None:
     assert {account.email: len(account.numbers) for account in ACCOUNTS} == {
         "enterprise@example.com": 160_000,
         "small@example.com": 50,

@@ -1,4 +1,4 @@
-"""What the documents claim is there, and is what was measured."""
+"""Tests of the documentation: links, file names, and figures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DOCUMENTS = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(BASE_DIR)))
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_every_relative_link_has_a_target(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
-def test_every_link_within_the_benchmarks_leads_to_a_heading() -> None:
+def test_every_anchor_in_the_benchmarks_has_a_heading() -> None:
     text = PAGE.read_text()
     headings = {
         re.sub(r"[^\w-]", "", line[3:].lower().replace(" ", "-")) for line in text.split("\n") if line[:3] == "## "
@@ -31,25 +31,25 @@ def test_every_link_within_the_benchmarks_leads_to_a_heading() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
-def test_the_figures_are_the_measured_ones() -> None:
+def test_benchmark_figures_match_the_results() -> None:
     results = json.loads(RESULTS.read_text())
     assert PAGE.read_text() == page(results)
     assert readme(results) in (BASE_DIR / "README.md").read_text()
 
 
-def test_the_plots_show_the_measured_figures() -> None:
+def test_plots_match_the_results() -> None:
     results = json.loads(RESULTS.read_text())
     for plot in PLOTS:
         if plot.data(results):
             assert plot.words(results) in (IMAGES / plot.file).read_text()
 
 
-def test_the_trials_are_those_that_were_run() -> None:
+def test_the_chaos_table_matches_the_published_runs() -> None:
     runs = json.loads(table.PUBLISHED.read_text())
     assert f"{table.BEGIN}{table.tables(runs)}\n{table.END}" in table.PAGE.read_text()
 
 
-def test_every_file_that_is_named_exists() -> None:
+def test_every_mentioned_file_exists() -> None:
     named = {
         name
         for document in DOCUMENTS

@@ -173,6 +173,7 @@ class LeaseLife(RuleBasedStateMachine):
         assert row.attempt <= row.attempt_limit
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_the_life_of_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "is_dead", DEAD.__contains__)

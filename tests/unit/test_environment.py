@@ -1,4 +1,4 @@
-"""The environment: read once, typed, and a wrong variable names itself and the mend."""
+"""Tests of the environment variables: defaults, types, and error messages that name the variable and the fix."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, **variables: str | None) -> str:
 # --- demo -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_demo_needs_no_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_demo_needs_no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = read(monkeypatch)
     assert (found.name, found.demo, found.debug, found.https) == ("demo", True, False, False)
     assert found.database["NAME"] == f"{tmp_path}/var/db.sqlite3"
@@ -56,20 +56,19 @@ def test_the_demo_needs_no_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert found.site_url == "http://127.0.0.1:8000"
 
 
-def test_the_demos_secret_key_is_made_once_and_private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_demo_creates_one_private_secret_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     key = read(monkeypatch).secret_key
     assert len(key) > 50
     assert read(monkeypatch).secret_key == key
     assert (tmp_path / "var" / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
-def test_an_empty_variable_is_one_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make exports what it was not given as empty."""
+def test_empty_urls_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = read(monkeypatch)
     assert read(monkeypatch, DATABASE_URL="", REDIS_URL="", EMAIL_URL="", SECRET_KEY="") == bare
 
 
-def test_other_servers_are_taken_from_their_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_are_configured_by_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(
         monkeypatch, DATABASE_URL="postgres://u:p@h:5433/n", REDIS_URL="redis://h:1/2", EMAIL_URL="smtp://m:25"
     )
@@ -93,14 +92,14 @@ def test_other_servers_are_taken_from_their_urls(monkeypatch: pytest.MonkeyPatch
         ("TIME_ZONE", "Europe/Atlantis"),
     ],
 )
-def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_an_invalid_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     assert name in refused(monkeypatch, **{name: value})
 
 
 # --- production -----------------------------------------------------------------------------------------------------
 
 
-def test_a_whole_production_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_production_environment_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(monkeypatch, **PRODUCTION)
     assert (found.demo, found.debug, found.https) == (False, False, True)
     assert found.allowed_hosts == ["example.com", "www.example.com"]
@@ -109,9 +108,9 @@ def test_a_whole_production_environment_is_taken(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", [name for name in PRODUCTION if name != "ENVIRONMENT"])
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
-def test_production_refuses_what_is_missing(monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:
-    words = refused(monkeypatch, **PRODUCTION | {name: value})
-    faults = words.splitlines()[1:]
+def test_production_requires_each_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:
+    message = refused(monkeypatch, **PRODUCTION | {name: value})
+    faults = message.splitlines()[1:]
     assert len(faults) == 1
     assert faults[0].startswith(f"- {name} is missing")
     assert "set it to" in faults[0]
@@ -131,13 +130,13 @@ def test_production_refuses_what_is_missing(monkeypatch: pytest.MonkeyPatch, nam
         ("HTTPS", "maybe"),
     ],
 )
-def test_production_refuses_what_is_unsafe_or_wrong(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_production_rejects_unsafe_or_invalid_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     assert name in refused(monkeypatch, **PRODUCTION | {name: value})
 
 
-def test_production_names_every_fault_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = refused(monkeypatch, ENVIRONMENT="production", DEBUG="1")
-    assert all(name in words for name in [*PRODUCTION, "DEBUG"])
+def test_production_reports_all_faults_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refused(monkeypatch, ENVIRONMENT="production", DEBUG="1")
+    assert all(name in message for name in [*PRODUCTION, "DEBUG"])
 
 
 def _manage(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -149,25 +148,28 @@ def _manage(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.Com
     )
 
 
-def test_production_passes_djangos_own_deployment_check(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_production_passes_the_deployment_check_of_django(tmp_path: Path) -> None:
     done = _manage(tmp_path, "check", "--deploy", "--fail-level", "INFO", **PRODUCTION)
     assert (done.returncode, "no issues" in done.stdout) == (0, True), done.stderr
 
 
+@pytest.mark.slow
 def test_production_without_a_variable_does_not_start(tmp_path: Path) -> None:
     done = _manage(tmp_path, "check", **PRODUCTION | {"DATABASE_URL": ""})
     assert done.returncode != 0
     assert "DATABASE_URL is missing" in done.stderr
 
 
+@pytest.mark.slow
 def test_production_has_no_demo(tmp_path: Path) -> None:
     done = _manage(tmp_path, "seed_demo", **PRODUCTION)
     assert done.returncode != 0
     assert "Unknown command" in done.stderr
 
 
-def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Make and compose files hand on what nobody has set as an empty text."""
+def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Make and Compose files pass unset variables as empty strings."""
     monkeypatch.setattr(environment, "BASE_DIR", tmp_path)
     without = environment.read()
     for name in ("ENVIRONMENT", "DEBUG", "DATABASE_URL", "REDIS_URL", "VAR_DIR", "PORT", "SITE_URL", "TIME_ZONE"):

@@ -345,6 +345,7 @@ def _site(artifact_dir: None, settings: Settings, monkeypatch: pytest.MonkeyPatc
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("_site")
 def test_the_life_of_an_export(ada: User) -> None:

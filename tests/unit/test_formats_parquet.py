@@ -123,6 +123,7 @@ def test_datetimes_have_microseconds() -> None:
     assert rows_of(write("parquet", [(moment,)], context([Column("a", "A", ColumnType.DATETIME)]))) == [(moment,)]
 
 
+@pytest.mark.slow
 def test_pyarrow_is_not_imported_at_startup() -> None:
     code = "import django, sys; django.setup(); sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

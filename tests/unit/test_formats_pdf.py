@@ -116,6 +116,7 @@ def test_too_many_columns_are_refused() -> None:
     kind("pdf").refuse(columns[:18])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["x" * 50_000, "long text " * 5_000, "line\n" * 500])
 def test_row_higher_than_a_page_is_split(text: str) -> None:
     pages = read_pdf(write("pdf", [("before",), (text,), ("after",)], context(ONE)))

@@ -229,6 +229,7 @@ def test_rows_are_only_compressed_again_if_their_position_changed(monkeypatch: p
         assert [one.read(name) for name in one.namelist()] == [other.read(name) for name in other.namelist()]
 
 
+@pytest.mark.slow
 def test_the_row_limit_of_a_sheet() -> None:
     """A sheet holds 1,048,576 rows including the headings; the next row begins a second sheet."""
     columns = [Column("a", "A", ColumnType.NULL), Column("b", "B", ColumnType.BOOLEAN)]
@@ -293,6 +294,7 @@ def test_the_file_does_not_depend_on_the_time() -> None:
     assert write("xlsx", [ROW] * 100) == write("xlsx", [ROW] * 100)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_rows() -> None:
     def peak(count: int) -> int:
         rows = ((f"text {number}", number, Decimal(number), True, NOW.date(), NOW) for number in range(count))

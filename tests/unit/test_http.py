@@ -1,4 +1,4 @@
-"""The browser without a screen sends what a real one would."""
+"""Tests of the HTTP client: it sends the form data that a browser would send."""
 
 from deploy.http import Answer
 
@@ -11,7 +11,7 @@ PAGE = b"""<form action="/go" method="post">
 <button name="change" value="all"></button></form>"""
 
 
-def test_a_form_sends_every_tick_and_no_button() -> None:
+def test_a_form_sends_all_checked_boxes_and_no_button() -> None:
     form = Answer(200, "http://127.0.0.1/", {}, PAGE).form("dataset")
     expected = {"token": "t", "fields": ["a", "c"], "one": "d", "format": "pdf", "dataset": "invoices"}
     assert (form.action, form.fields) == ("/go", expected)

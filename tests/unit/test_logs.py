@@ -1,4 +1,4 @@
-"""Log lines: one an event, whatever people send."""
+"""Tests of log lines: one line per event, with control characters escaped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def line(message: str, *args: object, error: Exception | None = None) -> str:
 @pytest.mark.parametrize(
     "end", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 )
-def test_no_text_starts_a_line(end: str) -> None:
+def test_line_breaks_in_a_message_are_escaped(end: str) -> None:
     written = line("Not Found: %s", f"/x{end}{FORGED}")
     assert len(written.splitlines()) == 1
     assert FORGED in written
@@ -31,13 +31,13 @@ def test_no_text_starts_a_line(end: str) -> None:
 @pytest.mark.parametrize(
     "code", [*range(9), *range(10, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 )
-def test_no_control_character_reaches_the_terminal(code: int) -> None:
+def test_control_characters_are_escaped(code: int) -> None:
     written = line("Not Found: %s", f"/{chr(code)}[31m")
     assert chr(code) not in written
     assert ascii(chr(code))[1:-1] in written
 
 
-def test_other_text_stays_as_it_is() -> None:
+def test_other_text_is_unchanged() -> None:
     assert line("Not Found: %s", "/Straße/東京/\t👍").endswith("Not Found: /Straße/東京/\t👍")
 
 
@@ -45,7 +45,7 @@ def test_a_lone_surrogate_can_be_written() -> None:
     assert line("%s", "\ud800").encode().endswith(b"\\ud800")
 
 
-def test_a_traceback_keeps_its_lines_and_none_looks_like_a_record() -> None:
+def test_lines_of_a_traceback_are_indented_and_cannot_look_like_records() -> None:
     try:
         raise ValueError(f"no such thing: \n{FORGED}\x1b[31m")
     except ValueError as error:
@@ -57,14 +57,14 @@ def test_a_traceback_keeps_its_lines_and_none_looks_like_a_record() -> None:
 
 
 @pytest.mark.parametrize("name", ["web", "supervisor"])
-def test_what_a_program_prints_by_itself_cannot_command_the_terminal(name: str) -> None:
+def test_control_characters_in_program_output_are_escaped(name: str) -> None:
     written = formed(Source(name), f"\x1b[31mred\r{FORGED}\x85\u202e")
     assert len(written.splitlines()) == 1
     assert not {"\x1b", "\r", "\u202e"} & set(written)
     assert written.endswith("\\x1b[31mred\\r" + FORGED + "\\x85\\u202e")
 
 
-def test_a_line_in_our_form_is_written_as_it_came() -> None:
+def test_a_line_in_the_log_format_is_unchanged() -> None:
     assert formed(Source("web"), "2026-11-26 10:00:00,000 WARNING web         django: Straße\t1") == (
         "2026-11-26 10:00:00,000 WARNING web         django: Straße\t1"
     )

@@ -1,4 +1,4 @@
-"""notify(), preferences, the bell, constraints and checks: what happens before anything is sent."""
+"""Tests of notify(), preferences, the bell, constraints and checks, without sending."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def user() -> User:
 
 @pytest.fixture
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
-    """The hints that would go to the broker."""
+    """The hints that would be sent to the broker."""
     sent: list[tuple[str, list[int]]] = []
 
     def send(task: str, pks: list[int]) -> bool:
@@ -50,26 +50,28 @@ def bell_of(user: User | AnonymousUser) -> Bell:
 # --- notify ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_fact_is_told_through_each_channel(user: User) -> None:
+def test_a_notification_has_a_delivery_per_channel(user: User) -> None:
     notification = tell(user)
     states = dict(notification.deliveries.values_list("channel", "state"))
     assert states == {"in_app": State.SENT, "email": State.PENDING}
 
 
-def test_the_same_fact_is_told_once(user: User) -> None:
+def test_a_repeated_key_returns_the_first_notification(user: User) -> None:
     first, second = tell(user), tell(user, kind="export_ready")
     assert first.pk == second.pk
     assert second.kind == "export_failed"
     assert Delivery.objects.count() == 2
 
 
-def test_a_key_of_another_users_fact_is_refused(user: User) -> None:
+def test_a_key_of_another_users_notification_is_refused(user: User) -> None:
     tell(user)
-    with pytest.raises(ValueError, match="put the user into the key"):
+    with pytest.raises(ValueError, match="include the user in the key"):
         tell(make_user("bob"))
 
 
-def test_the_hint_follows_the_commit(user: User, hints: list[Any], django_capture_on_commit_callbacks: Any) -> None:
+def test_the_hint_is_sent_after_the_commit(
+    user: User, hints: list[Any], django_capture_on_commit_callbacks: Any
+) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         notification = tell(user)
         assert hints == []
@@ -77,7 +79,7 @@ def test_the_hint_follows_the_commit(user: User, hints: list[Any], django_captur
     assert mail_of(notification).published_at is not None
 
 
-def test_a_transaction_that_fails_tells_nobody(user: User) -> None:
+def test_a_rolled_back_transaction_notifies_no_user(user: User) -> None:
     with transaction.atomic():
         tell(user)
         transaction.set_rollback(True)
@@ -85,7 +87,7 @@ def test_a_transaction_that_fails_tells_nobody(user: User) -> None:
     assert not Delivery.objects.exists()
 
 
-def test_a_user_without_an_address_is_told_in_the_app(db: None) -> None:
+def test_a_user_without_an_address_is_notified_only_in_the_app(db: None) -> None:
     notification = tell(make_user(email=""))
     skipped = mail_of(notification)
     assert (skipped.state, skipped.error_code) == (State.SKIPPED, "unreachable")
@@ -93,11 +95,11 @@ def test_a_user_without_an_address_is_told_in_the_app(db: None) -> None:
     assert Notification.objects.in_app().count() == 1
 
 
-def test_nobody_writes_to_a_closed_account(db: None) -> None:
+def test_an_inactive_user_gets_no_mail(db: None) -> None:
     assert mail_of(tell(make_user(is_active=False))).error_message == "The user's account is not active."
 
 
-def test_preferences_decide(user: User) -> None:
+def test_preferences_select_the_channels(user: User) -> None:
     Preference.objects.create(user=user, kind="export_failed", channel="email", enabled=False)
     assert [d.channel for d in tell(user).deliveries.all()] == ["in_app"]
     Preference.objects.create(user=user, kind="export_failed", channel="in_app", enabled=False)
@@ -105,13 +107,13 @@ def test_preferences_decide(user: User) -> None:
     assert not Notification.objects.filter(dedupe_key="other").exists()
 
 
-def test_what_was_told_by_mail_alone_is_not_in_the_bell(user: User) -> None:
+def test_a_notification_by_mail_only_is_not_in_the_bell(user: User) -> None:
     Preference.objects.create(user=user, kind="export_failed", channel="in_app", enabled=False)
     tell(user)
     assert bell_of(user).unread == 0
 
 
-def test_an_unknown_kind_names_the_known_ones(user: User) -> None:
+def test_the_error_for_an_unknown_kind_lists_the_known_ones(user: User) -> None:
     with pytest.raises(UnknownKind, match="export_ready"):
         notify(user, "export_reddy", dedupe_key="x")
 
@@ -119,13 +121,13 @@ def test_an_unknown_kind_names_the_known_ones(user: User) -> None:
 @pytest.mark.parametrize(
     "link", ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:x()", "exports/"]
 )
-def test_a_link_to_elsewhere_is_refused(user: User, link: str) -> None:
+def test_a_link_to_another_site_is_refused(user: User, link: str) -> None:
     assert not is_local(link)
     with pytest.raises(ValueError, match="path on this site"):
         tell(user, link=link)
 
 
-def test_text_that_no_database_takes_is_mended(user: User) -> None:
+def test_text_is_made_storable(user: User) -> None:
     assert tell(user, context={"reason": "a\x00b\ud800"}).context["reason"] == "ab?"
 
 
@@ -133,7 +135,7 @@ def test_text_that_no_database_takes_is_mended(user: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "fields",
     [
         {"state": "sent"},
         {"state": "failed", "next_attempt_at": None},
@@ -144,19 +146,19 @@ def test_text_that_no_database_takes_is_mended(user: User) -> None:
     ],
     ids=str,
 )
-def test_half_a_fact_is_refused_by_the_database(user: User, lie: dict[str, Any]) -> None:
+def test_inconsistent_rows_are_refused_by_the_database(user: User, fields: dict[str, Any]) -> None:
     pk = mail_of(tell(user)).pk
     with pytest.raises(IntegrityError), transaction.atomic():
-        Delivery.objects.filter(pk=pk).update(**lie)
+        Delivery.objects.filter(pk=pk).update(**fields)
 
 
-def test_one_delivery_a_channel(user: User) -> None:
+def test_one_delivery_per_channel(user: User) -> None:
     notification = tell(user)
     with pytest.raises(IntegrityError), transaction.atomic():
         Delivery.objects.create(notification=notification, channel="email")
 
 
-def test_a_failed_delivery_gets_new_attempts_and_a_sent_one_does_not(user: User) -> None:
+def test_a_failed_delivery_can_be_sent_again_and_others_cannot(user: User) -> None:
     delivery = mail_of(tell(user))
     failed = {"state": State.FAILED, "next_attempt_at": None, "error_code": "x", "error_message": "y", "attempt": 8}
     assert not send_again(delivery)
@@ -167,7 +169,7 @@ def test_a_failed_delivery_gets_new_attempts_and_a_sent_one_does_not(user: User)
     assert not send_again(delivery)
 
 
-def test_a_kind_of_the_past_still_has_a_text(user: User) -> None:
+def test_a_removed_kind_still_has_a_text(user: User) -> None:
     notification = tell(user)
     notification.kind = "pigeon_returned"
     assert notification.text == "pigeon_returned"
@@ -176,26 +178,26 @@ def test_a_kind_of_the_past_still_has_a_text(user: User) -> None:
 # --- the bell -------------------------------------------------------------------------------------------------------
 
 
-def test_the_bell_counts_what_is_unread(user: User) -> None:
+def test_the_bell_counts_unread_notifications(user: User) -> None:
     first, _second = tell(user, key="1"), tell(user, key="2")
     tell(make_user("bob"), key="3")
     Notification.objects.filter(pk=first.pk).mark_read()
     assert bell_of(user).unread == 1
-    assert [told.dedupe_key for told in bell_of(user).latest] == ["2", "1"]
+    assert [latest.dedupe_key for latest in bell_of(user).latest] == ["2", "1"]
 
 
-def test_reading_twice_keeps_the_first_moment(user: User) -> None:
+def test_marking_as_read_twice_keeps_the_first_time(user: User) -> None:
     mine = Notification.objects.filter(pk=tell(user).pk)
     assert (mine.mark_read(), mine.mark_read()) == (1, 0)
 
 
-def test_the_bell_says_99_and_more(user: User) -> None:
+def test_the_bell_shows_at_most_99(user: User) -> None:
     for number in range(101):
         tell(user, key=str(number))
     assert bell_of(user).unread_text == "99+"
 
 
-def test_a_page_without_the_bell_asks_nothing(user: User, django_assert_num_queries: Any) -> None:
+def test_a_page_without_the_bell_makes_no_queries(user: User, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         bell_of(user)
         assert bell_of(AnonymousUser()).unread == 0
@@ -205,7 +207,7 @@ def test_a_page_without_the_bell_asks_nothing(user: User, django_assert_num_quer
         assert (shown.unread, shown.unread, shown.latest, shown.latest) == (0, 0, [], [])
 
 
-# --- small things ---------------------------------------------------------------------------------------------------
+# --- texts and checks -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -217,16 +219,16 @@ def test_a_page_without_the_bell_asks_nothing(user: User, django_assert_num_quer
         ("2026-08-03T14:00:00", "2026-08-03T14:00:00"),
     ],
 )
-def test_moments_are_written_for_people(value: str, shown: str) -> None:
+def test_date_times_are_formatted(value: str, shown: str) -> None:
     template = Template("{% load notification_text %}{{ value|moment }}")
     assert template.render(Context({"value": value})) == shown
 
 
-def test_a_line_is_one_line() -> None:
+def test_one_line_removes_line_breaks_and_control_characters() -> None:
     assert one_line("Your export\r\nBcc: a@b\x0b\u2028c\x00 is  ready\x85") == "Your export Bcc: a@b c is ready"
 
 
-def test_the_site_as_it_is_passes_its_checks() -> None:
+def test_the_site_passes_the_checks() -> None:
     assert checks.check_settings() == []
     assert checks.check_templates() == []
 
@@ -241,12 +243,12 @@ def test_the_site_as_it_is_passes_its_checks() -> None:
     ],
     ids=str,
 )
-def test_wrong_settings_are_named(settings: Any, given: dict[str, str], fault: str) -> None:
+def test_wrong_settings_are_reported(settings: Any, given: dict[str, str], fault: str) -> None:
     settings.NOTIFICATIONS = given
     assert [found.id for found in checks.check_settings()] == [fault]
 
 
-def test_a_missing_template_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_template_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("notifications.channels.in_app.InApp.templates", ("postcard.txt",))
     found = checks.check_templates()
     assert len(found) == len(list(kinds))

@@ -35,6 +35,7 @@ def sheet(texts: list[str], width: float, space: str = "pre-line", wrap: str = "
     return Sheet(f"{head}<table><thead><tr><th>h</th></tr></thead><tbody>{rows}</tbody></table>")
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.lists(TEXTS.filter(lambda text: text.strip(" \n\t")), min_size=8, max_size=16),

@@ -43,6 +43,7 @@ def cut(lines: Sequence[Row], *places: int) -> list[Sequence[Row]]:
     return [lines[start:end] for start, end in zip([0, *places], ends, strict=True)]
 
 
+@pytest.mark.slow
 def test_file_does_not_depend_on_parts() -> None:
     lines = rows(400)
     whole = write_parts(kind("pdf"), [lines], context(COLUMNS))
@@ -74,6 +75,7 @@ def test_rows_are_in_order_and_pages_are_numbered() -> None:
         assert "Number" in page
 
 
+@pytest.mark.slow
 def test_pages_are_filled_across_parts() -> None:
     lines = [(f"R{i:05}",) for i in range(300)]
     data = write_parts(kind("pdf"), cut(lines, 7, 8, 100, 233), context([Column("a", "A")]))
@@ -152,6 +154,7 @@ def test_document_metadata() -> None:
     assert reader.metadata.creation_date == datetime(2024, 7, 1, 12, tzinfo=UTC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 33, 5_000])
 def test_page_tree(count: int) -> None:
     data = write("pdf", [("x\n" * 60,)] * count if count < 50 else [("a",)] * count, context([Column("a", "A")]))

@@ -1,4 +1,4 @@
-"""What the person picks, frozen to two moments in the person's own zone."""
+"""Tests of periods: each choice is resolved to a start and an end in the user's time zone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def at(text: str) -> datetime:
 
 
 def ends(choice: str, now: str, zone: ZoneInfo = UTC_ZONE, first: str = "", last: str = "") -> tuple[str, str]:
-    """The two moments in UTC, as text; empty for an open side."""
+    """Return start and end in UTC, as text; "" for an open side."""
     days = [date.fromisoformat(day) if day else None for day in (first, last)]
     period = resolve(choice, *days, zone=zone, now=at(now))
     moments = [
@@ -35,13 +35,13 @@ def ends(choice: str, now: str, zone: ZoneInfo = UTC_ZONE, first: str = "", last
     ("choice", "now", "zone", "expected"),
     [
         ("ytd", "2026-07-15T10:30", UTC_ZONE, ("2026-01-01T00:00", "2026-07-15T10:30")),
-        # 31 December in UTC is New Year's morning in Tokyo, and the other way round in New York.
+        # 16:00 on 31 December in UTC is 1 January in Tokyo; 03:00 on 1 January in UTC is 31 December in New York.
         ("ytd", "2025-12-31T16:00", TOKYO, ("2025-12-31T15:00", "2025-12-31T16:00")),
         ("ytd", "2026-01-01T03:00", NEW_YORK, ("2025-01-01T05:00", "2026-01-01T03:00")),
         ("last-month", "2026-01-10T10:00", UTC_ZONE, ("2025-12-01T00:00", "2026-01-01T00:00")),
         ("last-month", "2025-12-31T16:00", TOKYO, ("2025-11-30T15:00", "2025-12-31T15:00")),
         ("last-month", "2024-03-31T10:00", UTC_ZONE, ("2024-02-01T00:00", "2024-03-01T00:00")),
-        # March in Berlin has 31 days less one hour, October one hour more.
+        # In Berlin, March is an hour shorter than 31 days, and October an hour longer.
         ("last-month", "2026-04-05T10:00", BERLIN, ("2026-02-28T23:00", "2026-03-31T22:00")),
         ("last-month", "2026-11-05T10:00", BERLIN, ("2026-09-30T22:00", "2026-10-31T23:00")),
         ("last-12-months", "2026-07-15T10:30", UTC_ZONE, ("2025-07-16T00:00", "2026-07-15T10:30")),
@@ -53,7 +53,7 @@ def ends(choice: str, now: str, zone: ZoneInfo = UTC_ZONE, first: str = "", last
         ("all", "2026-07-15T10:30", BERLIN, ("", "")),
     ],
 )
-def test_a_choice_is_frozen_in_the_persons_zone(
+def test_a_choice_is_resolved_in_the_users_time_zone(
     choice: str, now: str, zone: ZoneInfo, expected: tuple[str, str]
 ) -> None:
     assert ends(choice, now, zone) == expected
@@ -70,7 +70,7 @@ def test_a_choice_is_frozen_in_the_persons_zone(
         ("2030-01-01", "2030-12-31", UTC_ZONE, ("2030-01-01T00:00", "2031-01-01T00:00")),  # the future is allowed
     ],
 )
-def test_days_are_whole_days_of_the_persons_zone(
+def test_days_are_whole_days_in_the_users_time_zone(
     first: str, last: str, zone: ZoneInfo, expected: tuple[str, str]
 ) -> None:
     assert ends("custom", "2026-07-15T10:30", zone, first, last) == expected
@@ -89,11 +89,11 @@ def test_days_are_whole_days_of_the_persons_zone(
         ("custom", "2026-01-01", "", "Give both"),
         ("custom", "", "2026-01-01", "Give both"),
         ("custom", "2026-01-02", "2026-01-01", "Swap the two dates"),
-        ("custom", "0001-01-01", "2026-01-01", "too far back"),
-        ("custom", "2026-01-01", "9999-12-31", "too far away"),
+        ("custom", "0001-01-01", "2026-01-01", "too early"),
+        ("custom", "2026-01-01", "9999-12-31", "too late"),
     ],
 )
-def test_a_bad_period_is_one_sentence(choice: str, first: str, last: str, words: str) -> None:
+def test_a_bad_period_raises_an_error(choice: str, first: str, last: str, words: str) -> None:
     with pytest.raises(BadPeriod, match=words) as caught:
         ends(choice, "2026-07-15T10:30", TOKYO, first, last)
     assert (caught.value.field, caught.value.message[-1]) == ("period", ".")
@@ -102,7 +102,7 @@ def test_a_bad_period_is_one_sentence(choice: str, first: str, last: str, words:
 @given(first=dates(), last=dates(), zone=timezones())
 @example(first=date(1, 1, 2), last=date(9999, 12, 30), zone=TOKYO)
 @example(first=date(1, 1, 2), last=date(9999, 12, 30), zone=NEW_YORK)
-def test_any_two_days_give_a_period_or_a_sentence(first: date, last: date, zone: ZoneInfo) -> None:
+def test_any_two_days_give_a_period_or_an_error(first: date, last: date, zone: ZoneInfo) -> None:
     try:
         period = resolve("custom", first, last, zone=zone, now=at("2026-07-15T10:30"))
     except BadPeriod:
@@ -118,7 +118,7 @@ def test_any_two_days_give_a_period_or_a_sentence(first: date, last: date, zone:
     now=datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)),
     zone=timezones(),
 )
-def test_no_choice_reaches_beyond_now(choice: str, now: datetime, zone: ZoneInfo) -> None:
+def test_no_choice_ends_after_now(choice: str, now: datetime, zone: ZoneInfo) -> None:
     period = resolve(choice, None, None, zone=zone, now=now.replace(tzinfo=UTC))
     if choice == "all":
         assert period.is_everything
@@ -133,8 +133,8 @@ def test_no_choice_reaches_beyond_now(choice: str, now: datetime, zone: ZoneInfo
 @example(today=date(2028, 2, 28))
 @example(today=date(2028, 2, 29))
 @example(today=date(2029, 2, 28))
-def test_the_last_12_months_have_no_day_of_the_year_twice(today: date) -> None:
-    """365 days, or 366 where one of them is a 29 February: today's date of a year before is not among them."""
+def test_the_last_12_months_contain_no_day_of_the_year_twice(today: date) -> None:
+    """There are 365 days, or 366 with a 29 February. The same day of last year is not included."""
     now = datetime(today.year, today.month, today.day, 12, tzinfo=UTC)
     period = resolve("last-12-months", None, None, zone=UTC_ZONE, now=now)
     assert period.last_day == today
@@ -146,7 +146,7 @@ def test_the_last_12_months_have_no_day_of_the_year_twice(today: date) -> None:
 
 @pytest.mark.parametrize("zone", [UTC_ZONE, TOKYO])
 @pytest.mark.parametrize("choice", ["ytd", "last-12-months"])
-def test_a_period_until_now_has_today_in_it_also_at_midnight(choice: str, zone: ZoneInfo) -> None:
+def test_a_period_until_now_includes_today_even_at_midnight(choice: str, zone: ZoneInfo) -> None:
     midnight = datetime(2026, 1, 1, tzinfo=zone)
     assert resolve(choice, None, None, zone=zone, now=midnight).last_day == date(2026, 1, 1)
 
@@ -161,6 +161,6 @@ def test_a_period_until_now_has_today_in_it_also_at_midnight(choice: str, zone: 
         ("2026-03-31T22:00", "2026-04-30T22:00", BERLIN, "1 April 2026 to 30 April 2026"),
     ],
 )
-def test_a_label_names_days_of_the_persons_zone(start: str, end: str, zone: ZoneInfo, label: str) -> None:
+def test_a_label_has_days_in_the_users_time_zone(start: str, end: str, zone: ZoneInfo, label: str) -> None:
     first, last = [at(moment) if moment else None for moment in (start, end)]
     assert Period(first, last, zone=zone).label() == label

@@ -1,4 +1,4 @@
-"""REDIS_URL: each form as redis-py and as kombu understand it, and one sentence for what is wrong."""
+"""Tests of REDIS_URL: its forms as options of redis-py and kombu, and messages for invalid URLs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from durable.celery import transport
 SENTINEL = "sentinel://app:p%40ss@one:26379,two,[::1]:26381/main/3?sentinel_username=s&sentinel_password=o%2Fwn"
 
 
-def test_a_master_behind_sentinels_is_understood() -> None:
+def test_a_sentinel_url_is_parsed() -> None:
     assert redis_url.watched(SENTINEL) == Watched(
         sentinels=(("one", 26379), ("two", 26379), ("::1", 26381)),
         master="main",
@@ -27,7 +27,7 @@ def test_a_master_behind_sentinels_is_understood() -> None:
     )
 
 
-def test_passwords_do_not_show() -> None:
+def test_passwords_are_not_in_the_repr() -> None:
     shown = repr(redis_url.watched(SENTINEL))
     assert "p@ss" not in shown
     assert "o/wn" not in shown
@@ -47,12 +47,12 @@ def test_passwords_do_not_show() -> None:
         SENTINEL,
     ],
 )
-def test_nothing_is_wrong_with_these(url: str) -> None:
+def test_valid_urls_have_no_fault(url: str) -> None:
     assert redis_url.fault(url) == ""
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
         ("", "is not the URL of a Redis"),
         ("host:6379", "is not the URL of a Redis"),
@@ -74,18 +74,18 @@ def test_nothing_is_wrong_with_these(url: str) -> None:
         ("sentinel://:secret@host/main?ssl_ca_certs=x", "has an unknown option: ssl_ca_certs"),
     ],
 )
-def test_what_is_wrong_is_said_without_the_password(url: str, words: str) -> None:
-    assert redis_url.fault(url) == words
+def test_faults_do_not_contain_the_password(url: str, message: str) -> None:
+    assert redis_url.fault(url) == message
 
 
 def connection(url: str) -> kombu.Connection:
-    """kombu's, as Celery makes it."""
+    """Return a connection of kombu, created as Celery does."""
     transport.register()
     found = redis_url.broker(url, 0.5)
     return kombu.Connection(found.url, transport_options=found.options, ssl=found.use_ssl or False)
 
 
-def test_kombu_asks_every_sentinel() -> None:
+def test_kombu_has_the_addresses_of_all_sentinels() -> None:
     made = connection(SENTINEL)
     assert isinstance(made.transport, transport.SentinelTransport)
     assert [made.hostname, made.port, made.virtual_host] == ["one", 26379, "3"]
@@ -97,27 +97,27 @@ def test_kombu_asks_every_sentinel() -> None:
     assert isinstance(made.transport, transport.SentinelTransport)
 
 
-def test_a_sentinel_is_asked_once_and_briefly() -> None:
-    """redis-py alone tries each four times with pauses, and the click waits for it."""
+def test_a_sentinel_is_queried_once_with_a_short_timeout() -> None:
+    """By default redis-py tries each sentinel four times with pauses, and a web request would wait for that."""
     options = redis_url.broker(SENTINEL, 0.5).options["sentinel_kwargs"]
     expected: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": None}
     assert options == expected | {"username": "s", "password": "o/wn"}
 
 
 @pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///x/redis.sock"])
-def test_one_server_goes_through_our_transport(url: str) -> None:
+def test_a_single_server_uses_our_transport(url: str) -> None:
     assert type(connection(url).transport) is transport.Transport
 
 
-def test_a_certificate_is_checked_unless_the_url_says_otherwise() -> None:
-    """kombu's own default is to trust anybody."""
+def test_certificates_are_checked_unless_the_url_disables_it() -> None:
+    """By default kombu accepts any certificate."""
     assert connection("rediss://h").ssl == {"ssl_cert_reqs": "required"}
     assert connection("rediss://h?ssl_cert_reqs=none").ssl == {"ssl_cert_reqs": ssl.CERT_NONE}
     assert connection("rediss://h?ssl_ca_certs=/ca").ssl == {"ssl_ca_certs": "/ca"}
     assert not connection("redis://h").ssl
 
 
-def test_tls_is_for_the_sentinels_as_well() -> None:
+def test_tls_applies_to_sentinels_too() -> None:
     found = redis_url.broker("sentinels://a,b/main?ssl_ca_certs=/ca", 1)
     tls = {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca"}
     assert found.use_ssl == tls

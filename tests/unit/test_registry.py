@@ -1,4 +1,4 @@
-"""The registry behind datasets and formats."""
+"""Tests of the registry of datasets, formats and channels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from durable.registry import Registry
 from exports.errors import UnknownFormat
+from exports.formats import formats
 
 
 class Plain:
@@ -39,7 +40,7 @@ def test_entries_come_in_the_order_of_registration(registry: Registry[Plain | Ot
     assert [entry.key for entry in registry] == ["plain", "other"]
 
 
-def test_two_classes_of_one_key_clash_at_registration(registry: Registry[Plain | AlsoPlain]) -> None:
+def test_two_classes_with_the_same_key_are_refused(registry: Registry[Plain | AlsoPlain]) -> None:
     registry.register(Plain)
     with pytest.raises(ImproperlyConfigured, match=r"'plain' of .*AlsoPlain is taken by .*Plain: choose another key\."):
         registry.register(AlsoPlain)
@@ -51,7 +52,7 @@ def test_registering_a_class_again_changes_nothing(registry: Registry[Plain]) ->
     assert len(list(registry)) == 1
 
 
-def test_an_unknown_key_names_the_known_ones(registry: Registry[Plain | Other]) -> None:
+def test_the_error_for_an_unknown_key_lists_the_known_ones(registry: Registry[Plain | Other]) -> None:
     with pytest.raises(UnknownFormat, match=r"There is no format 'x'\. Choose one of: none\."):
         registry.get("x")
     registry.register(Plain)
@@ -60,8 +61,14 @@ def test_an_unknown_key_names_the_known_ones(registry: Registry[Plain | Other]) 
         registry.get("x")
 
 
-def test_unregistering_takes_it_out_if_it_is_in(registry: Registry[Plain]) -> None:
+def test_unregistering_is_idempotent(registry: Registry[Plain]) -> None:
     registry.register(Plain)
     registry.unregister("plain")
     registry.unregister("plain")
     assert list(registry) == []
+
+
+def test_formats_are_listed_in_one_order() -> None:
+    """Forms offer them in this order and choose the first, whatever was imported first."""
+    keys = [kind.key for kind in formats]
+    assert keys[:7] == ["csv", "jsonl", "json", "parquet", "pdf", "xlsx", "zip"]

@@ -1,4 +1,4 @@
-"""Which moment a crontab names last, on its own wall clock."""
+"""Tests of the most recent run time of a crontab, in its own time zone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAY = timedelta(hours=24)
 
 
 def slot(now: str, zone: str = "UTC", horizon: timedelta = DAY, **crontab: str) -> str | None:
-    """The newest slot in UTC, as text."""
+    """Return the newest slot in UTC, as text."""
     plan = CrontabSchedule(**({"minute": "*", "hour": "*"} | crontab), timezone=zone)
     found = newest_crontab(plan, datetime.fromisoformat(now).replace(tzinfo=UTC), horizon)
     return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if found else None
@@ -33,7 +33,7 @@ def test_a_daily_slot(now: str, expected: str) -> None:
     assert slot(now, minute="0", hour="3") == expected
 
 
-def test_every_minute_is_now() -> None:
+def test_a_crontab_of_every_minute_gives_the_current_one() -> None:
     assert slot("2026-07-15 12:34:56") == "2026-07-15 12:34"
 
 
@@ -60,21 +60,21 @@ def test_days_of_the_month_and_months() -> None:
 
 
 def test_a_day_of_the_month_and_of_the_week_must_both_match() -> None:
-    """As in Celery, not as in cron. 15 June 2026 is the last Monday before August that is a 15th."""
+    """As in Celery, unlike in cron. 15 June 2026 is the last Monday before August that is a 15th."""
     year = timedelta(days=366)
     both = {"day_of_month": "15", "day_of_week": "mon"}
     assert slot("2026-08-01 12:00", horizon=year, minute="0", hour="6", **both) == "2026-06-15 06:00"
 
 
-def test_celerys_own_spellings() -> None:
-    """A range over the end of the week, and names in full, which CronSim does not parse."""
+def test_spellings_that_only_celery_accepts() -> None:
+    """A range over the end of the week, with full names, which CronSim does not parse."""
     week = timedelta(days=7)
     assert (
         slot("2026-07-15 12:00", horizon=week, minute="0", hour="6", day_of_week="friday-monday") == "2026-07-13 06:00"
     )
 
 
-def test_beyond_the_horizon_there_is_none() -> None:
+def test_a_slot_beyond_the_horizon_is_not_found() -> None:
     assert slot("2026-07-15 15:00", horizon=timedelta(hours=12), minute="0", hour="3") == "2026-07-15 03:00"
     assert slot("2026-07-15 15:01", horizon=timedelta(hours=12), minute="0", hour="3") is None
 
@@ -88,12 +88,12 @@ def test_beyond_the_horizon_there_is_none() -> None:
         ("2026-07-15 12:00", "America/New_York", "2026-07-15 07:00"),
     ],
 )
-def test_the_clock_is_the_crontabs_own(now: str, zone: str, expected: str) -> None:
+def test_slots_are_in_the_time_zone_of_the_crontab(now: str, zone: str, expected: str) -> None:
     assert slot(now, zone, minute="0", hour="3") == expected
 
 
 def newest(now: str, zone: str, **crontab: str) -> list[str | None]:
-    """Every slot that comes to be within the six hours after `now`, in UTC, without the one before them."""
+    """Return the slots, in UTC, of the six hours after `now`."""
     start = datetime.fromisoformat(now)
     moments = [start + timedelta(minutes=minute) for minute in range(0, 6 * 60, 10)]
     seen = [slot(moment.isoformat(" "), zone, timedelta(hours=6), **crontab) for moment in moments]
@@ -101,7 +101,7 @@ def newest(now: str, zone: str, **crontab: str) -> list[str | None]:
 
 
 SPRING, AUTUMN = "2026-03-28 23:00", "2026-10-24 22:00"
-"""Midnight in Berlin, before the night in which 02:00 becomes 03:00, and the one in which 03:00 becomes 02:00."""
+"""Midnight in Berlin (in UTC), before the clock goes from 02:00 to 03:00, and before it goes from 03:00 to 02:00."""
 
 
 @pytest.mark.parametrize(
@@ -122,21 +122,21 @@ SPRING, AUTUMN = "2026-03-28 23:00", "2026-10-24 22:00"
     ],
     ids=str,
 )  # fmt: skip
-def test_in_a_night_whose_clock_is_changed_each_fixed_time_comes_once(
+def test_a_fixed_time_comes_once_in_the_night_of_a_dst_change(
     crontab: dict[str, str], spring: list[str], autumn: list[str]
 ) -> None:
-    """As with cron. A crontab of every hour runs in each hour that really is."""
+    """As in cron. A crontab of every hour runs in each actual hour."""
     assert newest(SPRING, "Europe/Berlin", **crontab) == [f"2026-{text}" for text in spring]
     assert newest(AUTUMN, "Europe/Berlin", **crontab) == [f"2026-{text}" for text in autumn]
 
 
-def test_a_midnight_that_is_left_out_comes_an_hour_later() -> None:
+def test_a_skipped_midnight_comes_an_hour_later() -> None:
     """24 April 2026 in Cairo begins at 01:00."""
     assert slot("2026-04-23 22:30", "Africa/Cairo", minute="0", hour="0") == "2026-04-23 22:00"
     assert slot("2026-04-23 21:59", "Africa/Cairo", minute="0", hour="0") == "2026-04-22 22:00"
 
 
-def test_a_clock_that_is_changed_by_half_an_hour() -> None:
+def test_a_dst_change_of_half_an_hour() -> None:
     """Lord Howe goes from 02:00 to 02:30 on 4 October 2026, and from 02:00 to 01:30 on 5 April."""
     assert slot("2026-10-03 15:45", "Australia/Lord_Howe", minute="15", hour="2") == "2026-10-03 15:30"
     assert slot("2026-04-04 20:00", "Australia/Lord_Howe", minute="45", hour="1") == "2026-04-04 14:45"

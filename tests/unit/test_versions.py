@@ -1,4 +1,4 @@
-"""Code of one release beside the database, and the rows, of the next: what a migration may do, so that both live."""
+"""Tests that the code of one release can run with the database schema and the rows of the next release."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ OURS = ("exports", "notifications")
 FIRST = "0001_initial"
 BEFORE_THE_RULE = ("0001", "0002", "0003")
 REASONS: dict[tuple[str, str, str], str] = {
-    ("exports", "0006_slot_by_hand", "AddConstraint"): "the same for all rows that old code writes: by_hand is empty",
-    ("exports", "0008_plan_again", "RunPython"): "parts of workbooks, Parquet and PDF are written in another way",
+    ("exports", "0006_slot_by_hand", "AddConstraint"): "always met by old code, which writes an empty by_hand",
+    ("exports", "0008_plan_again", "RunPython"): "the part files of workbooks, Parquet and PDF have a new format",
 }
-"""(app, migration, operation) -> why this one may break the rule, as "no code has asked for it since release 3"."""
+"""(app, migration, operation) -> why it may break the rule, such as "no code has used it since release 3"."""
 HARMLESS = (
     does.CreateModel,
     does.AddIndex,
@@ -39,11 +39,11 @@ HARMLESS = (
     does.AlterModelOptions,
     does.AlterModelManagers,
 )
-"""What old code does not notice. A new constraint it may break, a column that goes it may ask for."""
+"""Operations that do not affect old code. It might violate a new constraint, or query a removed column."""
 
 
 def fault(operation: Operation, before: ProjectState, app: str) -> str:
-    """Why old code could not go on beside this operation; empty when it can."""
+    """Return why old code cannot run after this operation, or ""."""
     match operation:
         case does.AddField(field=new):
             return "" if _optional(new) else f"old code inserts without the column {operation.name}"
@@ -65,24 +65,24 @@ def _optional(field: Field[Any, Any]) -> bool:
 
 
 def _narrows(old: Field[Any, Any], new: Field[Any, Any]) -> str:
-    """Does the column take less than it took?"""
+    """Return why the column accepts fewer values than before, or ""."""
     wider = isinstance(new, models.TextField) or (new.max_length or 0) > (old.max_length or 0)
     if old.db_type(connection) != new.db_type(connection) and not (isinstance(old, models.CharField) and wider):
-        return f"{new.name} becomes another type, or shorter"
+        return f"{new.name} gets another type, or a shorter length"
     if (old.null or old.has_db_default()) and not _optional(new):
-        return f"{new.name} must be given now"
-    return f"{new.name} must be unique now" if new.unique and not old.unique else ""
+        return f"{new.name} becomes required"
+    return f"{new.name} becomes unique" if new.unique and not old.unique else ""
 
 
-def later() -> Iterator[tuple[str, str]]:
-    """Our migrations under the rule."""
+def checked_migrations() -> Iterator[tuple[str, str]]:
+    """Yield the migrations that must keep the rule."""
     for app, name in MigrationLoader(None).disk_migrations:
         if app in OURS and not name.startswith(BEFORE_THE_RULE):
             yield app, name
 
 
-@pytest.mark.parametrize(("app", "name"), sorted(later()))
-def test_old_code_goes_on_beside_a_migration(app: str, name: str) -> None:
+@pytest.mark.parametrize(("app", "name"), sorted(checked_migrations()))
+def test_old_code_can_run_beside_a_migration(app: str, name: str) -> None:
     loader = MigrationLoader(None)
     migration = loader.disk_migrations[app, name]
     state = loader.project_state([(parent[0], parent[1]) for parent in migration.dependencies if parent[0] in OURS])
@@ -120,7 +120,7 @@ def _before(**fields: Field[Any, Any]) -> ProjectState:
     ],
     ids=lambda operation: operation.describe(),
 )
-def test_what_old_code_could_not_bear_is_refused(operation: Operation) -> None:
+def test_operations_that_break_old_code_are_refused(operation: Operation) -> None:
     before = _before(text=models.CharField(max_length=20), maybe=models.IntegerField(null=True))
     assert fault(operation, before, "exports")
 
@@ -137,7 +137,7 @@ def test_what_old_code_could_not_bear_is_refused(operation: Operation) -> None:
     ],
     ids=lambda operation: operation.describe(),
 )
-def test_what_old_code_does_not_notice_is_allowed(operation: Operation) -> None:
+def test_operations_that_do_not_affect_old_code_are_allowed(operation: Operation) -> None:
     before = _before(text=models.CharField(max_length=20), maybe=models.IntegerField(null=True))
     assert fault(operation, before, "exports") == ""
 
@@ -146,7 +146,7 @@ NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 def _one_of_each(ada: User) -> list[models.Model]:
-    """A row of every model that the first release had; what others hang on comes last."""
+    """Return a row of each model of the first release, with referenced rows last."""
     export, notification = export_in(State.READY, ada), tell(ada)
     return [
         part_in(PartState.WAITING, export_in(State.RENDERING, ada)),
@@ -161,7 +161,7 @@ def _one_of_each(ada: User) -> list[models.Model]:
 
 
 def _first_columns() -> dict[tuple[str, str], list[str]]:
-    """(app, model) -> the columns of its first release."""
+    """Return (app, model) -> its columns in the first release."""
     state = MigrationLoader(None).project_state([(app, FIRST) for app in OURS])
     return {
         (app, name): [field.column for field in state.apps.get_model(app, name)._meta.local_concrete_fields]
@@ -171,7 +171,7 @@ def _first_columns() -> dict[tuple[str, str], list[str]]:
 
 
 @pytest.mark.django_db
-def test_the_first_release_could_still_insert(ada: User) -> None:
+def test_the_first_release_can_still_insert_rows(ada: User) -> None:
     first = _first_columns()
     rows = _one_of_each(ada)
     assert {(row._meta.app_label, row._meta.model_name) for row in rows} == set(first)
@@ -190,8 +190,8 @@ def _insert_again(row: models.Model, columns: str) -> None:
         cursor.execute(f'INSERT INTO "{table}" ({columns}) VALUES ({", ".join(["%s"] * len(values))})', values)
 
 
-def test_every_column_has_a_value_for_who_does_not_know_it() -> None:
-    """So that the next release's columns are no surprise: of the models that many processes write."""
+def test_every_later_column_is_optional() -> None:
+    """Then the code of the first release can still insert rows."""
     for app in OURS:
         for model in apps.get_app_config(app).get_models():
             known = _first_columns().get((app, model._meta.model_name or ""), [])

@@ -1,4 +1,4 @@
-"""`manage.py export`: one export from the command line, waited for with a progress bar."""
+"""`manage.py export`: request an export and wait for it with a progress bar."""
 
 from __future__ import annotations
 
@@ -30,16 +30,20 @@ from exports.storage import artifacts
 from exports.web.humanize import duration
 
 POLL = 0.3
-"""Seconds between two looks at the row."""
+"""Seconds between two reads of the row."""
 
 
 class Command(BaseCommand):
     help = "Export a dataset for a user and wait for the file."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--user", required=True, metavar="EMAIL", help="whose data; their sign-in name")
+        parser.add_argument("--user", required=True, metavar="EMAIL", help="sign-in name of the owner")
         parser.add_argument(
-            "--dataset", required=True, action="append", metavar="KEY", help="may be given several times for a bundle"
+            "--dataset",
+            required=True,
+            action="append",
+            metavar="KEY",
+            help="repeat it for a bundle of several datasets",
         )
         parser.add_argument("--format", required=True, metavar="KEY")
         parser.add_argument("--inside", type=_names, metavar="KEY,KEY", help="the formats of the files in a bundle")
@@ -49,19 +53,19 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="an option of the format, as often as needed",
+            help="an option of the format; may be repeated",
         )
         parser.add_argument(
             "--range",
             choices=PeriodChoice.values,
-            help="the period (default: ytd, or all for data without dates)",
+            help="the period (default: ytd, or all for datasets without dates)",
         )
         parser.add_argument("--from", dest="date_from", type=_day, metavar="YYYY-MM-DD")
         parser.add_argument("--to", dest="date_to", type=_day, metavar="YYYY-MM-DD")
         parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="copy the file there; a folder takes its own name"
+            "--output", type=Path, metavar="FILE", help="copy the file there; in a folder it keeps its own name"
         )
-        parser.add_argument("--inline", action="store_true", help="do the work in this process, with no broker")
+        parser.add_argument("--inline", action="store_true", help="do the work in this process, without a broker")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -81,7 +85,7 @@ class Command(BaseCommand):
         dates = {"date_from": options["date_from"], "date_to": options["date_to"]}
         custom = any(dates.values())
         if custom and options["range"] not in (None, PeriodChoice.CUSTOM):
-            raise CommandError("--range and --from/--to name two periods. Give one of them.")
+            raise CommandError("--range and --from/--to are two different periods. Give one of them.")
         period = PeriodChoice.CUSTOM if custom else options["range"]
         request = ExportRequest(
             dataset=options["dataset"],
@@ -94,7 +98,7 @@ class Command(BaseCommand):
         )
         requested = request_export(_user(options["user"]), request)
         if requested.existing:
-            self.stderr.write("The same export is under way already; waiting for it.")
+            self.stderr.write("The same export is already under way. Waiting for it.")
         return requested.export
 
     def _wait(self, export: Export, in_this_process: bool) -> None:
@@ -106,11 +110,11 @@ class Command(BaseCommand):
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(export.get_state_display(), total=None, rows="")
-            tell = _teller(bar, task)
+            show = _progress_callback(bar, task)
             if in_this_process:
-                inline.carry_out(export, tell)
+                inline.carry_out(export, show)
             else:
-                _watch(export, tell)
+                _watch(export, show)
 
 
 def _day(text: str) -> date:
@@ -136,8 +140,8 @@ def _user(email: str) -> AbstractBaseUser:
     return user
 
 
-def _teller(bar: Progress, task: TaskID) -> Callable[[Export], None]:
-    def tell(export: Export) -> None:
+def _progress_callback(bar: Progress, task: TaskID) -> Callable[[Export], None]:
+    def show(export: Export) -> None:
         now = progress.progress_of(export)
         bar.update(
             task,
@@ -147,7 +151,7 @@ def _teller(bar: Progress, task: TaskID) -> Callable[[Export], None]:
             rows=", ".join(_words(now)),
         )
 
-    return tell
+    return show
 
 
 def _words(now: progress.Progress) -> Iterator[str]:
@@ -157,15 +161,15 @@ def _words(now: progress.Progress) -> Iterator[str]:
         yield f"about {duration(now.seconds_left)} left"
 
 
-def _watch(export: Export, tell: Callable[[Export], None]) -> None:
+def _watch(export: Export, show: Callable[[Export], None]) -> None:
     while export.is_open:
         time.sleep(POLL)
         export.refresh_from_db()
-        tell(export)
+        show(export)
 
 
 def _copies(export: Export, target: Path) -> Iterator[Path]:
-    """Copy the file to `target`, and the further ones of a bundle that is split beside it under their own names."""
+    """Copy the file to `target`, and further volumes of a bundle to the same folder under their own names."""
     first = target / export.filename if target.is_dir() else target
     yield _copy(export.artifact, first)
     for volume in export.volumes.all():

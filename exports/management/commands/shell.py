@@ -5,7 +5,7 @@ OURS = ("exports.tasks.", "notifications.tasks.")
 
 
 class Command(shell.Command):
-    """Django's shell with the models (Django's own doing), the tasks and the requests already imported."""
+    """Django's shell, which imports the models, with the tasks and the functions of requests imported too."""
 
     def get_auto_imports(self) -> list[str]:
         current_app.loader.import_default_modules()

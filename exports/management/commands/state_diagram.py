@@ -6,15 +6,15 @@ from exports.states import MOVES, State
 
 
 class Command(BaseCommand):
-    help = "Print the diagram of docs/states.md, made from the one table of moves in exports/states.py."
-    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own shape; the table needs none of them
+    help = "Print the diagram of docs/states.md, generated from the table of transitions in exports/states.py."
+    requires_system_checks: list[str] = []  # noqa: RUF012 - as declared by Django; the table needs no checks
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(diagram())
 
 
 def diagram() -> str:
-    """The moves as a Mermaid state diagram; a state without a move on is an end."""
+    """Return MOVES as a Mermaid state diagram. A state without further transitions is final."""
     moves = [
         f"    {source.value} --> {target.value}" for source in State for target in State if target in MOVES[source]
     ]

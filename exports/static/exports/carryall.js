@@ -1,9 +1,9 @@
-// What the pages do beyond HTML, CSS and htmx. Without this file everything still works.
+// Behaviour of the pages beyond HTML, CSS and htmx. The pages also work without this file.
 "use strict";
 
 const fill = (words, ...values) => values.reduce((text, value, place) => text.replace(`%${place + 1}`, value), words);
 
-// --- The form: what does not apply to the choice is hidden. ---
+// --- The form: hide what does not apply to the current choices. ---
 const ticked = (form, name) => [...form.querySelectorAll(`[name="${name}"]:checked`)].map((input) => input.value);
 
 function show(form) {
@@ -21,18 +21,18 @@ function show(form) {
   const chosen = bundle ? ticked(form, "datasets") : [dataset.value];
   const undated = [...dataset.options].some((option) => chosen.includes(option.value) && option.matches("[data-undated]"));
   const periods = form.querySelector(".periods");
-  periods.hidden = periods.disabled = undated; // what is disabled is not sent: the server then takes everything
+  periods.hidden = periods.disabled = undated; // disabled inputs are not sent, so the server exports all rows
   form.querySelector("[data-no-periods]").hidden = !undated;
   if (columns.dataset.columns !== chosen.join()) {
     columns.dataset.columns = chosen.join();
-    forgive(columns);
+    hideErrors(columns);
     htmx.trigger(columns, "datasets");
   }
   count(form);
 }
 
-// What was wrong with a field is not any more once it is changed.
-function forgive(input) {
+// Hide the errors of a field that was changed.
+function hideErrors(input) {
   for (const fault of input.closest(".field")?.querySelectorAll(".fault") ?? []) fault.hidden = true;
 }
 
@@ -52,12 +52,12 @@ document.addEventListener("change", (event) => {
   } else if (event.target.name === "datasets" && only && !more.length) {
     dataset.value = only;
   }
-  forgive(event.target);
+  hideErrors(event.target);
   show(form);
 });
 
-// --- The form: the columns' order, by buttons and by dragging; without this the server does what the buttons say. ---
-function tell(list, column) {
+// --- The form: reorder the columns by buttons or by dragging. Without JavaScript, the server does it. ---
+function announce(list, column) {
   const places = [...list.children];
   const name = column.querySelector("label").textContent.trim();
   const words = fill(list.dataset.moved, name, places.indexOf(column) + 1, places.length);
@@ -75,7 +75,7 @@ function change(list, verb, column) {
   } else {
     column.nextElementSibling?.after(column);
   }
-  if (column) tell(list, column);
+  if (column) announce(list, column);
   list.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
@@ -101,7 +101,7 @@ document.addEventListener("pointerdown", (event) => {
   const move = ({ clientY }) => {
     const above = column.previousElementSibling?.getBoundingClientRect();
     const below = column.nextElementSibling?.getBoundingClientRect();
-    // The neighbour moves: an element that is taken out of the page loses the pointer.
+    // Move the neighbour: an element that is removed from the page loses the pointer capture.
     if (above && clientY < above.top + above.height / 2) column.after(column.previousElementSibling);
     else if (below && clientY > below.top + below.height / 2) column.before(column.nextElementSibling);
     column.scrollIntoView({ block: "nearest" });
@@ -109,7 +109,7 @@ document.addEventListener("pointerdown", (event) => {
   const end = () => {
     column.classList.remove("dragged");
     handle.removeEventListener("pointermove", move);
-    tell(list, column);
+    announce(list, column);
     list.dispatchEvent(new Event("change", { bubbles: true }));
   };
   handle.addEventListener("pointermove", move);
@@ -124,7 +124,7 @@ async function copy(button) {
     words.textContent = button.dataset.done;
   } catch {
     const text = document.getElementById(button.dataset.from);
-    getSelection().selectAllChildren(text); // no clipboard without HTTPS: select it for the user's own copy
+    getSelection().selectAllChildren(text); // there is no clipboard without HTTPS: select the text to copy by hand
   }
 }
 
@@ -133,8 +133,8 @@ document.addEventListener("click", (event) => {
   if (button) copy(button);
 });
 
-// --- htmx: errors that the server wants shown, and a connection that is lost. ---
-const trouble = () => document.querySelector("#export-form [data-unreachable]");
+// --- htmx: show error responses that have a target, and indicate a lost connection. ---
+const unreachableMessage = () => document.querySelector("#export-form [data-unreachable]");
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.isError && event.detail.xhr.getResponseHeader("HX-Retarget")) {
@@ -146,7 +146,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {
     if (event.detail.requestConfig?.verb === "post") {
-      if (trouble()) trouble().hidden = false;
+      if (unreachableMessage()) unreachableMessage().hidden = false;
     } else {
       document.documentElement.classList.add("offline");
     }
@@ -157,7 +157,7 @@ document.addEventListener("htmx:afterOnLoad", (event) => {
   if (event.detail.xhr.status < 400) document.documentElement.classList.remove("offline");
 });
 
-// --- The bell asks for no news while nobody looks, or while its menu is open. ---
+// --- The bell is not polled while the page is hidden or the menu is open. ---
 document.addEventListener("htmx:beforeRequest", (event) => {
   const bell = event.detail.elt.id === "bell" && event.detail.elt;
   if (bell && (document.hidden || bell.querySelector("details[open]"))) event.preventDefault();
@@ -177,7 +177,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Runs at the first load, and again when htmx has put a new form in place.
+// Runs on the first load, and whenever htmx has inserted a new form.
 document.addEventListener("htmx:load", () => {
   const form = document.querySelector("#export-form");
   if (form?.elements.namedItem("dataset")) show(form);

@@ -13,11 +13,11 @@ from exports.demo.seeding import seed
 
 
 class Command(BaseCommand):
-    help = "Fill the demo shop for the year to date. Changes nothing when it is filled already."
+    help = "Seed the demo shop for the year to date. Changes nothing if it is already seeded."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEMO:
-            raise CommandError("The demo shop is not for production: unset ENVIRONMENT, or set ENVIRONMENT=demo.")
+            raise CommandError("The demo shop is not for production. Unset ENVIRONMENT, or set ENVIRONMENT=demo.")
         begin = time.monotonic()
         counts = seed(timezone.now())
         if counts is None or options["verbosity"] == 0:

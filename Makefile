@@ -53,6 +53,7 @@ bench: setup-dev  ## run the benchmarks and write docs/benchmarks.md with plots 
 check: setup-dev  ## check lint, format, types, layers, dead code, migrations and the package
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo 'Run `.venv/bin/ruff format .`'; exit 1; }
+	@$(BIN)/djhtml --check --tabwidth 2 */templates templates 2>/dev/null || { echo 'Run `.venv/bin/djhtml --tabwidth 2 */templates templates`'; exit 1; }
 	@$(BIN)/mypy --no-incremental
 	@$(BIN)/python -m tests.snippets
 	@$(BIN)/lint-imports

@@ -7,7 +7,10 @@ class NotificationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from notifications import channels, checks, wiring  # noqa: F401 - they import models, which are not loaded before
+        # These import models, which are loaded only now.
+        from durable import sweep
+        from notifications import channels, checks, delivery  # noqa: F401
+        from notifications.models import Delivery
 
         channels.load()
-        wiring.connect()
+        sweep.register(sweep.Swept(Delivery, park=delivery.park))

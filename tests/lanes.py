@@ -29,7 +29,7 @@ LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_design
 TWO_WAYS = ["tests/contracts/test_lanes.py", "tests/integration/test_xlsx_lanes.py"]
 """Tests of files that PostgreSQL writes itself. They run on PostgreSQL with coverage."""
 TRANSACTIONS = [
-    "tests/contracts/test_lanes.py", "tests/contracts/test_key_ranges.py", "tests/integration/test_dispatch.py",
+    "tests/contracts/test_lanes.py", "tests/contracts/test_key_ranges.py", "tests/integration/test_window.py",
     "tests/integration/test_estimates.py", "tests/integration/test_pipeline.py", "tests/unit/test_durable_life.py",
 ]  # fmt: skip
 """Tests of code with locks, transaction-local settings or COPY, each of which must stay within one transaction."""

@@ -58,3 +58,15 @@ def test_every_mentioned_file_exists() -> None:
         )
     }
     assert [name for name in sorted(named) if not (BASE_DIR / name).exists()] == []
+
+
+def test_the_steps_of_an_export_name_functions_that_exist() -> None:
+    """The table of docs/architecture.md gives the file and the functions of each step."""
+    table = (BASE_DIR / "docs/architecture.md").read_text()
+    steps = re.findall(r"^\| \d+\. [^|]+\| `([\w/]+\.py)` \| ([^|:]+)", table, re.MULTILINE)
+    assert len(steps) == 14
+    for file, text in steps:
+        source = (BASE_DIR / file).read_text()
+        names = [name.split(".")[0] for name in re.findall(r"`([\w.]+)`", text)]
+        assert names
+        assert [name for name in names if not re.search(rf"\b(def|class) {name}\b", source)] == [], file

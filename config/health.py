@@ -11,8 +11,8 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 
 from config.redis_url import connected
-from durable.celery.transport import why
-from exports.upkeep.probes import forgetfulness
+from durable.celery.transport import short_message
+from exports.upkeep.probes import data_loss_risk
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def _redis_fault(warnings: list[str]) -> str:
     try:
         with connected(settings.REDIS_URL, REDIS_SECONDS) as client:
             client.ping()
-            warnings += [f"Redis: {warning}" for warning in [forgetfulness(client)] if warning]
+            warnings += [f"Redis: {warning}" for warning in [data_loss_risk(client)] if warning]
     except (redis.RedisError, OSError) as error:
-        logger.error("Redis does not answer: %s", why(error))
+        logger.error("Redis does not answer: %s", short_message(error))
         return "Redis does not answer."
     return ""

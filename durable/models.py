@@ -82,7 +82,7 @@ class WorkQuerySet(models.QuerySet[W]):
         """Rows with a lease that has not expired."""
         return self.open().filter(lease_until__gt=Now())
 
-    def free_the_dead(self) -> int:
+    def free_dead(self) -> int:
         """End the leases of processes of this machine that have ended. Return the number of rows."""
         mine = self.held().filter(leased_by__startswith=f"{scope()}:").order_by()
         held = {name for name in mine.values_list("leased_by", flat=True) if is_dead(name)}

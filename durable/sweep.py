@@ -28,7 +28,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweptModel:
     """A model that the sweep covers."""
 
     model: type[Work]
@@ -38,11 +38,11 @@ class Swept:
     """The rows that the sweep publishes. The other rows, or all with None, are published by a chore of the app."""
 
 
-_swept: dict[type[Work], Swept] = {}
+_swept: dict[type[Work], SweptModel] = {}
 _chores: dict[str, Callable[[], int]] = {}
 
 
-def register(swept: Swept) -> None:
+def register(swept: SweptModel) -> None:
     """Add a model to the sweep. Registering it again replaces its entry."""
     _swept[swept.model] = swept
 
@@ -93,15 +93,15 @@ def _rows(model: type[Work]) -> WorkQuerySet[Any]:
 
 
 def _free(model: type[Work]) -> int:
-    return _rows(model).free_the_dead()
+    return _rows(model).free_dead()
 
 
-def _park(swept: Swept) -> int:
+def _park(swept: SweptModel) -> int:
     rows: list[Work] = list(_rows(swept.model).exhausted()[:BATCH])
     return sum(_safely(f"park {row}", partial(_park_one, swept, row)) for row in rows)
 
 
-def _park_one(swept: Swept, row: Work) -> int:
+def _park_one(swept: SweptModel, row: Work) -> int:
     swept.park(row)
     return 1
 

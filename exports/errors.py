@@ -291,7 +291,7 @@ def _is_of_connection(error: Exception) -> bool:
 
 
 @contextmanager
-def blaming(otherwise: type[ExportError]) -> Iterator[None]:
+def errors_as(otherwise: type[ExportError]) -> Iterator[None]:
     """Raise exceptions inside the block as ExportError: `otherwise`, if there is no more specific class."""
     try:
         yield

@@ -13,4 +13,4 @@ class NotificationsConfig(AppConfig):
         from notifications.models import Delivery
 
         channels.load()
-        sweep.register(sweep.Swept(Delivery, park=delivery.park))
+        sweep.register(sweep.SweptModel(Delivery, park=delivery.park))

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from durable.conf import durable_settings
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
-from durable.patience import patiently
+from durable.retries import retry_database
 from notifications.channels import channels
 from notifications.conf import notification_settings
 from notifications.errors import DeliveryError, UnknownChannel
@@ -90,14 +90,14 @@ def _attempt(lease: Lease[Delivery]) -> None:
         )
     else:  # wait for the database: a delivery that is not recorded as sent is sent again
         sent = partial(lease.finish, state=State.SENT, sent_at=Now(), error_code="", error_message="")
-        patiently(sent, f"{delivery}, which was sent,")
+        retry_database(sent, f"{delivery}, which was sent,")
 
 
 def _retry_or_fail(lease: Lease[Delivery], error: DeliveryError) -> None:
     words = {"error_code": error.code, "error_message": error.message}
     if error.permanent or lease.last_attempt:
         logger.warning("%s: failed for good: %s", lease.work, error.message)
-        patiently(partial(lease.park, state=State.FAILED, **words), lease.work)
+        retry_database(partial(lease.park, state=State.FAILED, **words), lease.work)
     else:
         logger.info("%s: attempt %d failed and will be retried: %s", lease.work, lease.attempt, error.message)
-        patiently(partial(lease.retry, backoff(lease.work.failures), **words), lease.work)
+        retry_database(partial(lease.retry, backoff(lease.work.failures), **words), lease.work)

@@ -36,7 +36,7 @@ def _stand_by(**_: Any) -> None:
     from durable.sweep import sweeper  # imports models, so only once Django's apps are ready
 
     sweeper.start()
-    shutdown.shutdown.stand_by()
+    shutdown.shutdown.start()
 
 
 def _begin_shutdown(**_: Any) -> None:

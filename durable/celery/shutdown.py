@@ -43,7 +43,7 @@ class Shutdown:
         self._graces: SimpleQueue[float] = SimpleQueue()
         self._pid = 0
 
-    def stand_by(self) -> None:
+    def start(self) -> None:
         """Start the thread. From now on, SIGQUIT begins the same shutdown without the grace period."""
         self._pid = os.getpid()
         signal.signal(signal.SIGQUIT, self._end_now)

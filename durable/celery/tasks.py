@@ -11,13 +11,13 @@ from celery import Task
 from celery.signals import task_postrun, task_prerun
 
 from durable.conf import durable_settings
-from durable.patience import patiently
+from durable.retries import retry_database
 
 logger = logging.getLogger(__name__)
 _started: dict[str, float] = {}
 
 
-class PatientTask(Task[Any, Any]):
+class DatabaseRetryTask(Task[Any, Any]):
     """Base class of every task: it waits for an unavailable database before it fails.
 
     Without the wait, an error would use up each message within milliseconds, and the sweep would send it again only
@@ -26,7 +26,7 @@ class PatientTask(Task[Any, Any]):
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return patiently(partial(self.run, *args, **kwargs), self.name)
+        return retry_database(partial(self.run, *args, **kwargs), self.name)
 
 
 def log_slow_tasks() -> None:

@@ -51,7 +51,9 @@ class ClosableChannel(_Base):
         try:
             super().close()
         except redis_away as error:
-            logger.info("Closed a channel without Redis (%s); the sweep will send its messages again.", why(error))
+            logger.info(
+                "Closed a channel without Redis (%s); the sweep will send its messages again.", short_message(error)
+            )
             self._forget()
             super().close()
 
@@ -102,7 +104,7 @@ class SentinelTransport(kombu_redis.SentinelTransport):
     connection_errors = Transport.connection_errors
 
 
-def why(error: Exception) -> str:
+def short_message(error: Exception) -> str:
     """Return the error's text, short enough for a log line: without a master, redis-py appends every client."""
     return str(error).partition(" : ")[0]
 

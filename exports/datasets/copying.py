@@ -21,7 +21,7 @@ from psycopg.pq.abc import PGconn
 from exports.datasets.coercion import KINDS, python_of
 from exports.datasets.columns import Column, ColumnType, values_of
 from exports.datasets.key_ranges import KeyRange
-from exports.errors import DatasetFailed, blaming
+from exports.errors import DatasetFailed, errors_as
 
 PIECE = 200_000
 """Approximate rows of one COPY. Between two of them the connection is free, and the rows so far are reported."""
@@ -116,12 +116,12 @@ class Copying:
 
     def _run(self, select: str, options: str) -> Generator[list[memoryview], None, None]:
         for piece in self._pieces():
-            with blaming(DatasetFailed):
+            with errors_as(DatasetFailed):
                 rows = yield from self._copy(piece, select, options)
             self.done += rows
             self._count(rows)
         if self.done > self._keys.rows:
-            with blaming(DatasetFailed):
+            with errors_as(DatasetFailed):
                 self._require_keys_once()
 
     def _require_keys_once(self) -> None:

@@ -18,7 +18,7 @@ from django.db.models.expressions import Col
 from exports.datasets.coercion import Typed
 from exports.datasets.columns import Column, flat, name_of, values_of
 from exports.datasets.key_ranges import KeyRange
-from exports.errors import DatasetFailed, ExportError, blaming, of_cell
+from exports.errors import DatasetFailed, ExportError, errors_as, of_cell
 
 if TYPE_CHECKING:
     from exports.datasets.copying import Copying
@@ -62,7 +62,7 @@ class Source:
         """
         pages = self._pages()
         while True:
-            with blaming(DatasetFailed):
+            with errors_as(DatasetFailed):
                 page = next(pages, None)
             if page is None:
                 return
@@ -71,7 +71,7 @@ class Source:
 
     def head(self, count: int) -> list[Row]:
         """Return the first rows, up to `count` (1 to CHUNK). They are not counted, and `batches` yields them again."""
-        with blaming(DatasetFailed):
+        with errors_as(DatasetFailed):
             return next(self._pages(count), [])
 
     def fields(self) -> list[Field[Any, Any] | None]:
@@ -87,7 +87,7 @@ class Source:
             return None
         from exports.datasets.copying import Copying
 
-        with blaming(DatasetFailed):
+        with errors_as(DatasetFailed):
             self._copying = Copying.of(self._rows, self._slots, self._keys, self._count)
         return self._copying
 

@@ -20,7 +20,7 @@ from exports.errors import (
     UnknownDataset,
     UnknownField,
     UnknownFormat,
-    blaming,
+    errors_as,
 )
 from exports.formats import Format, Kind, current, formats, options_of, writer
 from exports.intake.periods import resolve
@@ -93,7 +93,7 @@ def _permitted(user: AbstractBaseUser, keys: Sequence[str]) -> list[str]:
     """Return the keys without duplicates. Raises UnknownDataset, NoPermission and DatasetFailed."""
     if not keys:
         raise UnknownDataset(_("Choose what to export."))
-    with blaming(DatasetFailed):
+    with errors_as(DatasetFailed):
         if unknown := next((key for key in keys if key not in datasets), None):
             known = ", ".join(sorted(dataset.key for dataset in datasets if dataset.permitted(user))) or _("none")
             words = _("There is no dataset %(unknown)r. Choose one of: %(known)s.")

@@ -25,7 +25,7 @@ from exports.errors import (
     SpoiltPart,
     StorageFailed,
     WrongState,
-    blaming,
+    errors_as,
 )
 from exports.intake.choices import Choice, ExportRequest, choose, choose_period
 from exports.intake.quota import charge, lock_owner, refuse_too_soon
@@ -99,7 +99,7 @@ def _record_or_find(export: Export) -> Requested:
 
 def _require_fit(choice: Choice, user: AbstractBaseUser) -> None:
     """Raise UnfitDataset for a dataset whose definition would make its export wrong."""
-    with blaming(DatasetFailed):
+    with errors_as(DatasetFailed):
         for key in choice.datasets:
             dataset = datasets.get(key)
             dataset.require_fit(user, dataset.choose(choice.fields))
@@ -118,7 +118,7 @@ def cancel_export(export: Export) -> None:
         )
         if not moved:
             raise WrongState
-        export.parts.call_off()
+        export.parts.cancel_waiting()
     export.refresh_from_db()
 
 

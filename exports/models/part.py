@@ -22,7 +22,7 @@ class PartQuerySet(WorkQuerySet["Part"]):
     def unfinished(self) -> Self:
         return self.exclude(state=PartState.DONE)
 
-    def call_off(self) -> int:
+    def cancel_waiting(self) -> int:
         """Close parts that are neither finished nor failed, even if a worker holds them. Return their number."""
         waiting = self.filter(state=PartState.WAITING)
         return waiting.update(state=PartState.CANCELLED, next_attempt_at=None, lease_until=None)

@@ -15,9 +15,9 @@ from django.utils import translation
 
 from durable.lease import Lease, LeaseLost
 from durable.models import Work, backoff
-from durable.patience import patiently
+from durable.retries import retry_database
 from exports.datasets import datasets
-from exports.errors import DatasetFailed, ExportError, NoPermission, TooSlow, blaming, from_exception
+from exports.errors import DatasetFailed, ExportError, NoPermission, TooSlow, errors_as, from_exception
 from exports.models import Export, Part
 from exports.pipeline.failure import fail, words_of
 
@@ -73,9 +73,9 @@ def _is_unexpected(known: ExportError, error: Exception) -> bool:
 def _retry_or_fail(lease: Lease[W], error: ExportError) -> None:
     if error.retryable and not lease.last_attempt:
         wait = backoff(lease.work.failures, error.first_wait)
-        patiently(partial(lease.retry, wait, **_retry_fields(lease.work, error)), lease.work)
+        retry_database(partial(lease.retry, wait, **_retry_fields(lease.work, error)), lease.work)
     else:
-        patiently(partial(fail, lease, error), lease.work)
+        retry_database(partial(fail, lease, error), lease.work)
 
 
 def _retry_fields(work: Work, error: ExportError) -> dict[str, str]:
@@ -85,7 +85,7 @@ def _retry_fields(work: Work, error: ExportError) -> dict[str, str]:
 
 def require_permission(export: Export) -> None:
     """Raise NoPermission if the owner is no longer permitted to have the export."""
-    with blaming(DatasetFailed):
+    with errors_as(DatasetFailed):
         permitted = (datasets.get(key).permitted(export.owner) for key in export.datasets)
         if not export.owner.is_active or not all(permitted):
             raise NoPermission

@@ -64,6 +64,6 @@ def _stop(exports: ExportQuerySet, words: dict[str, str]) -> None:
         State.FAILED, finished_at=Now(), next_attempt_at=None, lease_until=None, **words
     ):
         return
-    export.parts.call_off()
+    export.parts.cancel_waiting()
     export.refresh_from_db()
     announce.failed(export)

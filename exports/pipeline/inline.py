@@ -12,7 +12,7 @@ PAUSE = 0.5
 """Seconds to wait when a worker elsewhere holds the next step."""
 
 
-def carry_out(export: Export, tell: Callable[[Export], None]) -> None:
+def run_inline(export: Export, tell: Callable[[Export], None]) -> None:
     """Run `export` to its final state, together with any workers. Call `tell` with the fresh row between steps."""
     while True:
         export.refresh_from_db()

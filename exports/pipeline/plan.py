@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from durable.lease import Lease
 from exports.datasets import KeyRange, datasets
 from exports.datasets.rules import key_text, key_value
-from exports.errors import DatasetFailed, blaming
+from exports.errors import DatasetFailed, errors_as
 from exports.formats import writer
 from exports.formats.context import context_of
 from exports.models import Content, Export, Part
@@ -52,7 +52,7 @@ def _plan_content(export: Export, number: int, content: Content, parts: list[Par
     dataset, kind = datasets.get(content.dataset), writer(content.format)
     columns = dataset.choose(content.fields)
     rows_per_part = rate_of(content.dataset, content.format, len(columns)).rows_per_part
-    with blaming(DatasetFailed):
+    with errors_as(DatasetFailed):
         dataset.require_fit(export.owner, columns)
         ranges = dataset.key_ranges(export.owner, export.period, rows_per_part)
         sample = dataset.sample(export.owner, export.period, columns, ranges) if kind.prepares else []

@@ -10,7 +10,7 @@ from django.db.models import Sum
 from durable.lease import Lease
 from exports.conf import export_settings
 from exports.datasets import Source, datasets
-from exports.errors import DatasetFailed, FormatFailed, Mismatch, blaming
+from exports.errors import DatasetFailed, FormatFailed, Mismatch, errors_as
 from exports.formats import writer
 from exports.formats.context import context_of, keys_of
 from exports.models import Content, Part
@@ -66,7 +66,7 @@ def _source(lease: Lease[Part], content: Content) -> Source:
     """Return the source of the part's rows, which also records progress. Errors in it are raised as DatasetFailed."""
     part, export = lease.work, lease.work.export
     dataset = datasets.get(content.dataset)
-    with blaming(DatasetFailed):
+    with errors_as(DatasetFailed):
         columns = dataset.choose(content.fields)
         dataset.require_fit(export.owner, columns)
         source = dataset.source(export.owner, export.period, columns, keys_of(part, dataset))

@@ -153,13 +153,13 @@ def _redis() -> str:
     try:
         with broker:
             broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-            return forgetfulness(broker.default_channel.client)
+            return data_loss_risk(broker.default_channel.client)
     except (OperationalError, *broker.connection_errors) as error:
         reason = str(error).partition(" : ")[0]  # without a master, redis-py appends the details of each client
         return f"does not answer ({reason}): check REDIS_URL, or start everything with `make run`."
 
 
-def forgetfulness(client: redis.Redis) -> str:
+def data_loss_risk(client: redis.Redis) -> str:
     """Return the setting that can make this server lose messages, with its fix, or "".
 
     It uses INFO, because managed servers often forbid CONFIG. If INFO is forbidden too, return "".

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from durable import sweep
-from durable.sweep import Swept
+from durable.sweep import SweptModel
 from exports.models import Export, Part, Slot, UsageReport
 from exports.pipeline import failure, window
 from exports.states import State
@@ -17,10 +17,10 @@ from exports.upkeep.schedules import Schedule
 
 def connect() -> None:
     """Register with the sweep and the schedules. Idempotent."""
-    sweep.register(Swept(Export, park=failure.park, publishes=~Q(state=State.QUEUED)))
-    sweep.register(Swept(Part, park=failure.park, publishes=None))
-    sweep.register(Swept(Slot, park=schedules.park))
-    sweep.register(Swept(UsageReport, park=usage_report.park))
+    sweep.register(SweptModel(Export, park=failure.park, publishes=~Q(state=State.QUEUED)))
+    sweep.register(SweptModel(Part, park=failure.park, publishes=None))
+    sweep.register(SweptModel(Slot, park=schedules.park))
+    sweep.register(SweptModel(UsageReport, park=usage_report.park))
     sweep.register_chore("exports to assemble", window.finish_all_rendering)
     sweep.register_chore("plans published", window.fill_plans)
     sweep.register_chore("parts published", window.fill_window)

@@ -20,7 +20,7 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_lazy as _
 
 from exports.datasets import datasets
-from exports.errors import DatasetFailed, ExportError, NoPermission, StorageFailed, blaming
+from exports.errors import DatasetFailed, ExportError, NoPermission, StorageFailed, errors_as
 from exports.formats import content_type_of
 from exports.models import Download, Export, Volume
 from exports.states import State
@@ -109,7 +109,7 @@ def check(export: Export, user: AbstractBaseUser) -> None:
         raise Gone
     if not all(key in datasets for key in export.datasets):
         raise NoPermission(_("This data is no longer offered, so its files cannot be downloaded any more."))
-    with blaming(DatasetFailed):
+    with errors_as(DatasetFailed):
         permitted = all(datasets.get(key).permitted(user) for key in export.datasets)
     if not permitted:
         raise NoPermission(_("You no longer have access to this data, so you cannot download its files any more."))

@@ -92,7 +92,7 @@ def test_without_inline_it_waits_for_the_workers(ada: User, monkeypatch: pytest.
     """The first read finds the export queued. Then the workers complete it."""
 
     def workers(seconds: float) -> None:
-        inline.carry_out(Export.objects.get(), lambda _: None)
+        inline.run_inline(Export.objects.get(), lambda _: None)
 
     monkeypatch.setattr("exports.management.commands.export.time.sleep", workers)
     assert export("--range", "all").startswith("3 rows")

@@ -216,7 +216,7 @@ def test_an_inline_export_fails_when_its_attempts_are_used_up(
         raise TimeoutError("it waits for a worker")
 
     monkeypatch.setattr("time.sleep", give_up)
-    inline.carry_out(export, lambda _: None)
+    inline.run_inline(export, lambda _: None)
     assert (export.state, export.error_code, told(ada)) == (State.FAILED, "worker_died", ["export_failed"])
 
 

@@ -31,11 +31,11 @@ def _small_parts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
         yield
 
 
-def carry_out(export: Export) -> list[str]:
+def run_inline(export: Export) -> list[str]:
     """Run the export to its end, and return the states on the way."""
     seen: list[str] = []
     with committed():
-        inline.carry_out(export, lambda now: seen.append(str(now.state)))
+        inline.run_inline(export, lambda now: seen.append(str(now.state)))
     return seen
 
 
@@ -44,7 +44,7 @@ def carry_out(export: Export) -> list[str]:
 def test_an_export_becomes_ready_without_a_hint(ada: User, kind: str) -> None:
     export = ask(ada, kind)
     hints.sent.clear()
-    seen = carry_out(export)
+    seen = run_inline(export)
     assert list(dict.fromkeys(seen)) == ["queued", "rendering", "assembling", "ready"]
     assert (export.rows, len(content_of(export)) > 100, told(ada)) == (25, True, ["export_ready"])
     assert [task for task, _ in hints.sent if task.startswith("exports.")] == []
@@ -54,7 +54,7 @@ def test_a_step_of_a_dead_worker_is_taken_over(ada: User) -> None:
     export = ask(ada)
     assert Export.objects.claim(export.pk) is not None
     lapse(export)
-    carry_out(export)
+    run_inline(export)
     assert (export.state, export.attempt) == (State.READY, 3)
 
 
@@ -68,7 +68,7 @@ def test_it_waits_for_a_worker_that_holds_the_next_step(ada: User) -> None:
         if len(looks) == 3:
             lapse(export)
 
-    inline.carry_out(export, look)
+    inline.run_inline(export, look)
     assert (export.state, len(looks) > 3) == (State.READY, True)
 
 
@@ -85,17 +85,17 @@ def test_it_waits_for_a_retry(ada: User) -> None:
         if len(looks) == 9:
             make_due(*now.parts.all())
 
-    inline.carry_out(export, look)
+    inline.run_inline(export, look)
     assert export.state == State.READY
 
 
 def test_it_ends_when_the_export_is_cancelled(ada: User) -> None:
     export = ask(ada)
-    inline.carry_out(export, lambda now: cancel_export(now) if now.state == State.RENDERING else None)
+    inline.run_inline(export, lambda now: cancel_export(now) if now.state == State.RENDERING else None)
     assert export.state == State.CANCELLED
 
 
 def test_it_leaves_no_thread_behind(ada: User) -> None:
     before = threading.active_count()
-    carry_out(ask(ada))
+    run_inline(ask(ada))
     assert threading.active_count() == before

@@ -15,7 +15,7 @@ from django.db import OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from durable import patience
+from durable import retries
 from durable.lease import Lease
 from durable.sweep import sweep
 from notifications.api import send_again
@@ -305,7 +305,7 @@ def test_a_sent_mail_is_recorded_when_the_database_is_back(
         finish(self, **fields)
 
     monkeypatch.setattr(Lease, "finish", flaky)
-    monkeypatch.setattr(patience, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(retries, "PAUSES", (0, 0, 0))
     assert attempted(user).state == State.SENT
     assert len(sink.accepted) == 1
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 from psycopg.pq import TransactionStatus
 from pytest_django import Settings
 
-from durable import patience
+from durable import retries
 from durable.clock import database_now
 from durable.lease import Lease
 from exports.datasets import Source
@@ -303,7 +303,7 @@ def test_the_end_of_an_attempt_waits_for_the_database(
 
     settings.EXPORTS = settings.EXPORTS | {"MAX_ATTEMPTS": 1 if last else 5}
     monkeypatch.setattr(Lease, name, flaky)
-    monkeypatch.setattr(patience, "PAUSES", (0,))
+    monkeypatch.setattr(retries, "PAUSES", (0,))
     with registered(disturbed_by(full)):
         export = run(ada)
     assert next(tries, "used") == "used"

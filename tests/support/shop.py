@@ -13,7 +13,7 @@ from exports.demo.models import Category, Order, Status
 from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export
 from exports.models import Export
-from exports.pipeline.inline import carry_out
+from exports.pipeline.inline import run_inline
 from exports.states import OPEN, State
 
 SHA256 = "ab" * 32
@@ -32,7 +32,7 @@ def ready(owner: User, **choices: Any) -> Export:
     """Return a READY export with a file, made by the real pipeline in this process."""
     request = ExportRequest(**({"dataset": "orders", "format": "csv", "period": "all"} | choices))
     export = request_export(owner, request).export
-    carry_out(export, lambda _: None)
+    run_inline(export, lambda _: None)
     assert export.state == State.READY, export.error_message
     return export
 

@@ -17,14 +17,14 @@ from durable import holders, sweep
 from durable.clock import database_now
 from durable.holders import holder, is_dead, names
 from durable.lease import LeaseLost
-from durable.sweep import Swept
+from durable.sweep import SweptModel
 from tests.support.errands import claim, errand, lapse
 from tests.work.models import Errand
 
 
 @pytest.fixture(autouse=True)
 def _only_errands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=lambda row: None, publishes=None)})
+    monkeypatch.setattr(sweep, "_swept", {Errand: SweptModel(Errand, park=lambda row: None, publishes=None)})
     monkeypatch.setattr(sweep, "_chores", {})
 
 

@@ -76,7 +76,7 @@ class LeaseLife(RuleBasedStateMachine):
     def a_worker_dies_on_this_machine(self, newest: bool) -> None:
         dead = self.workers.pop(-1 if newest else 0)
         DEAD.add(name_of(dead))
-        freed = Errand.objects.all().free_the_dead()
+        freed = Errand.objects.all().free_dead()
         assert freed == self.is_newest(dead), "the lease of a live worker ended, or that of a dead one did not"
         self.lapsed = self.lapsed or bool(freed)
 

@@ -16,7 +16,7 @@ from durable import hints, sweep
 from durable.conf import durable_settings
 from durable.hints import publish, publish_on_commit
 from durable.models import Work
-from durable.sweep import Sweeper, Swept
+from durable.sweep import Sweeper, SweptModel
 from tests.support import hints as broker
 from tests.support.errands import claim, errand, lapse, seen
 from tests.support.threads import at_once
@@ -33,7 +33,7 @@ def close(row: Errand) -> None:
 @pytest.fixture(autouse=True)
 def _only_errands(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Limit the sweep to errands."""
-    monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=close)})
+    monkeypatch.setattr(sweep, "_swept", {Errand: SweptModel(Errand, park=close)})
     monkeypatch.setattr(sweep, "_chores", {})
     yield
 
@@ -158,7 +158,7 @@ def test_a_row_that_cannot_be_parked_does_not_stop_the_others(monkeypatch: pytes
             raise ZeroDivisionError
         close(row)
 
-    monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=park)})
+    monkeypatch.setattr(sweep, "_swept", {Errand: SweptModel(Errand, park=park)})
     assert sweep.sweep() == {"errand: parked": 1}
     assert [seen(row)["done_by"] for row in rows] == ["", "parked"]
 
@@ -172,7 +172,7 @@ def test_a_broken_step_does_not_stop_the_others(caplog: pytest.LogCaptureFixture
 
 
 def test_an_app_can_publish_its_rows_itself() -> None:
-    sweep.register(Swept(Errand, park=close, publishes=None))
+    sweep.register(SweptModel(Errand, park=close, publishes=None))
     errand()
     assert sweep.sweep() == {}
 

@@ -24,7 +24,7 @@ from exports.errors import (
     NoPermission,
     SpoiltPart,
     StorageFailed,
-    blaming,
+    errors_as,
     from_exception,
 )
 
@@ -100,13 +100,13 @@ def test_an_internal_error_of_the_client_is_a_connection_error() -> None:
 
 
 def test_an_unexpected_exception_becomes_the_given_error() -> None:
-    with pytest.raises(DatasetFailed) as caught, blaming(DatasetFailed):
+    with pytest.raises(DatasetFailed) as caught, errors_as(DatasetFailed):
         raise ZeroDivisionError
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 @pytest.mark.parametrize("passing", [LeaseLost(), SoftTimeLimitExceeded(), NoPermission()], ids=repr)
 def test_known_exceptions_are_not_converted(passing: Exception) -> None:
-    with pytest.raises(type(passing)) as caught, blaming(DatasetFailed):
+    with pytest.raises(type(passing)) as caught, errors_as(DatasetFailed):
         raise passing
     assert caught.value is passing

@@ -17,7 +17,7 @@ from durable import sweep
 from durable.celery import shutdown
 from durable.celery.shutdown import ENDS_WITHIN, Shutdown
 from durable.lease import LeaseLost
-from durable.sweep import Swept
+from durable.sweep import SweptModel
 from tests.support.errands import claim, errand
 from tests.work.models import Errand
 
@@ -80,7 +80,7 @@ def test_the_process_manager_waits_longer_than_a_shutdown(tmp_path: Any) -> None
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("away", [False, True])
 def test_rows_are_given_back(monkeypatch: pytest.MonkeyPatch, away: bool) -> None:
-    monkeypatch.setattr(sweep, "_swept", {Errand: Swept(Errand, park=lambda row: None)})
+    monkeypatch.setattr(sweep, "_swept", {Errand: SweptModel(Errand, park=lambda row: None)})
     if away:
         monkeypatch.setattr(sweep, "give_back", lambda names: 1 // 0)
     lease = claim(errand())

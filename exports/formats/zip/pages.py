@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exports.conf import export_settings
 from exports.datasets import Row, datasets
-from exports.errors import DatabaseAway, DatasetFailed, ExportError, blaming
+from exports.errors import DatabaseAway, DatasetFailed, ExportError, errors_as
 from exports.formats import Kind, formats, writer
 from exports.formats.assembly import Assembly
 from exports.formats.context import folders, keys_of
@@ -103,7 +103,7 @@ def _preview(assembly: Assembly, number: int) -> Preview:
     amounts = [column.type.numeric for column in columns]
     headings = [(_line(column.label), amount) for column, amount in zip(columns, amounts, strict=True)]
     try:
-        with blaming(DatasetFailed):
+        with errors_as(DatasetFailed):
             rows = _first_rows(assembly, number)
             words = [[for_xml(text) for text in texts] for texts in Words(columns, assembly.export.zone)(rows)]
     except DatabaseAway:

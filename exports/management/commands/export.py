@@ -112,7 +112,7 @@ class Command(BaseCommand):
             task = bar.add_task(export.get_state_display(), total=None, rows="")
             show = _progress_callback(bar, task)
             if in_this_process:
-                inline.carry_out(export, show)
+                inline.run_inline(export, show)
             else:
                 _watch(export, show)
 

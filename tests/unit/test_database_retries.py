@@ -8,15 +8,15 @@ import pytest
 from django.db import InterfaceError, OperationalError, transaction
 
 from config.celery import app
-from durable import patience
+from durable import retries
 from durable.celery.shutdown import GRACE
-from durable.celery.tasks import PatientTask
-from durable.patience import PAUSES
+from durable.celery.tasks import DatabaseRetryTask
+from durable.retries import PAUSES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Away(PatientTask):
+class Away(DatabaseRetryTask):
     """A task that raises `error` on its first `times` runs."""
 
     name = "tests.away"
@@ -34,7 +34,7 @@ class Away(PatientTask):
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(retries, "time", SimpleNamespace(sleep=slept.append))
     return slept
 
 
@@ -68,4 +68,4 @@ def test_every_task_is_patient() -> None:
     app.loader.import_default_modules()
     ours = [task for name, task in app.tasks.items() if not name.startswith("celery.")]
     assert ours
-    assert all(isinstance(task, PatientTask) for task in ours)
+    assert all(isinstance(task, DatabaseRetryTask) for task in ours)

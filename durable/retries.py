@@ -16,7 +16,7 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds between two tries. Their sum is less than the grace period of a worker's shutdown (decision 0005)."""
 
 
-def patiently(step: Callable[[], R], name: object) -> R:
+def retry_database(step: Callable[[], R], name: object) -> R:
     """Run `step` until the database answers, and return its result. Raises the database's error after 7.5 s of waits.
 
     `step` must be safe to repeat after any error. Inside a transaction the error is raised at once, because the whole

@@ -7,25 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from math import inf, isfinite, nextafter
+from math import isfinite
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from django.utils.duration import duration_iso_string
-
-from exports.formats.values import float_text, for_xml, local
+from exports.formats.values import float_text, for_xml
 from exports.formats.xlsx import grid
 from exports.formats.xlsx.styles import (
-    DAY,
-    DURATION,
     INTEGER,
     KNOWN,
     MINOR_UNITS,
-    MOMENT,
     PLACES,
-    TIME,
     WRAPPED,
     Styles,
     decimal_style,
@@ -35,13 +27,6 @@ CELL_UNITS = 32_767
 """The longest text of a cell, in UTF-16 code units."""
 EXACT_DIGITS = 15
 """Decimal digits that a double preserves."""
-ZERO = date(1899, 12, 30).toordinal()
-"""Day 0 of spreadsheets, as an ordinal of Python's calendar."""
-FIRST_DAY = date(1900, 3, 1)
-"""Earlier dates are text: Excel's calendar has a 29 February 1900, and LibreOffice's does not."""
-DAY_MS = 86_400_000
-DAY_SECONDS = 86_400
-
 CELL = b"<c"
 """The beginning of each cell; its position is inserted after it."""
 EMPTY = b"<c/>"
@@ -172,23 +157,6 @@ def _float(value: float) -> bytes:
     return NUMBER + text + NUMBER_END if isfinite(value) else TEXT + text + TEXT_END
 
 
-def times(values: Sequence[time]) -> Cells:
-    """Return times of day as spreadsheets store them: as fractions of a day, to the microsecond."""
-    seconds = [((value.hour * 60 + value.minute) * 60 + value.second) + value.microsecond / 1e6 for value in values]
-    return Cells(_head(TIME), [repr(second / DAY_SECONDS).encode() for second in seconds], NUMBER_END)
-
-
-def durations(values: Sequence[timedelta]) -> Cells:
-    """Return durations in days. Negative durations, which Excel cannot show, are ISO 8601 text."""
-    return whole([_duration(value) for value in values])
-
-
-def _duration(value: timedelta) -> bytes:
-    if value < timedelta():
-        return TEXT + duration_iso_string(value).encode() + TEXT_END
-    return _head(DURATION) + repr(value / timedelta(days=1)).encode() + NUMBER_END
-
-
 class Digits(NamedTuple):
     """Decimals as text, and their decimal places: a single number if all have the same.
 
@@ -238,8 +206,8 @@ def decimals(values: Sequence[bytes], long: Long) -> Cells:
     """Return numbers with the decimal places of the values."""
     each, places = digits(values)
     if isinstance(places, int):
-        return Cells(_head(decimal_style(places)), each, NUMBER_END)
-    heads = {place: _head(decimal_style(place)) for place in set(places) if place is not None}
+        return Cells(head(decimal_style(places)), each, NUMBER_END)
+    heads = {place: head(decimal_style(place)) for place in set(places) if place is not None}
     return whole(
         [
             text(value, long) if place is None else heads[place] + value + NUMBER_END
@@ -280,52 +248,12 @@ def _shown_places(value: bytes, places: int | None, code: bytes) -> int | None:
 
 
 def _money_head(style: int | None) -> bytes:
-    return b"" if style is None else _head(style)
+    return b"" if style is None else head(style)
 
 
-def _head(style: int) -> bytes:
+def head(style: int) -> bytes:
+    """Return the start of a number's cell in this style."""
     return b'<c s="%d"><v>' % style if style else NUMBER
 
 
-def dates(values: Sequence[date]) -> Cells:
-    """Return dates as day numbers of spreadsheets."""
-    if min(values) >= FIRST_DAY:
-        return Cells(DAY_HEAD, [b"%d" % day(value) for value in values], NUMBER_END)
-    return whole([_date(value) for value in values])
-
-
-def _date(value: date) -> bytes:
-    if value < FIRST_DAY:
-        return TEXT + value.isoformat().encode() + TEXT_END
-    return DAY_HEAD + b"%d" % day(value) + NUMBER_END
-
-
-def day(value: date) -> int:
-    return value.toordinal() - ZERO
-
-
-def moments(values: Sequence[datetime], zone: ZoneInfo) -> Cells:
-    """Return date-times in `zone`, to the millisecond."""
-    return whole([moment(local(value, zone)) for value in values])
-
-
-def moment(value: datetime) -> bytes:
-    if value.date() < FIRST_DAY:
-        return TEXT + value.isoformat().encode() + TEXT_END
-    ms = ((value.hour * 60 + value.minute) * 60 + value.second) * 1000 + value.microsecond // 1000
-    return MOMENT_HEAD + serial(day(value), ms) + NUMBER_END
-
-
-def serial(days: int, ms: int) -> bytes:
-    """Return the serial number of a moment, `ms` milliseconds after the start of day number `days`.
-
-    It is the smallest double that is not before the moment: LibreOffice truncates to seconds, so a double just below
-    would show the previous second.
-    """
-    whole = days * DAY_MS + ms
-    number = whole / DAY_MS
-    above, below = number.as_integer_ratio()
-    return repr(number if above * DAY_MS >= whole * below else nextafter(number, inf)).encode()
-
-
-DAY_HEAD, MOMENT_HEAD, INTEGER_HEAD = _head(DAY), _head(MOMENT), _head(INTEGER)
+INTEGER_HEAD = head(INTEGER)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from exports.datasets import Column, ColumnType
 from exports.datasets.moments import local as local_sql
 from exports.formats.values import local
-from exports.formats.xlsx import cells
+from exports.formats.xlsx import cells, dates
 from exports.formats.xlsx.cells import EMPTY, NUMBER_END, TEXT, TEXT_END, TRUTHS, Cells, whole
 from exports.formats.xlsx.lanes import Bulk, LaneContext, Lines, Take, mixed, spread
 
@@ -97,7 +97,7 @@ class CopyLane:
 
     def _dates(self, values: Sequence[bytes]) -> Cells:
         try:
-            return Cells(cells.DAY_HEAD, [self._days[value] for value in values], NUMBER_END)
+            return Cells(dates.DAY_HEAD, [self._days[value] for value in values], NUMBER_END)
         except ValueError:
             return whole([_fallback_date(value) for value in values])
 
@@ -105,18 +105,18 @@ class CopyLane:
         days, minutes = self._days, self._minutes
         try:
             each = [
-                cells.serial(int(days[value[:10]]), minutes[value[11:17]] + round(float(value[17:23]) * 1_000))
+                dates.serial(int(days[value[:10]]), minutes[value[11:17]] + round(float(value[17:23]) * 1_000))
                 for value in values
             ]
         except ValueError:
             return whole([self._fallback_moment(value) for value in values])
-        return Cells(cells.MOMENT_HEAD, each, NUMBER_END)
+        return Cells(dates.MOMENT_HEAD, each, NUMBER_END)
 
     def _fallback_moment(self, value: bytes) -> bytes:
         try:
             if value[:1] == OUT_OF_RANGE:
-                return cells.moment(local(datetime.fromisoformat(value[1:].decode()), self._context.zone))
-            return cells.moment(datetime.fromisoformat(value.decode()))
+                return dates.moment(local(datetime.fromisoformat(value[1:].decode()), self._context.zone))
+            return dates.moment(datetime.fromisoformat(value.decode()))
         except ValueError:  # before year 1, or infinity
             return TEXT + value.removeprefix(OUT_OF_RANGE) + TEXT_END
 
@@ -128,9 +128,9 @@ class _Days(dict[bytes, bytes]):
         value = date.fromisoformat(key.decode())
         if len(self) >= CACHED:
             self.clear()
-        if value < cells.FIRST_DAY:
-            raise ValueError(f"{value} is before cells.FIRST_DAY and must be text.")
-        return self.setdefault(key, b"%d" % cells.day(value))
+        if value < dates.FIRST_DAY:
+            raise ValueError(f"{value} is before dates.FIRST_DAY and must be text.")
+        return self.setdefault(key, b"%d" % dates.day(value))
 
 
 class _Minutes(dict[bytes, int]):
@@ -194,7 +194,7 @@ def _as_copied(value: object) -> bytes:
 
 def _fallback_date(value: bytes) -> bytes:
     try:
-        return cells.dates([date.fromisoformat(value.decode())]).whole()[0]
+        return dates.dates([date.fromisoformat(value.decode())]).whole()[0]
     except ValueError:  # before year 1, or infinity
         return TEXT + value + TEXT_END
 

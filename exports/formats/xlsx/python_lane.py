@@ -10,7 +10,7 @@ from typing import Any
 
 from exports.datasets import Column, ColumnType, Row
 from exports.formats.values import PYTHON, as_plain, batches, encode
-from exports.formats.xlsx import cells
+from exports.formats.xlsx import cells, dates
 from exports.formats.xlsx.cells import EMPTY, TRUTHS, Cells, whole
 from exports.formats.xlsx.lanes import Bulk, LaneContext, Lines, Take, mixed, spread
 
@@ -29,10 +29,10 @@ class PythonLane:
             Decimal: lambda values: cells.decimals([str(value).encode() for value in values], context.long),
             float: cells.floats,
             bool: lambda values: whole([TRUTHS[value] for value in values]),
-            date: cells.dates,
-            datetime: lambda values: cells.moments(values, context.zone),
-            time: cells.times,
-            timedelta: cells.durations,
+            date: dates.dates,
+            datetime: lambda values: dates.moments(values, context.zone),
+            time: dates.times,
+            timedelta: dates.durations,
         }
 
     def lines(self, rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[Lines]:

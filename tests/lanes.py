@@ -7,6 +7,7 @@ python -m tests.lanes faults
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,8 +22,12 @@ from typing import IO
 ROOT = Path(__file__).parent.parent
 AT_ONCE = (os.cpu_count() or 2) + 1
 PAUSE = 0.2
-PYTEST = [sys.executable, "-m", "pytest", "-q"]
-COVERED = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q"]
+SLOWEST = 20
+"""Number of tests in the list that a run ends with."""
+OPTIONS = ["-q", f"--durations={SLOWEST}", "--durations-min=1"]
+PYTEST = [sys.executable, "-m", "pytest", *OPTIONS]
+COVERED = [sys.executable, "-m", "coverage", "run", "-m", "pytest", *OPTIONS]
+DURATION = re.compile(r"^(\d+\.\d+)s (?:call|setup|teardown) +(\S.*)$")
 ON_POSTGRESQL = {"CARRYALL_TEST_DB": "postgresql", "LIVES": "4"}
 QUICK = ["tests/unit", "tests/contracts", "tests/integration"]
 LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_designs.py"]
@@ -49,6 +54,8 @@ class Lane:
     began: float = 0.0
     seconds: float = 0.0
     """CPU time, including that of child processes."""
+    slowest: list[tuple[float, str]] = field(default_factory=list)
+    """The slowest tests: seconds, name."""
 
     def start(self) -> None:
         self.began = time.monotonic()
@@ -74,6 +81,7 @@ class Lane:
         passed = self.process.returncode == 0
         self.log.seek(0)
         lines = self.log.read().decode(errors="replace").strip().splitlines()
+        self.slowest = [(float(found[1]), found[2]) for found in map(DURATION.match, lines) if found]
         took = f"{time.monotonic() - self.began:.0f} s, {self.seconds:.0f} s of CPU time"
         print(f"\n=== {self.name}: {'passed' if passed else 'FAILED'} after {took}")
         print("\n".join(lines[-1:] if passed else lines), flush=True)
@@ -122,6 +130,7 @@ def _files(names: Sequence[str]) -> Iterator[str]:
 def run(waiting: list[Lane], tell: Callable[[Lane], bool] = Lane.tell) -> bool:
     """Run all lanes, AT_ONCE in parallel. Return whether all of them passed."""
     running: list[Lane] = []
+    done: list[Lane] = []
     passed = True
     try:
         while waiting or running:
@@ -130,12 +139,22 @@ def run(waiting: list[Lane], tell: Callable[[Lane], bool] = Lane.tell) -> bool:
                 running[-1].start()
             for lane in [lane for lane in running if lane.ended()]:
                 running.remove(lane)
+                done.append(lane)
                 passed &= tell(lane)
             time.sleep(PAUSE)
     finally:
         for lane in running:
             lane.kill()
+    _print_slowest(done)
     return passed
+
+
+def _print_slowest(done: Sequence[Lane]) -> None:
+    found = sorted(((seconds, test, lane.name) for lane in done for seconds, test in lane.slowest), reverse=True)
+    if found:
+        print("\nThe slowest tests:")
+    for seconds, test, name in found[:SLOWEST]:
+        print(f"{seconds:7.1f} s  {test}  ({name})")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTH, HEIGHT = 390, 700
-STEPS = ("One click", "It grows while you watch", "You are told, once", "Yours alone, until it expires")
+STEPS = ("Click once", "Watch the progress", "Get one message", "Download privately")
 
 
 def pictures(browser: Browser, url: str) -> list[bytes]:
+    """Return a screenshot of each step."""
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=1.5, bypass_csp=True)
     page = context.new_page()
     sign_in(page, url)

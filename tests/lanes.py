@@ -28,9 +28,11 @@ OPTIONS = ["-q", f"--durations={SLOWEST}", "--durations-min=1"]
 PYTEST = [sys.executable, "-m", "pytest", *OPTIONS]
 COVERED = [sys.executable, "-m", "coverage", "run", "-m", "pytest", *OPTIONS]
 DURATION = re.compile(r"^(\d+\.\d+)s (?:call|setup|teardown) +(\S.*)$")
-ON_POSTGRESQL = {"CARRYALL_TEST_DB": "postgresql", "LIVES": "4"}
-QUICK = ["tests/unit", "tests/contracts", "tests/integration"]
+FEW_LIVES = {"LIVES": "4"}
+ON_POSTGRESQL = {"CARRYALL_TEST_DB": "postgresql"} | FEW_LIVES
 LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_designs.py"]
+CUT_PDF = "tests/contracts/test_same_file.py::test_the_file_does_not_depend_on_parts[pdf]"
+"""A slow test that runs once, without coverage."""
 TWO_WAYS = ["tests/contracts/test_lanes.py", "tests/integration/test_xlsx_lanes.py"]
 """Tests of files that PostgreSQL writes itself. They run on PostgreSQL with coverage."""
 TRANSACTIONS = [
@@ -40,6 +42,11 @@ TRANSACTIONS = [
 """Tests of code with locks, transaction-local settings or COPY, each of which must stay within one transaction."""
 FAULTS = ["database_faults", "deploys", "kill_points", "poison", "redis_faults", "zombies"]
 """Acceptance tests that inject faults into whole sites. test_chaos has the short form of them."""
+KILLS = [
+    "tests/integration/test_faults.py", "tests/integration/test_bundle_faults.py", "tests/unit/test_fan_in_life.py",
+    "tests/unit/test_durable_life.py",
+]  # fmt: skip
+"""Tests that kill a worker at some moments of a step; `make faults` kills it at each of them."""
 
 
 @dataclass
@@ -98,10 +105,13 @@ class Lane:
 
 
 def faults() -> list[Lane]:
-    """Return the lanes of the long fault tests, in two halves."""
+    """Return the lanes of the long fault tests."""
     return [
-        Lane(f"fault tests, part {number}", [*PYTEST, *_files(names)])
-        for number, names in enumerate((FAULTS[::2], FAULTS[1::2]), start=1)
+        *(
+            Lane(f"fault tests, part {number}", [*PYTEST, *_files(names)])
+            for number, names in enumerate((FAULTS[::2], FAULTS[1::2]), start=1)
+        ),
+        Lane("kills at every moment", [*PYTEST, *KILLS], {"EVERY_MOMENT": "1", "LIVES": "40"}),
     ]
 
 
@@ -109,14 +119,20 @@ def lanes() -> list[Lane]:
     """Return all other lanes, the longest first so that they end at about the same time."""
     acceptance = sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests/acceptance").glob("test_*.py"))
     calm = [name for name in acceptance if name not in FAULTS]
-    without = [f"--ignore={path}" for path in LAYOUT]
+    without = [*(f"--ignore={path}" for path in LAYOUT), f"--deselect={CUT_PDF}"]
     elsewhere = [*(f"--ignore={path}" for path in TWO_WAYS), "--ignore-glob=*_pdf*", "--ignore-glob=*_storage_*"]
+    elsewhere.append(f"--deselect={CUT_PDF}")
     return [
         Lane("acceptance and browser tests", [*PYTEST, *_files(calm), "tests/browser"]),
         Lane("integration tests on SQLite", [*COVERED, "tests/integration"]),
-        Lane("unit and contract tests on SQLite", [*COVERED, *without, "tests/unit", "tests/contracts"]),
-        Lane("tests on PostgreSQL", [*PYTEST, *elsewhere, *QUICK], ON_POSTGRESQL),
-        Lane("PDF layout", [*PYTEST, *LAYOUT]),
+        Lane("unit and contract tests on SQLite", [*COVERED, *without, "tests/unit", "tests/contracts"], FEW_LIVES),
+        Lane("integration tests on PostgreSQL", [*PYTEST, *elsewhere, "tests/integration"], ON_POSTGRESQL),
+        Lane(
+            "unit and contract tests on PostgreSQL",
+            [*PYTEST, *elsewhere, "tests/unit", "tests/contracts"],
+            ON_POSTGRESQL,
+        ),
+        Lane("PDF layout", [*PYTEST, *LAYOUT, CUT_PDF]),
         Lane("files written by PostgreSQL", [*COVERED, *TWO_WAYS], ON_POSTGRESQL),
         Lane("tests behind PgBouncer", [*PYTEST, *TRANSACTIONS], {"CARRYALL_TEST_DB": "pgbouncer"}),
         Lane("lint, types, layers, migrations", ["make", "--no-print-directory", "check"]),

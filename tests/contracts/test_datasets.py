@@ -28,6 +28,9 @@ TYPES: dict[ColumnType, Any] = {
     ColumnType.BOOLEAN: bool,
     ColumnType.DATE: date,
     ColumnType.DATETIME: datetime,
+    ColumnType.FLOAT: float,
+    ColumnType.TIME: time,
+    ColumnType.DURATION: timedelta,
 }
 
 

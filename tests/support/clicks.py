@@ -88,7 +88,7 @@ def assert_refused(answer: Answer) -> None:
     """Assert that the answer is a JSON 503 with a message and a Retry-After header."""
     assert answer.status == 503, answer.text
     assert answer.json()["error"]["code"] in ("not_recorded", "database_away")
-    assert "try again in a minute" in answer.json()["error"]["message"]
+    assert "again in a minute" in answer.json()["error"]["message"]
     assert answer.headers["Retry-After"] == "60"
 
 

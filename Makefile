@@ -8,13 +8,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+SITE := ../pyproject.toml --extra pdf --extra postgres --extra redis --extra push base.in
 
 # Export these variables to the programs if they are given to make and not empty.
 $(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL,$(if $($(name)),$(eval export $(name))))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run test quick faults chaos bench check lock flower doctor shell clean
+.PHONY: help setup setup-dev run test quick faults chaos bench check matrix docs reference lock flower doctor shell clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -58,14 +59,26 @@ check: setup-dev  ## check lint, format, types, layers, dead code, migrations an
 	@$(BIN)/python -m tests.snippets
 	@$(BIN)/lint-imports
 	@! $(BIN)/vulture | grep -v 'unused variable\|unused attribute'
-	@$(BIN)/python -m build --no-isolation --outdir var/dist > /dev/null
+	@$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs var/docs
+	@dist=$$(mktemp -d) && trap 'rm -rf "$$dist"' EXIT && $(BIN)/python -m build --no-isolation --outdir "$$dist" > /dev/null \
+	&& { checked=$$($(BIN)/twine --no-color check --strict "$$dist"/*) || { echo "$$checked"; exit 1; }; }
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 
+matrix: setup-dev  ## test the built package on each Python and Django that it supports
+	@$(BIN)/python -m tests.matrix
+
+docs: setup-dev  ## build the documentation site in var/docs
+	@$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs var/docs
+	@echo 'Open var/docs/index.html.'
+
+reference: setup-dev  ## write docs/reference/*.md from the code
+	@$(BIN)/python -m tests.reference
+
 lock: setup-dev  ## compile requirements/*.txt from requirements/*.in
-	@cd requirements && ../$(COMPILE) ../pyproject.toml base.in -o base.txt
+	@cd requirements && ../$(COMPILE) $(SITE) -o base.txt
 	@cd requirements && ../$(COMPILE) parquet.in -o parquet.txt
 	@cd requirements && ../$(COMPILE) s3.in -o s3.txt
-	@cd requirements && ../$(COMPILE) ../pyproject.toml base.in dev.in -o dev.txt
+	@cd requirements && ../$(COMPILE) $(SITE) dev.in -o dev.txt
 	@cd requirements && ../$(COMPILE) --no-deps flights.in -o flights.txt
 
 flower: setup  ## show workers and tasks of a running site on port 5555 (FLOWER_PASSWORD=... FLOWER_PORT=...)

@@ -22,13 +22,13 @@ if __name__ == "__main__":
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import timezone
 
 from benchmarks import history
 from durable import hints, sweep
+from durable.clock import Now
 from durable.models import Work
 from exports.conf import export_settings
 from exports.forecast.progress import progress_of, progress_of_many

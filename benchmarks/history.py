@@ -10,9 +10,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, models
-from django.db.models.functions import Now
 from django.utils import timezone
 
+from durable.clock import Now
 from exports.models import Download, Export, Part
 from exports.states import PartState, State
 

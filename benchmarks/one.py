@@ -24,7 +24,7 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.utils import timezone, translation  # noqa: E402
 
 from benchmarks import meter  # noqa: E402
-from exports.datasets import Dataset, KeyRange, datasets  # noqa: E402
+from exports.datasets import Dataset, KeyRange, Selection, datasets  # noqa: E402
 from exports.formats import Format, OpenPart, RenderContext, Written, writer  # noqa: E402
 from exports.models.period import Period  # noqa: E402
 from exports.pipeline.rates import rate_of  # noqa: E402
@@ -77,15 +77,15 @@ def _job(dataset: Dataset, kind: Format, path: Path) -> Job:
 
 
 def _plan(job: Job) -> tuple[Sequence[KeyRange], Any]:
-    ranges = job.dataset.key_ranges(User(), PERIOD, rate_of(job.dataset.key, job.kind.key).rows_per_part)
-    sample = job.dataset.sample(User(), PERIOD, job.context.columns, ranges) if job.kind.prepares else []
+    ranges = job.dataset.key_ranges(Selection(User(), PERIOD), rate_of(job.dataset.key, job.kind.key).rows_per_part)
+    sample = job.dataset.sample(Selection(User(), PERIOD), job.context.columns, ranges) if job.kind.prepares else []
     if job.kind.wants_extremes:
-        sample += job.dataset.extremes(User(), PERIOD, job.context.columns)
+        sample += job.dataset.extremes(Selection(User(), PERIOD), job.context.columns)
     return ranges, job.kind.prepare(sample, job.context)
 
 
 def _write(job: Job, index: int, keys: KeyRange, before: int) -> Written:
-    source = job.dataset.source(User(), PERIOD, job.context.columns, keys)
+    source = job.dataset.source(Selection(User(), PERIOD), job.context.columns, keys)
     with _file(job, index).open("w+b") as out:
         return job.kind.write(source, out, replace(job.context, index=index, before=before))
 

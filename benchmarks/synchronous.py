@@ -16,7 +16,7 @@ from django.urls import path
 from django.utils import timezone
 
 from config.urls import urlpatterns as usual
-from exports.datasets import Dataset, datasets
+from exports.datasets import Dataset, Selection, datasets
 from exports.formats import OpenPart, RenderContext, writer
 from exports.models.period import Period
 from exports.web.responses import signed_in_user
@@ -27,12 +27,12 @@ def orders(request: HttpRequest, key: str) -> FileResponse:
     """Return all of the user's orders as a file in the format `key`."""
     dataset, kind, user = datasets.get("orders"), writer(key), signed_in_user(request)
     context, period = _context(dataset), Period(asked_at=timezone.now())
-    ranges = dataset.key_ranges(user, period, None)
-    sample = dataset.sample(user, period, context.columns, ranges)
+    ranges = dataset.key_ranges(Selection(user, period), None)
+    sample = dataset.sample(Selection(user, period), context.columns, ranges)
     context = replace(context, layout=kind.prepare(sample, context))
     whole = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
     with tempfile.TemporaryFile() as body:
-        written = kind.write(dataset.source(user, period, context.columns, ranges[0]), body, context)
+        written = kind.write(dataset.source(Selection(user, period), context.columns, ranges[0]), body, context)
         body.seek(0)
         part = OpenPart(body, written.rows, written.meta)
         kind.assemble([part], whole, replace(context, rows=written.rows))

@@ -19,11 +19,7 @@ def store(url: str, var_dir: Path) -> dict[str, Any]:
     """Return the STORAGES entry for artifacts. Raise ImproperlyConfigured if the URL is wrong."""
     if url:
         return {"BACKEND": "exports.storage.bucket.ArtifactBucket", "OPTIONS": _bucket(url)}
-    private = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
-    return {
-        "BACKEND": "exports.storage.folder.ArtifactFolder",
-        "OPTIONS": {"location": var_dir / "artifacts"} | private,
-    }
+    return {"BACKEND": "exports.storage.folder.ArtifactFolder", "OPTIONS": {"location": var_dir / "artifacts"}}
 
 
 def _bucket(url: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from durable.celery import install
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("carryall", task_cls="durable.celery.tasks:DatabaseRetryTask")
+app = Celery("carryall")
 app.config_from_object("config.celeryconfig")
 app.autodiscover_tasks()
 install(app)

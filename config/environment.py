@@ -41,9 +41,11 @@ class Environment:
     email: dict[str, Any]
     default_from_email: str
     site_url: str
+    vapid_private_key: str
     process_name: str
     time_zone: str
     https: bool
+    rates_url: str
 
     @property
     def demo(self) -> bool:
@@ -82,9 +84,11 @@ def _demo(env: Env, var_dir: Path) -> Environment:
         email=_email(env, f"file://{var_dir}/mail"),
         default_from_email=env.str("DEFAULT_FROM_EMAIL", "") or "Carryall <carryall@example.com>",
         site_url=(env.str("SITE_URL", "") or f"http://127.0.0.1:{port}").rstrip("/"),
+        vapid_private_key=env.str("VAPID_PRIVATE_KEY", ""),
         process_name=env.str("PROCESS_NAME", "shell"),
         time_zone=_time_zone(env),
         https=False,
+        rates_url=env.str("RATES_URL", ""),
     )
 
 
@@ -105,9 +109,11 @@ def _production(env: Env, var_dir: Path) -> Environment:
         email=_email(env, ""),
         default_from_email=env.str("DEFAULT_FROM_EMAIL"),
         site_url=env.str("SITE_URL").rstrip("/"),
+        vapid_private_key=env.str("VAPID_PRIVATE_KEY", ""),
         process_name=env.str("PROCESS_NAME", "shell"),
         time_zone=_time_zone(env),
         https=_on(env, "HTTPS", default=True),
+        rates_url="",  # of the demo shop
     )
 
 

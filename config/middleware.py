@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from exports.conf import export_settings
+from notifications.conf import notification_settings
 
 
 def user_time_zone(
@@ -17,7 +17,7 @@ def user_time_zone(
     def answer(request: HttpRequest) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return get_response(request)
-        with timezone.override(export_settings().zone_of(request.user)):
+        with timezone.override(notification_settings().zone_of(request.user)):
             return get_response(request)
 
     return answer

@@ -4,13 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import django_stubs_ext
-
 from config import environment
 from config.environment import BASE_DIR
 from config.queues import WINDOW
-
-django_stubs_ext.monkeypatch()
 
 ENVIRONMENT = environment.read()
 
@@ -23,6 +19,7 @@ SITE_URL = ENVIRONMENT.site_url
 VAR_DIR: Path = ENVIRONMENT.var_dir
 
 INSTALLED_APPS = [
+    "config",  # its stylesheet, and its `shell` command
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -71,7 +68,6 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "notifications.context.bell",
             ],
         },
     },
@@ -182,15 +178,18 @@ CONTENT_SECURITY_POLICY = {  # no external resources, no inline scripts or style
     },
 }
 
-# --- Settings of the apps: all keys and defaults are in each app's conf.py. -----------------------------------------
+# --- Settings of the apps: docs/reference/settings.md lists the keys. -----------------------------------------
 
-DURABLE: dict[str, Any] = {"SEND_HINT": "durable.celery.hints.send"}
-EXPORTS: dict[str, Any] = {
+CARRYALL: dict[str, Any] = {
+    "SITE_URL": SITE_URL,
     "SCRATCH_DIR": VAR_DIR / "scratch",
     "USER_TIME_ZONE": "exports.demo.people.time_zone" if DEMO else None,
     "WINDOW": WINDOW,
+    "WEBHOOKS_PER_USER": 5 if DEMO else 0,
+    "VAPID_PRIVATE_KEY": ENVIRONMENT.vapid_private_key,
 }
-NOTIFICATIONS: dict[str, Any] = {"SITE_URL": SITE_URL}
+
+RATES_URL = ENVIRONMENT.rates_url
 
 # --- Background work: see config/celeryconfig.py for queues, limits and transport options. --------------------------
 

@@ -11,12 +11,9 @@ from typing import Any
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from durable.conf import SESSION_TIMEOUTS
+from durable.databases import set_bounds
 
-_SET = "SELECT " + ", ".join(
-    f"CASE current_setting('{name}') WHEN '0' THEN set_config('{name}', '{value}', false) END"
-    for name, value in SESSION_TIMEOUTS.items()
-)
+_SET = set_bounds(local=False)
 
 
 @receiver(connection_created)

@@ -1,0 +1,1 @@
+DISTRIBUTION = "carryall"

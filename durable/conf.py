@@ -1,19 +1,53 @@
-"""Typed settings of leased work, from the `DURABLE` dict. They are read live, so that override_settings works."""
+"""Typed settings from the `CARRYALL` dict, which all apps share, and those of leased work.
 
-from dataclasses import dataclass
-from typing import Any
+Each app declares its keys as the fields of a dataclass. They are read live, so that override_settings works.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, TypeVar
 
 from django.conf import settings
 
-SESSION_TIMEOUTS = {
-    # Wait only briefly for a lock: a request is then answered with 503, and a worker's row is claimed again later.
-    "lock_timeout": "5s",
-    # A process that stalls inside a transaction loses it, and its locks, after the duration of a lease.
-    "idle_in_transaction_session_timeout": "30s",
-}
-"""PostgreSQL timeouts that every connection needs: set by a statement, or by its role."""
+CELERY = "durable.celery.hints.send"
+"""Dotted path of the function that sends hints as Celery messages."""
+
+S = TypeVar("S")
+_declared: list[type] = []
 
 
+def app_settings(declared: type[S]) -> type[S]:
+    """Class decorator for the settings dataclass of an app. A key belongs to one app."""
+    _declared.append(declared)
+    return declared
+
+
+def declared_settings() -> Sequence[type]:
+    """Return the settings classes of all apps."""
+    return tuple(_declared)
+
+
+def read(declared: type[S]) -> S:
+    """Return the current settings of an app. Keys of the other apps are ignored; `unknown_keys` finds those of none."""
+    names = (field.name for field in fields(declared))  # type: ignore[arg-type]  # a dataclass, by its decorator
+    return declared(**{name: given()[name.upper()] for name in names if name.upper() in given()})
+
+
+def given() -> Mapping[str, Any]:
+    """Return the `CARRYALL` dict of the site."""
+    return getattr(settings, "CARRYALL", {})
+
+
+def unknown_keys() -> Iterator[tuple[str, str]]:
+    """Yield each key that no app declares, with the most similar known key or an empty string."""
+    known = [field.name.upper() for declared in _declared for field in fields(declared)]
+    for key in given():
+        if key not in known:
+            yield key, next(iter(get_close_matches(key, known, 1)), "")
+
+
+@app_settings
 @dataclass(frozen=True)
 class DurableSettings:
     """All times are in seconds."""
@@ -30,11 +64,10 @@ class DurableSettings:
     """Distinguishes machines with the same host name: those with different values ignore each other's processes."""
     slow_seconds: float = 30.0
     """A task that takes longer is logged as slow."""
-    send_hint: str | None = None
-    """Dotted path of `send(task_name, primary_keys)`. With None, hints are left to the sweep of another process."""
+    send_hint: str | None = CELERY
+    """Dotted path of `send(task_name, primary_keys)`. With None, no worker is told of a row (a system check fails)."""
 
 
 def durable_settings() -> DurableSettings:
-    """Return the current settings. Raises TypeError for an unknown key."""
-    given: dict[str, Any] = getattr(settings, "DURABLE", {})
-    return DurableSettings(**{key.lower(): value for key, value in given.items()})
+    """Return the current settings."""
+    return read(DurableSettings)

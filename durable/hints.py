@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from django.db import transaction
 from django.utils.module_loading import import_string
 
 from durable.conf import durable_settings
+from durable.databases import on_commit
 from durable.models import Work
 
 logger = logging.getLogger(__name__)
@@ -45,9 +45,9 @@ def publish(rows: Iterable[Work]) -> None:
 
 
 def publish_on_commit(rows: Iterable[Work]) -> None:
-    """Call `publish` after the caller's transaction commits. Its errors are logged, not raised."""
-    chosen = list(rows)
-    transaction.on_commit(lambda: publish(chosen), robust=True)
+    """Call `publish` after the caller's transaction commits. The rows are of one model. Errors are logged."""
+    if chosen := list(rows):
+        on_commit(type(chosen[0]), lambda: publish(chosen))
 
 
 @contextmanager

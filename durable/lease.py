@@ -8,10 +8,10 @@ import time
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from django.db import Error, connection
+from django.db import Error, connections
 from django.db.models import F, QuerySet
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Greatest, Now
+from django.db.models.functions import Greatest
 
 from durable.conf import durable_settings
 
@@ -84,9 +84,10 @@ class Lease(Generic[W]):
         """End this attempt and make the row due again in `after` seconds."""
         self._end(next_attempt_at=self.work.moment_in(after), published_at=None, **fields)
 
-    def release(self, **fields: Any) -> None:
-        """End this attempt without counting it, and make the row due at once."""
-        self._end(next_attempt_at=Now(), published_at=None, attempt_limit=F("attempt_limit") + 1, **fields)
+    def release(self, after: float = 0.0, **fields: Any) -> None:
+        """End this attempt without counting it, and make the row due again in `after` seconds."""
+        due = self.work.moment_in(after)
+        self._end(next_attempt_at=due, published_at=None, attempt_limit=F("attempt_limit") + 1, **fields)
 
     @property
     def last_attempt(self) -> bool:
@@ -121,11 +122,11 @@ class Lease(Generic[W]):
         except LeaseLost:
             logger.info("Lost the lease on %s after attempt %d.", self.work, self.attempt)
         finally:
-            connection.close()
+            connections.close_all()  # of this thread
 
     def _renew_once(self) -> None:
         try:
             self.save()
         except Error as error:  # the database is unavailable: if it stays so, the lease expires
             logger.warning("The lease on %s was not renewed: %s", self.work, error)
-            connection.close()
+            connections.close_all()

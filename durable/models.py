@@ -10,18 +10,22 @@ clock. The reasons are in docs/decisions/0002-leased-work.md.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
-from django.db import models, transaction
+from django.db import models
 from django.db.models import F, Q
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Now
 
+from durable.breaker import Breaker  # noqa: F401 - Django looks for models here
+from durable.clock import Now
 from durable.conf import durable_settings
+from durable.databases import PrimaryQuerySet, atomic
+from durable.fields import UTCDateTimeField
 from durable.holders import holder, is_dead, scope
 from durable.lease import Lease
+from durable.rates import Permit  # noqa: F401 - Django looks for models here
 
 W = TypeVar("W", bound="Work")
 
@@ -36,7 +40,7 @@ def backoff(failures: int, first: float | None = None) -> float:
     return (config.backoff_first if first is None else first) * float(2 ** (max(failures, 1) - 1)) * spread
 
 
-class WorkQuerySet(models.QuerySet[W]):
+class WorkQuerySet(PrimaryQuerySet[W]):
     """Queries of the workers and of the sweep."""
 
     def open(self) -> Self:
@@ -64,7 +68,7 @@ class WorkQuerySet(models.QuerySet[W]):
 
     def claim(self, pk: int, **fields: Any) -> Lease[W] | None:
         """Claim the row with one conditional UPDATE. Return None if it is not due, or another worker claimed it."""
-        with transaction.atomic(using=self.db):
+        with atomic(self.model):
             taken = (
                 self.due()
                 .filter(pk=pk)
@@ -123,28 +127,33 @@ class WorkQuerySet(models.QuerySet[W]):
 
     def mark_published(self, limit: int) -> list[W]:
         """Mark up to `limit` due rows that need a hint as published. The caller sends the hints after the commit."""
-        with transaction.atomic(using=self.db):
-            rows = list(
-                self.due().unpublished().order_by("next_attempt_at").select_for_update(skip_locked=True)[:limit]
-            )
+        with atomic(self.model):
+            ordered = self.due().unpublished().order_by(*self.model.urgency)
+            rows = list(ordered.select_for_update(skip_locked=True)[:limit])
             self.filter(pk__in=[row.pk for row in rows]).update(published_at=Now())
             return rows
 
 
 class Work(models.Model):
-    """Base class of rows that workers process. Models define their task in `hint`, and may set `max_attempts`."""
+    """Base class of rows that workers process. Models define their task in `hint`, and may set `max_attempts`.
+
+    `objects` is a WorkQuerySet's manager, and `base_manager_name = "objects"` in Meta makes Django use it everywhere:
+    rows are then read where they are written, although the site's router sends other reads to a replica.
+    """
 
     max_attempts: ClassVar[int] = 5
+    urgency: ClassVar[Sequence[str]] = ("next_attempt_at",)
+    """The order in which the sweep sends hints of due rows."""
 
     attempt = models.PositiveIntegerField(
         default=0, editable=False, help_text="Claims so far: the fence of every write."
     )
     attempt_limit = models.PositiveIntegerField(default=5, editable=False, help_text="Parked when this attempt dies.")
-    next_attempt_at = models.DateTimeField(null=True, blank=True, db_default=Now(), editable=False)
-    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    next_attempt_at = UTCDateTimeField(null=True, blank=True, db_default=Now(), editable=False)
+    lease_until = UTCDateTimeField(null=True, blank=True, editable=False)
     leased_by = models.CharField(max_length=200, blank=True, default="", editable=False)
-    claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
-    published_at = models.DateTimeField(null=True, blank=True, editable=False)
+    claimed_at = UTCDateTimeField(null=True, blank=True, editable=False)
+    published_at = UTCDateTimeField(null=True, blank=True, editable=False)
     seconds = models.FloatField(default=0.0, editable=False, help_text="Seconds that workers have spent on this row.")
     longest_seconds = models.FloatField(default=0.0, editable=False, help_text="Seconds of its longest attempt.")
 

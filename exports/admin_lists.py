@@ -1,50 +1,19 @@
-"""Admin lists for tables with millions of rows: bounded counts, filters with known values, indexed searches."""
+"""What the admin pages of exports share: search by owner and ID, and filters of known values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
-from django.core.paginator import Paginator
+from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext as _
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 
+from durable.admin_lists import Bounded
+from durable.admin_users import WithUser
 from exports.errors import ExportError
-
-MOST = 10_000
-"""Maximum number of rows that a list counts and shows."""
-OWNERS = 1_000
-"""Maximum number of owners that a search lists in its query, so that the index on the owner is used."""
-
-
-class BoundedPaginator(Paginator[Any]):
-    """Paginator that stops counting at MOST: counting millions of rows takes longer than the rest of the page."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return rows.order_by("-pk")[:MOST].count()
-
-
-class Bounded(admin.ModelAdmin[Any]):
-    """Admin with a bounded list, newest rows first. A message says when not all rows are listed."""
-
-    ordering = ("-pk",)
-    paginator = BoundedPaginator
-    show_full_result_count = False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        answer = super().changelist_view(request, extra_context)
-        shown = (getattr(answer, "context_data", None) or {}).get("cl")
-        if shown is not None and shown.result_count >= MOST:
-            words = _("Only the newest %(most)s rows are listed and counted. Filter or search to find older ones.")
-            self.message_user(request, words % {"most": f"{MOST:,}"}, messages.INFO)
-        return answer
 
 
 def known(values: Callable[[], Iterable[str]]) -> type[admin.FieldListFilter]:
@@ -67,17 +36,24 @@ def error_codes() -> Iterable[str]:
         yield kind.code
 
 
-def search(rows: QuerySet[Any], term: str, *, export: str = "") -> QuerySet[Any]:
-    """Return the rows whose export ID starts with `term`, or whose owner's user name or address contains it.
+class OfExports(WithUser, Bounded):
+    """Admin of exports, or of rows of exports. The search finds the start of an export's ID, and owners."""
 
-    `export` is the lookup prefix of the export: "" or "export__".
-    """
-    people = get_user_model()._default_manager.filter(Q(username__icontains=term) | Q(email__icontains=term))
-    owners: Any = list(people.values_list("pk", flat=True)[: OWNERS + 1])
-    found = Q(owner__in=owners if len(owners) <= OWNERS else people.values("pk"))
-    if span := _ids(term):
-        found |= Q(**{f"{export}uuid__range": span})
-    return rows.filter(found)
+    search_fields = ("export",)
+    search_help_text = gettext_lazy("Start of an export ID, or part of the owner's user name or e-mail address")
+    export_field = "export__"
+    """Lookup prefix of the export."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = self.of_users(request, term)
+        if span := _ids(term):
+            found |= Q(**{f"{self.export_field}uuid__range": span})
+        return queryset.filter(found), False
 
 
 def _ids(text: str) -> tuple[UUID, UUID] | None:

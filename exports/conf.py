@@ -1,28 +1,43 @@
-"""Typed settings of the exports app, from the `EXPORTS` dict. They are read live, so that override_settings works."""
+"""Typed settings of the exports app: keys of the `CARRYALL` dict."""
 
 import tempfile
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
+from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.utils.module_loading import import_string
+
+from durable.conf import app_settings, read
+
+REQUIRED_APPS = (
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "django_celery_results",
+    "durable",
+    "notifications",
+)
 
 
+def missing_apps() -> list[str]:
+    """Return the apps that this one needs and that are not installed. Their models must not be imported."""
+    return [name for name in REQUIRED_APPS if not apps.is_installed(name)]
+
+
+@app_settings
 @dataclass(frozen=True)
 class ExportSettings:
     """All settings, with their defaults."""
 
-    scratch_dir: Path = field(default_factory=lambda: _project_folder() / "var" / "scratch")
+    scratch_dir: Path = field(default_factory=lambda: _data_folder() / "scratch")
     """Folder where a worker writes a file before it moves to the storage: an absolute path, on a local disk."""
-    storage_alias: str = "exports"
+    storage_alias: str | None = field(default_factory=lambda: "exports" if "exports" in settings.STORAGES else None)
+    """Entry of STORAGES for finished files: "exports", if there is such an entry. None means `artifact_dir`."""
+    artifact_dir: Path = field(default_factory=lambda: _data_folder() / "artifacts")
+    """Folder of finished files without an entry of STORAGES: an absolute path, on a disk that all processes share."""
     link_seconds: int = 60
     """Lifetime of the link to a file, if the storage serves files itself (S3)."""
-    user_time_zone: str | None = None
-    """Dotted path of `time_zone(user) -> str`, which returns an IANA name; None means settings.TIME_ZONE."""
     keep_days: float = 7.0
     """Days from READY until the file expires."""
     remind_before: timedelta = timedelta(hours=24)
@@ -50,27 +65,16 @@ class ExportSettings:
     history_days: int = 365
     """Days after which the row of a finished export is deleted, long after its file."""
     result_keep_days: int = 30
-
-    def time_zone_of(self, user: AbstractBaseUser) -> str:
-        """Return the IANA name of the user's time zone."""
-        if self.user_time_zone is None:
-            return str(settings.TIME_ZONE)
-        return str(import_string(self.user_time_zone)(user))
-
-    def zone_of(self, user: AbstractBaseUser) -> ZoneInfo:
-        """Return the user's time zone, or the site's if the name is invalid, so that no page fails."""
-        try:
-            return ZoneInfo(self.time_zone_of(user))
-        except (KeyError, ValueError, OSError):  # unknown; outside the folder of zones; a folder itself
-            return ZoneInfo(str(settings.TIME_ZONE))
+    controller: str = ""
+    """Who is responsible for the data, with an address: "Shop Ltd, Street 1, Town, privacy@shop.example". Bundles name
+    it, with the owner's rights."""
 
 
-def _project_folder() -> Path:
-    """Return BASE_DIR, as in a project from startproject, so that the working directory does not matter."""
-    return Path(getattr(settings, "BASE_DIR", tempfile.gettempdir())).absolute()
+def _data_folder() -> Path:
+    """Return a folder in BASE_DIR, which projects from startproject have. The working directory does not matter."""
+    return Path(getattr(settings, "BASE_DIR", tempfile.gettempdir())).absolute() / "var" / "carryall"
 
 
 def export_settings() -> ExportSettings:
-    """Return the current settings. Raises TypeError for an unknown key."""
-    given: dict[str, Any] = getattr(settings, "EXPORTS", {})
-    return ExportSettings(**{key.lower(): value for key, value in given.items()})
+    """Return the current settings."""
+    return read(ExportSettings)

@@ -56,18 +56,31 @@ class BadRequest(ExportError):
 
 
 class UnknownDataset(BadRequest):
+    """No dataset has this key, or none was chosen, or one too many for the format."""
+
     code = "unknown_dataset"
     field = "dataset"
 
 
 class UnknownFormat(BadRequest):
+    """No format has this key."""
+
     code = "unknown_format"
     field = "format"
 
 
 class UnknownField(BadRequest):
+    """The dataset has no column of this name, or it was named twice."""
+
     code = "unknown_field"
     field = "fields"
+
+
+class BadTeam(BadRequest):
+    """The datasets belong to a team that the user is not in, to several, or to none."""
+
+    code = "bad_team"
+    field = "team"
 
 
 class NoField(BadRequest):
@@ -87,6 +100,8 @@ class NothingInside(BadRequest):
 
 
 class BadPeriod(BadRequest):
+    """The period is unknown, its dates are missing or reversed, or the dataset has no dates."""
+
     code = "bad_period"
     field = "period"
 
@@ -103,6 +118,20 @@ class BadOption(BadRequest):
 
     code = "bad_option"
     field = "options"
+
+
+class BadParam(BadRequest):
+    """An unknown parameter of a dataset, or an invalid value for one. `param` is its name in the request."""
+
+    code = "bad_param"
+    field = "params"
+    param = ""
+
+    @classmethod
+    def of(cls, param: str, message: Text) -> BadParam:
+        error = cls(message)
+        error.param = param
+        return error
 
 
 class TooMany(ExportError):
@@ -142,6 +171,19 @@ class NoPermission(ExportError):
     default = _("You no longer have access to this data, so the export was stopped.")
 
 
+class StaleParam(ExportError):
+    """A dataset no longer accepts a parameter of the export: it was changed after the request."""
+
+    code = "stale_param"
+
+    @classmethod
+    def because(cls, error: BadParam) -> StaleParam:
+        words = _(
+            "The data can no longer be filtered as you chose, so the export was stopped. %(reason)s Export it again."
+        )
+        return cls(words % {"reason": error.message})
+
+
 class DatasetFailed(ExportError):
     """The dataset's own code raised an exception."""
 
@@ -156,6 +198,15 @@ class DatasetFailed(ExportError):
         """Return the error of one cell: a Python function failed on the row with this primary key."""
         words = _("The column “%(column)s” could not be computed for the row %(key)s. Leave it out, or contact us.")
         return cls(words % {"column": column, "key": key})
+
+    @classmethod
+    def crowded(cls, column: Text, key: object, most: int) -> DatasetFailed:
+        """Return the error of a row with more objects in a nested column than fit in memory."""
+        words = _(
+            "“%(column)s” has more than %(most)s entries for the row %(key)s, which is too many for one JSON object. "
+            "Leave it out, or choose a format with a table for each, such as CSV."
+        )
+        return cls(words % {"column": column, "key": key, "most": most})
 
     @classmethod
     def misfit(cls, column: Text, key: object, value: str, declared: str, hint: str) -> DatasetFailed:
@@ -179,6 +230,14 @@ class UnfitDataset(DatasetFailed):
         error = cls()
         error.__cause__ = ValueError(f"The dataset {dataset!r} cannot be exported. {' '.join(reasons)}")
         return error
+
+
+class SourceAway(ExportError):
+    """A service that a dataset fetches its rows from did not answer."""
+
+    code = "source_away"
+    retryable = True
+    default = _("The data could not be fetched, because a service did not answer. Please try again later.")
 
 
 class FormatFailed(ExportError):
@@ -252,6 +311,9 @@ class WorkerDied(ExportError):
     )
 
 
+MYSQL_AWAY = frozenset([*range(2000, 3000), 1040, 1053, 1205, 1213, 1927, 4031])
+"""Errors of MySQL that pass: of the client's connection; too many connections, shutdown, lock timeout, deadlock,
+connection killed, client disconnected (https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html)."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -282,9 +344,12 @@ def of_cell(error: Exception, key: object, column: Text) -> ExportError:
 def _is_of_connection(error: Exception) -> bool:
     """Return whether the error is that of a lost connection, and not another of the same class.
 
-    SQLite also raises OperationalError for invalid SQL. psycopg raises InternalError without an SQLSTATE if a broken
-    connection returns two results, or none.
+    SQLite and MySQL also raise OperationalError for invalid SQL. psycopg raises InternalError without an SQLSTATE if a
+    broken connection returns two results, or none.
     """
+    code = next(iter(error.args), None)
+    if isinstance(code, int):  # of MySQL or MariaDB
+        return code in MYSQL_AWAY
     if isinstance(error, InternalError):
         return getattr(error.__cause__, "sqlstate", "") is None
     return getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
+from durable.databases import on_commit
 from exports.models import Export, Part, UsageReport, Volume
 from exports.storage import artifacts
 
@@ -18,4 +18,4 @@ def remove_file(instance: Export | Part | Volume | UsageReport, **_: Any) -> Non
     """Delete the file after the commit. If that fails, the file is an orphan, which the purge removes."""
     if instance.artifact:
         artifact = instance.artifact
-        transaction.on_commit(lambda: artifacts.delete([artifact]), robust=True)
+        on_commit(type(instance), lambda: artifacts.delete([artifact]))

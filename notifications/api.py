@@ -7,14 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import transaction
-from django.db.models.functions import Now
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from durable.clock import Now
+from durable.databases import atomic, storable
 from durable.hints import publish_on_commit
+from notifications.attachments import offer_attachments as offer_attachments  # noqa: PLC0414
 from notifications.channels import Channel, channels
-from notifications.errors import storable
 from notifications.kinds import Kind, kinds
+from notifications.links import inside
 from notifications.models import Delivery, Notification, Preference
 
 
@@ -30,19 +31,18 @@ def notify(
     """Notify `user` of one fact, identified by `dedupe_key`. A repeated call returns the first notification.
 
     All rows are written in the caller's transaction, so the user is notified if and only if it commits. `context` must
-    be serialisable as JSON; `link` is a path on this site; `attachment` is the key of a stored file to send with the
-    e-mail. Returns None if the user has disabled this kind. Raises UnknownKind, and ValueError for a link to another
-    site or a key of another user's notification.
+    be serialisable as JSON; `link` is a path on this site, as `reverse` returns it; `attachment` is the key of a stored
+    file to send with the e-mail. Returns None if the user has disabled this kind. Raises UnknownKind, and ValueError
+    for a link to another site or a key of another user's notification.
     """
     chosen = kinds.get(kind)
     if link and not is_local(link):
         raise ValueError(f"The link {link!r} of a notification must be a path on this site, such as /exports/.")
-    with transaction.atomic():
-        wanted = wanted_channels(user.pk, chosen)
+    with atomic(Notification):
         notification = Notification.objects.filter(dedupe_key=dedupe_key).first()
-        if notification is None and wanted:
+        if notification is None and (wanted := wanted_targets(user, chosen)):
             fields = {"user_id": user.pk, "kind": kind, "context": _storable(context or {})}
-            fields |= {"link": link, "attachment": attachment}
+            fields |= {"link": inside(link), "attachment": attachment}
             notification, created = Notification.objects.get_or_create(dedupe_key=dedupe_key, defaults=fields)
             if created:
                 _create_deliveries(notification, user, wanted)
@@ -53,10 +53,13 @@ def notify(
     return notification
 
 
-def send_again(delivery: Delivery) -> bool:
-    """Reopen a failed or skipped delivery with new attempts. Return False if it was sent or is pending."""
-    with transaction.atomic():
-        opened = Delivery.reopen(delivery.pk)
+def send_again(delivery: Delivery, *, even_if_sent: bool = False) -> bool:
+    """Reopen a failed or skipped delivery with new attempts. Return False if it was sent or is pending.
+
+    `even_if_sent` is for targets that recognise a copy by its message ID.
+    """
+    with atomic(Notification):
+        opened = Delivery.reopen(delivery.pk, even_if_sent=even_if_sent)
         if opened:
             publish_on_commit([delivery])
     return opened
@@ -67,10 +70,15 @@ def is_local(link: str) -> bool:
     return link.startswith("/") and url_has_allowed_host_and_scheme(link, allowed_hosts=None)
 
 
-def wanted_channels(user_pk: int, kind: Kind) -> list[Channel]:
-    """Return the channels that the user has enabled for this kind."""
-    chosen = dict(Preference.objects.filter(user_id=user_pk, kind=kind.key).values_list("channel", "enabled"))
-    return [channel for channel in channels if chosen.get(channel.key, channel.key in kind.default_channels)]
+def wanted_targets(user: AbstractBaseUser, kind: Kind) -> list[tuple[Channel, str]]:
+    """Return the targets of the channels that the user has enabled for this kind, or that are on by default.
+
+    Preferences do not count for a kind that is required.
+    """
+    mine = Preference.objects.filter(user_id=user.pk, kind=kind.key)
+    chosen = {} if kind.required else dict(mine.values_list("channel", "enabled"))
+    wanted = [channel for channel in channels if chosen.get(channel.key, channel.on_by_default(kind))]
+    return [(channel, target) for channel in wanted for target in channel.targets(user)]
 
 
 def channel_faults() -> list[str]:
@@ -78,14 +86,14 @@ def channel_faults() -> list[str]:
     return [fault for channel in channels if (fault := channel.fault())]
 
 
-def _create_deliveries(notification: Notification, user: AbstractBaseUser, wanted: list[Channel]) -> None:
-    deliveries = [_delivery(notification, channel, user) for channel in wanted]
+def _create_deliveries(notification: Notification, user: AbstractBaseUser, wanted: list[tuple[Channel, str]]) -> None:
+    deliveries = [_delivery(notification, channel, target, user) for channel, target in wanted]
     Delivery.objects.bulk_create(deliveries)
     publish_on_commit([delivery for delivery in deliveries if delivery.state == Delivery.State.PENDING])
 
 
-def _delivery(notification: Notification, channel: Channel, user: AbstractBaseUser) -> Delivery:
-    delivery = Delivery(notification=notification, channel=channel.key)
+def _delivery(notification: Notification, channel: Channel, target: str, user: AbstractBaseUser) -> Delivery:
+    delivery = Delivery(notification=notification, channel=channel.key, target=target)
     code, reason = _skip_reason(notification, channel, user)
     if reason:
         delivery.state, delivery.error_code, delivery.error_message = Delivery.State.SKIPPED, code, reason
@@ -103,7 +111,7 @@ def _skip_reason(notification: Notification, channel: Channel, user: AbstractBas
     if reason := channel.unreachable(user):
         return "unreachable", reason
     pause = kinds.get(notification.kind).pause
-    if pause and notification.link and not channel.immediate and _sent_recently(notification, channel, pause):
+    if pause and notification.link and channel.paced and _sent_recently(notification, channel, pause):
         return "too_soon", "The user was recently notified of the same through this channel."
     return "", ""
 

@@ -9,8 +9,9 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         # These import models, which are loaded only now.
         from durable import sweep
-        from notifications import channels, checks, delivery  # noqa: F401
+        from notifications import channels, checks, delivery, tasks, webhooks  # noqa: F401
         from notifications.models import Delivery
 
         channels.load()
         sweep.register(sweep.SweptModel(Delivery, park=delivery.park))
+        sweep.register_chore("ended webhooks announced", webhooks.announce_ended)

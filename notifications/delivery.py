@@ -6,19 +6,20 @@ import logging
 from datetime import timedelta
 from functools import partial
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error as DatabaseError
-from django.db import connection
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
 
+from durable.clock import Now
 from durable.conf import durable_settings
+from durable.databases import close_broken
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
 from durable.retries import retry_database
-from notifications.channels import channels
+from notifications.channels import Channel, channels
 from notifications.conf import notification_settings
 from notifications.errors import DeliveryError, UnknownChannel
-from notifications.models import Delivery
+from notifications.models import Delivery, Notification
 
 logger = logging.getLogger(__name__)
 State = Delivery.State
@@ -38,7 +39,7 @@ def deliver(pk: int) -> None:
         logger.info("%s: attempt %d lost its lease.", lease.work, lease.attempt)
     except DatabaseError as error:  # the result cannot be written either: the lease expires, and the sweep takes over
         logger.warning("%s: the database is unavailable (%s); the sweep will try again.", lease.work, error)
-        connection.close()
+        close_broken()
 
 
 def _postpone(pk: int) -> bool:
@@ -71,9 +72,11 @@ def _attempt(lease: Lease[Delivery]) -> None:
     delivery = lease.work
     try:
         channel = channels.get(delivery.channel)
-        reason = channel.unreachable(delivery.notification.user)
-        if reason:
+        if reason := _unreachable(channel, delivery.notification):
             lease.park(state=State.SKIPPED, error_code="unreachable", error_message=reason)
+            return
+        if (wait := channel.wait(delivery)) > 0:
+            lease.release(wait)
             return
         channel.deliver(delivery)
     except (LeaseLost, DatabaseError):
@@ -91,6 +94,15 @@ def _attempt(lease: Lease[Delivery]) -> None:
     else:  # wait for the database: a delivery that is not recorded as sent is sent again
         sent = partial(lease.finish, state=State.SENT, sent_at=Now(), error_code="", error_message="")
         retry_database(sent, f"{delivery}, which was sent,")
+
+
+def _unreachable(channel: Channel, notification: Notification) -> str:
+    """Return why the user cannot be reached through this channel, or ""."""
+    try:
+        user = notification.user
+    except ObjectDoesNotExist:
+        return "The user no longer exists."
+    return channel.unreachable(user)
 
 
 def _retry_or_fail(lease: Lease[Delivery], error: DeliveryError) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from durable.databases import storable
+
 LONGEST = 500
 """Maximum length of a message in characters: replies of mail servers can be long."""
-
-
-def storable(text: str) -> str:
-    """Return `text` without NUL characters and lone surrogates, which not every database can store."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 class NotificationError(Exception):

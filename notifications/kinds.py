@@ -23,6 +23,8 @@ class Kind:
     """Channels that are enabled by default. Channels added later are disabled."""
     staff_only: bool = False
     """Whether only staff receive it, and see it in their preferences."""
+    required: bool = False
+    """Whether users cannot disable it."""
     pause: timedelta = timedelta()
     """Time after a delivery in which further notifications with the same link are only shown on the site."""
 
@@ -34,6 +36,8 @@ for kind in (
     Kind("export_ready", _("An export is ready")),
     Kind("export_failed", _("An export failed"), pause=timedelta(hours=1)),
     Kind("export_expiring", _("A file expires soon and was not downloaded")),
+    Kind("export_on_behalf", _("Somebody else exports your data"), required=True),
+    Kind("webhook_ended", _("A webhook was switched off"), required=True),
     Kind("weekly_report", _("The weekly usage report"), staff_only=True),
 ):
     kinds.add(kind)

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+if _module := os.environ.get("DJANGO_SETTINGS_MODULE"):  # pytest-django has read those settings before this file
+    raise SystemExit(f"Unset DJANGO_SETTINGS_MODULE, which is {_module}: the tests have settings of their own.")
+
 from tests.support.environment import prepare
 
 _ended = ExitStack()
@@ -31,6 +34,8 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings  # noqa: E402
 from tests.support import hints  # noqa: E402
 from tests.support.stack import Stack, running  # noqa: E402
 
+collect_ignore = ["hosts"]  # tests/integration/test_hosts.py runs these, each with the settings of its site
+
 hypothesis_settings.register_profile(
     "carryall",
     deadline=None,
@@ -40,6 +45,8 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("carryall")
 
+OURS = "carryall" if "carryall" in connections else "default"
+"""Alias of the database of our own tables."""
 Committing = Callable[[], AbstractContextManager[Any]]
 
 
@@ -53,7 +60,20 @@ def pytest_xdist_setupnodes() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL, deselect tests that do not use the database: they would only repeat the run on SQLite."""
+    """On PostgreSQL, deselect tests that do not use the database: they would only repeat the run on SQLite.
+
+    Deselect tests of another site. If the site has several databases, let each test use all.
+    """
+    here = os.environ.get("CARRYALL_TEST_SITE", "usual")
+    elsewhere = [item for item in items if (mark := item.get_closest_marker("site")) and here not in mark.args]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
+    aliases = [alias for alias, database in connections.settings.items() if not database["TEST"]["MIRROR"]]
+    if len(aliases) > 1:
+        for item in filter(_uses_database, items):
+            mark = item.get_closest_marker("django_db")
+            every: dict[str, Any] = {"databases": aliases} | (dict(mark.kwargs) if mark else {})
+            item.add_marker(pytest.mark.django_db(**every), append=False)
     if connections["default"].vendor != "postgresql":
         return
     alone = [item for item in items if not _uses_database(item)]
@@ -71,9 +91,9 @@ def _uses_database(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Use an SQLite file, as the site does. An in-memory database has no WAL, and its threads share locks."""
-    connection = connections["default"]
-    if connection.vendor == "sqlite":
-        connection.settings_dict["TEST"]["NAME"] = str(site_settings.VAR_DIR / "test.sqlite3")
+    for connection in connections.all():
+        if connection.vendor == "sqlite":
+            connection.settings_dict["TEST"]["NAME"] = str(site_settings.VAR_DIR / f"{connection.alias}.sqlite3")
 
 
 @pytest.fixture(scope="session")
@@ -85,13 +105,13 @@ def django_db_keepdb() -> bool:
 @pytest.fixture(autouse=True)
 def _recording_broker(settings: Settings) -> None:
     hints.sent.clear()
-    settings.DURABLE = settings.DURABLE | {"SEND_HINT": "tests.support.hints.send"}
+    settings.CARRYALL = settings.CARRYALL | {"SEND_HINT": "tests.support.hints.send"}
 
 
 @pytest.fixture
 def committing(django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks) -> Committing:
     """`with committing():` runs the on_commit callbacks at its end, although the test's transaction never commits."""
-    return lambda: django_capture_on_commit_callbacks(execute=True)
+    return lambda: django_capture_on_commit_callbacks(using=OURS, execute=True)
 
 
 @pytest.fixture
@@ -101,7 +121,7 @@ def artifact_dir(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     usual: dict[str, Any] = settings.STORAGES["exports"]
     separate = usual | {"OPTIONS": usual["OPTIONS"] | {"location": folder}}
     settings.STORAGES = settings.STORAGES | {"exports": separate}
-    settings.EXPORTS = settings.EXPORTS | {"SCRATCH_DIR": tmp_path / "scratch"}
+    settings.CARRYALL = settings.CARRYALL | {"SCRATCH_DIR": tmp_path / "scratch"}
     yield folder
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from tests.support import mariadb
+
 ROOT = Path(__file__).parent.parent
 AT_ONCE = (os.cpu_count() or 2) + 1
 PAUSE = 0.2
@@ -30,6 +32,7 @@ COVERED = [sys.executable, "-m", "coverage", "run", "-m", "pytest", *OPTIONS]
 DURATION = re.compile(r"^(\d+\.\d+)s (?:call|setup|teardown) +(\S.*)$")
 FEW_LIVES = {"LIVES": "4"}
 ON_POSTGRESQL = {"CARRYALL_TEST_DB": "postgresql"} | FEW_LIVES
+ON_MARIADB = {"CARRYALL_TEST_DB": "mariadb", "CARRYALL_TEST_SITE": "split"}
 LAYOUT = ["tests/contracts/test_pdf_layout.py", "tests/contracts/test_pdf_designs.py"]
 CUT_PDF = "tests/contracts/test_same_file.py::test_the_file_does_not_depend_on_parts[pdf]"
 """A slow test that runs once, without coverage."""
@@ -38,8 +41,22 @@ TWO_WAYS = ["tests/contracts/test_lanes.py", "tests/integration/test_xlsx_lanes.
 TRANSACTIONS = [
     "tests/contracts/test_lanes.py", "tests/contracts/test_key_ranges.py", "tests/integration/test_window.py",
     "tests/integration/test_estimates.py", "tests/integration/test_pipeline.py", "tests/unit/test_durable_life.py",
+    "tests/integration/test_atomic_requests.py", "tests/integration/test_jobs.py",
 ]  # fmt: skip
 """Tests of code with locks, transaction-local settings or COPY, each of which must stay within one transaction."""
+ANY_SITE = [
+    "tests/unit/test_durable_lease.py", "tests/unit/test_durable_sweep.py", "tests/unit/test_jobs.py",
+    "tests/contracts/test_dates.py", "tests/integration/test_requests.py", "tests/integration/test_pipeline.py",
+    "tests/integration/test_purge.py", "tests/integration/test_notifications_delivery.py",
+]  # fmt: skip
+"""Tests of leases, clocks and transactions, which also run in the other sites of CARRYALL_TEST_SITE."""
+NAIVE = [*ANY_SITE, "tests/integration/test_naive_site.py"]
+SPLIT = [
+    *ANY_SITE, "tests/integration/test_second_database.py", "tests/integration/test_quota.py",
+    "tests/integration/test_admin.py", "tests/integration/test_schedules.py", "tests/integration/test_doctor.py",
+    "tests/integration/test_atomic_requests.py", "tests/unit/test_notifications.py",
+    "--deselect=tests/integration/test_purge.py::test_results_are_deleted_in_batches",  # counts queries of one database
+]  # fmt: skip
 FAULTS = ["database_faults", "deploys", "kill_points", "poison", "redis_faults", "zombies"]
 """Acceptance tests that inject faults into whole sites. test_chaos has the short form of them."""
 KILLS = [
@@ -47,6 +64,14 @@ KILLS = [
     "tests/unit/test_durable_life.py",
 ]  # fmt: skip
 """Tests that kill a worker at some moments of a step; `make faults` kills it at each of them."""
+MARIADB = [
+    "tests/integration/test_second_database.py", "tests/integration/test_atomic_requests.py",
+    "tests/integration/test_admin.py", "tests/contracts/test_dates.py", "tests/contracts/test_types.py",
+    "tests/contracts/test_key_ranges.py",
+    "--deselect=tests/contracts/test_types.py::test_averages_declared_float_are_floats",  # AVG() has four decimals
+    "--deselect=tests/contracts/test_key_ranges.py::test_zero_is_a_valid_key",  # an AUTO_INCREMENT key is never 0
+]  # fmt: skip
+"""Tests of a site in MariaDB, with our own tables in SQLite. They need mariadb-server and mysqlclient."""
 
 
 @dataclass
@@ -67,6 +92,7 @@ class Lane:
     def start(self) -> None:
         self.began = time.monotonic()
         environment = {**os.environ, **self.environment}
+        environment.pop("DJANGO_SETTINGS_MODULE", None)  # an import above set it; each test run sets its own
         self.process = subprocess.Popen(
             self.command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             start_new_session=True,
@@ -135,8 +161,18 @@ def lanes() -> list[Lane]:
         ),
         Lane("files written by PostgreSQL", [*COVERED, *TWO_WAYS], ON_POSTGRESQL),
         Lane("tests behind PgBouncer", [*PYTEST, *TRANSACTIONS], {"CARRYALL_TEST_DB": "pgbouncer"}),
+        *_sites("naive date-times", "naive", NAIVE),
+        *_sites("two databases", "split", SPLIT),
+        *([Lane("a site in MariaDB", [*PYTEST, *MARIADB], ON_MARIADB)] if mariadb.installed() else []),
         Lane("lint, types, layers, migrations", ["make", "--no-print-directory", "check"]),
     ]
+
+
+def _sites(name: str, site: str, tests: Sequence[str]) -> Iterator[Lane]:
+    """Yield the lanes of a site of CARRYALL_TEST_SITE, on each database."""
+    for database in ("sqlite", "postgresql"):
+        environment = {"CARRYALL_TEST_SITE": site, "CARRYALL_TEST_DB": database}
+        yield Lane(f"{name} on {database}", [*PYTEST, *tests], environment)
 
 
 def _files(names: Sequence[str]) -> Iterator[str]:

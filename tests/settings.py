@@ -5,16 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 from config.settings import *  # noqa: F403
-from config.settings import DURABLE, EXPORTS, INSTALLED_APPS, NOTIFICATIONS, STATIC_ROOT, STORAGES
+from config.settings import CARRYALL, DATABASES, INSTALLED_APPS, SQLITE, STATIC_ROOT, STORAGES, VAR_DIR
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.flights", "tests.work"]
+INSTALLED_APPS = [*INSTALLED_APPS, "django_filters", "tests.flights", "tests.market", "tests.work"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.MD5PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 
 if os.environ.get("QUICK_LEASES"):  # whole sites under test: the same mechanism with shorter waits
-    DURABLE = DURABLE | {"LEASE_SECONDS": 6, "RENEW_EVERY": 2, "SWEEP_EVERY": 1, "REPUBLISH_AFTER": 5}
+    CARRYALL = CARRYALL | {"LEASE_SECONDS": 6, "RENEW_EVERY": 2, "SWEEP_EVERY": 1, "REPUBLISH_AFTER": 5}
 else:  # pages without a server: no static files are collected
     STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
     STATIC_ROOT.mkdir(parents=True, exist_ok=True)
@@ -25,14 +25,31 @@ def _from_environment(**keys: Callable[[str], Any]) -> dict[str, Any]:
     return {key: read(os.environ[key]) for key, read in keys.items() if key in os.environ}
 
 
-DURABLE = DURABLE | _from_environment(
+match os.environ.get("CARRYALL_TEST_SITE"):  # other sites that the apps must work in: docs/how-to/databases.md
+    case "naive":
+        USE_TZ = False
+        TIME_ZONE = "Europe/Berlin"
+        DJANGO_CELERY_BEAT_TZ_AWARE = False
+    case "split":
+        _default = DATABASES["default"]
+        _second = _default | {"NAME": f"{_default['NAME']}_carryall"}
+        if "mysql" in _default["ENGINE"]:
+            _second = {"ENGINE": "django.db.backends.sqlite3", "NAME": VAR_DIR / "carryall.sqlite3", "OPTIONS": SQLITE}
+        DATABASES = {
+            "default": _default,
+            "carryall": _second,
+            "replica": _default | {"TEST": {"MIRROR": "default"}},
+        }
+        DATABASE_ROUTERS = ["tests.support.routers.Split"]
+
+CARRYALL = CARRYALL | _from_environment(
     MACHINE=str, LEASE_SECONDS=float, RENEW_EVERY=float, REPUBLISH_AFTER=float, BACKOFF_FIRST=float
 )
-EXPORTS = EXPORTS | {"RETRY_PAUSE": 0}  # the pause has its own tests
-EXPORTS = EXPORTS | _from_environment(
+CARRYALL = CARRYALL | {"RETRY_PAUSE": 0}  # the pause has its own tests
+CARRYALL = CARRYALL | _from_environment(
     ROWS_PER_PART=int, SMALL_ROWS=int, MAX_ATTEMPTS=int, MAX_PER_HOUR=int, MAX_OPEN_PER_USER=int
 )
-NOTIFICATIONS = NOTIFICATIONS | _from_environment(MAIL_PATIENCE=float)
+CARRYALL = CARRYALL | _from_environment(MAIL_PATIENCE=float)
 # Not by default: contract tests read every dataset, and these kill the process that reads them.
 if "POISON" in os.environ:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.poison"]

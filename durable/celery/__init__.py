@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import Any
 
 from celery import Celery
+from celery.app.defaults import DEFAULTS
 from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutting_down
 
-from durable.celery import shutdown, transport
-from durable.celery.tasks import log_slow_tasks
+from durable.celery import broker, hints, shutdown, site
 
-PATIENT = {"socket_timeout": 5, "socket_connect_timeout": 2}
-"""Redis timeouts of workers and Beat, in seconds. They may be longer than those of a web server: no user waits."""
+CONSUMER = "durable.celery.messages:Consumer"
 
 
 def install(app: Celery) -> None:
-    """Connect the signal handlers and transports of leased work to `app`. Call it once, before the app is used.
+    """Let leased work use `app`, the Celery app of the site. Call it once, in the module that makes the app.
 
-    Workers run the sweep, shut down within `shutdown.ENDS_WITHIN` seconds, and log slow tasks. The Redis transports
-    survive restarts of Redis.
+    The app may be without configuration, and Django not yet set up. Hints go to its broker. Its workers also run the
+    sweep, give our rows back when they shut down, and survive restarts of Redis. No setting of the app is changed, but
+    in workers and Beat, Redis timeouts and `worker_consumer` are set if the site has not set them.
     """
-    transport.register()
-    log_slow_tasks()
-
-    def wait_longer(**_: Any) -> None:
-        app.conf.broker_transport_options |= PATIENT
-
-    for starting in (celeryd_init, beat_init):
-        starting.connect(wait_longer, weak=False)
+    site.use(app, sys._getframe(1).f_globals["__name__"])
+    broker.register_transports()
+    celeryd_init.connect(_prepare_worker)
+    beat_init.connect(_prepare_beat)
     worker_ready.connect(_stand_by)
     worker_shutting_down.connect(_begin_shutdown)
 
 
-def _stand_by(**_: Any) -> None:
+def _prepare_worker(instance: Any, **_: Any) -> None:
+    hints.wait_longer()
+    broker.bound_waits(instance.app)
+    if instance.app.conf.worker_consumer == DEFAULTS["worker_consumer"]:
+        instance.app.conf.worker_consumer = CONSUMER
+
+
+def _prepare_beat(sender: Any, **_: Any) -> None:
+    hints.wait_longer()
+    broker.bound_waits(sender.app)
+
+
+def _stand_by(sender: Any, **_: Any) -> None:
+    """Start the threads of a worker. A worker in a thread of another process is that of a test, and gets none."""
+    if threading.current_thread() is not threading.main_thread():
+        return
     from durable.sweep import sweeper  # imports models, so only once Django's apps are ready
 
     sweeper.start()
-    shutdown.shutdown.start()
+    shutdown.shutdown.start(sender)
 
 
-def _begin_shutdown(**_: Any) -> None:
-    """Runs inside a signal handler."""
-    shutdown.shutdown.begin()
+def _begin_shutdown(how: str, **_: Any) -> None:
+    """Runs inside a signal handler. A cold shutdown has given rows back before (durable/celery/messages.py)."""
+    if how == "Warm":
+        shutdown.shutdown.begin()

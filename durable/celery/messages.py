@@ -1,4 +1,5 @@
 """A Celery consumer and a channel that survive unreadable messages: each one is rejected, and the worker continues.
+The consumer also gives our rows back when a cold shutdown begins.
 
 Celery and kombu 5.7.0 reject most unreadable messages. But a body that is not a list of three, a task name that is
 not a string, a missing id or delivery tag, or a queue entry that is not a message raises in the main process. The
@@ -21,14 +22,16 @@ from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer
 from kombu import Connection
 from kombu.message import Message
-from kombu.transport import redis as kombu_redis
+
+from durable.celery.shutdown import shutdown
+from durable.celery.tasks import DurableTask
 
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    _Channel = kombu_redis.Channel
+    from kombu.transport.redis import Channel as _Channel
 else:
-    _Channel = object
+    _Channel = object  # a site with another broker may not have the redis package
 
 
 PAUSES: dict[str, Any] = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
@@ -41,7 +44,9 @@ class Consumer(consumer.Consumer):
     connection_errors: tuple[type[Exception], ...]
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        conn.ensure_connection = partial(conn.ensure_connection, **PAUSES)  # type: ignore[method-assign]
+        # With a limited number of retries, shorter pauses would use them up sooner.
+        if not self.app.conf.broker_connection_max_retries:
+            conn.ensure_connection = partial(conn.ensure_connection, **PAUSES)  # type: ignore[method-assign]
         connected: Connection = super().ensure_connected(conn)
         return connected
 
@@ -64,11 +69,33 @@ class Consumer(consumer.Consumer):
         return handle_or_refuse
 
     def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:
-        """Reject a task of another version. Celery would also store a result, but this process forks and must not."""
-        self._refuse(message, exc)
+        """Reject a task of ours of another version: Celery would store a result, but this process forks and must not.
+
+        An unknown task of the site is handled as Celery does, so that a caller gets its error.
+        """
+        if self._is_ours(message):
+            self._refuse(message, exc)
+        else:
+            super().on_unknown_task(body, message, exc)
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
-        self._refuse(message, exc)
+        try:
+            super().on_decode_error(message, exc)
+        except Exception as error:  # the log line shows parts of the body, which may be of any kind
+            if _is_of_connection(error, self.connection_errors):
+                raise
+            self._refuse(message, error)
+
+    def cancel_active_requests(self) -> None:
+        """Give our rows back, then end the running tasks: this is Celery's cold shutdown. Runs in a signal handler."""
+        shutdown.end_now()
+        super().cancel_active_requests()
+
+    def _is_ours(self, message: Message) -> bool:
+        """Return whether the message names a job, or a task of a module that has tasks of ours."""
+        modules = {name.rpartition(".")[0] for name, task in self.app.tasks.items() if isinstance(task, DurableTask)}
+        name = str(message.headers.get("task"))
+        return name.startswith("durable.jobs.") or name.rpartition(".")[0] in modules
 
     def _refuse(self, message: Message, error: Exception) -> None:
         logger.error("Rejected an unreadable message (%r) with the headers %.300r.", error, message.headers)

@@ -26,7 +26,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
-from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 
 from durable.celery.messages import TolerantChannel
@@ -107,14 +106,3 @@ class SentinelTransport(kombu_redis.SentinelTransport):
 def short_message(error: Exception) -> str:
     """Return the error's text, short enough for a log line: without a master, redis-py appends every client."""
     return str(error).partition(" : ")[0]
-
-
-def register() -> None:
-    """Make kombu use these transports for redis://, rediss://, redis+socket:// and sentinel:// URLs.
-
-    They are registered by scheme, because a connection with several addresses chooses the transport of each address by
-    its scheme, whatever `broker_transport` is (kombu.Connection.switch).
-    """
-    for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
-    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:SentinelTransport"

@@ -6,20 +6,29 @@ the type of a cell never depends on its value.
 
 from __future__ import annotations
 
+import json
 import operator
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from ipaddress import ip_interface
 from math import isinf
+from pathlib import PurePath
 from types import NoneType
 from typing import Any
+from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.core.files import File
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
+from durable.clock import aware
 from exports.datasets.columns import Column, ColumnType
+from exports.datasets.marked import Base64, Email, FileName, IpText, JsonText, ListText, Marked, Url, UuidText
 from exports.datasets.texts import Unfit, as_text
 from exports.errors import DatasetFailed, ExportError, of_cell
 
@@ -35,6 +44,14 @@ PYTHON: dict[ColumnType, type] = {
     ColumnType.DATETIME: datetime,
     ColumnType.TIME: time,
     ColumnType.DURATION: timedelta,
+    ColumnType.JSON: JsonText,
+    ColumnType.LIST: ListText,
+    ColumnType.UUID: UuidText,
+    ColumnType.IP: IpText,
+    ColumnType.BINARY: Base64,
+    ColumnType.URL: Url,
+    ColumnType.EMAIL: Email,
+    ColumnType.FILE: FileName,
 }
 """The type of a slot's values, which may also be None. A CHOICE has the type of its choices' stored values."""
 KINDS = {python: kind for kind, python in PYTHON.items() if kind not in (ColumnType.CHOICE, ColumnType.NULL)}
@@ -163,9 +180,9 @@ def _as_date(value: Any) -> date:
 def _as_datetime(value: Any) -> datetime:
     if not isinstance(value, datetime):
         raise Unfit
-    if value.tzinfo is None:
+    if value.tzinfo is None and settings.USE_TZ:
         raise Unfit(_("Give it a time zone, with django.utils.timezone.make_aware()."))
-    return datetime.combine(value.date(), value.timetz())
+    return aware(datetime.combine(value.date(), value.timetz()))
 
 
 def _as_time(value: Any) -> time:
@@ -182,6 +199,56 @@ def _as_duration(value: Any) -> timedelta:
     raise Unfit
 
 
+def _as_json(value: Any) -> JsonText:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=as_text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unfit(_("Return a value that JSON can represent: NaN and infinity are not among them.")) from error
+    return JsonText(text)
+
+
+def _as_list(value: Any) -> ListText:
+    if isinstance(value, dict):
+        raise Unfit(_("Declare the column as JSON."))
+    if not isinstance(value, list | tuple):
+        raise Unfit(_("Return a list."))
+    return ListText(_as_json(value))
+
+
+def _as_uuid(value: Any) -> UuidText:
+    if isinstance(value, str):
+        try:
+            value = UUID(value)
+        except ValueError:
+            raise Unfit from None
+    if isinstance(value, UUID):
+        return UuidText(value)
+    raise Unfit
+
+
+def _as_ip(value: Any) -> IpText:
+    text = as_text(value)
+    try:
+        ip_interface(text)
+    except ValueError:
+        raise Unfit from None
+    return IpText(text)
+
+
+def _as_base64(value: Any) -> Base64:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Base64(b64encode(value).decode())
+    raise Unfit(_("Return bytes."))
+
+
+def _as_file_name(value: Any) -> FileName | None:
+    if isinstance(value, File):  # as in a model's FileField; without a file its name is None
+        return FileName(value.name) if value.name else None
+    if isinstance(value, str | PurePath):
+        return FileName(as_text(value))
+    raise Unfit(_("Return a file, or its name."))
+
+
 CONVERTERS: dict[type, Callable[[Any], Any]] = {
     str: as_text,
     int: _as_int,
@@ -192,7 +259,17 @@ CONVERTERS: dict[type, Callable[[Any], Any]] = {
     datetime: _as_datetime,
     time: _as_time,
     timedelta: _as_duration,
+    JsonText: _as_json,
+    ListText: _as_list,
+    UuidText: _as_uuid,
+    IpText: _as_ip,
+    Base64: _as_base64,
+    Url: lambda value: Url(as_text(value)),
+    Email: lambda value: Email(as_text(value)),
+    FileName: _as_file_name,
 }
+PLAIN = tuple(kind for kind in CONVERTERS if not issubclass(kind, Marked))
+"""The nine types that every format writes."""
 
 
 # --- error messages -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
 from django.core.exceptions import EmptyResultSet
@@ -13,21 +13,22 @@ from django.db import connections, transaction
 from django.db.models import F, QuerySet
 from django.db.models.expressions import BaseExpression
 from django.db.models.sql.compiler import SQLCompiler
-from psycopg import Copy
-from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGconn
 
 from exports.datasets.coercion import KINDS, python_of
 from exports.datasets.columns import Column, ColumnType, values_of
 from exports.datasets.key_ranges import KeyRange
+from exports.datasets.marked import Base64, Email, FileName, IpText, Marked, Url, UuidText
 from exports.errors import DatasetFailed, errors_as
+
+if TYPE_CHECKING:
+    from psycopg import Copy
+    from psycopg.pq.abc import PGconn
 
 PIECE = 200_000
 """Approximate rows of one COPY. Between two of them the connection is free, and the rows so far are reported."""
 
-BOOL, BYTEA, INT8, INT2, INT4, TEXT, VARCHAR, DATE, TIMESTAMPTZ, NUMERIC, UUID = (
-    16, 17, 20, 21, 23, 25, 1043, 1082, 1184, 1700, 2950,
+BOOL, BYTEA, INT8, INT2, INT4, TEXT, INET, VARCHAR, DATE, TIMESTAMPTZ, NUMERIC, UUID = (
+    16, 17, 20, 21, 23, 25, 869, 1043, 1082, 1184, 1700, 2950,
 )  # fmt: skip
 INTEGERS = (INT2, INT4, INT8)
 SAME: dict[type, Mapping[int, str]] = {
@@ -41,6 +42,10 @@ SAME: dict[type, Mapping[int, str]] = {
         **dict.fromkeys((*INTEGERS, NUMERIC, BOOL, DATE, UUID), "{}::text"),
         BYTEA: "encode({}, 'hex')",
     },
+    UuidText: {UUID: "{}::text"},
+    IpText: {INET: "abbrev({})"},
+    Base64: {BYTEA: "translate(encode({}, 'base64'), E'\\n', '')"},
+    **dict.fromkeys((Url, Email, FileName), dict.fromkeys((TEXT, VARCHAR), "{}")),
 }
 """Python type of a slot to the server types that it may have, each with SQL whose text equals that of the Python value.
 
@@ -64,7 +69,7 @@ class Copying:
     """COPY of the rows of one part; create it with `of`. Every error is raised as an ExportError.
 
     `names` are SQL for the values of `slots`, any of which may be NULL. `types` are their column types; a CHOICE has
-    the type of its stored values.
+    the type of its stored values, and a marked text such as a UUID is TEXT.
     While a COPY runs, the connection is busy, and a query on it from the same thread would block forever: leave the
     loop over the blocks first. Leaving the loop early cancels the COPY, and the connection stays usable. But after an
     exception the generator lives as long as the exception does, so call `close` when you stop reading.
@@ -79,7 +84,7 @@ class Copying:
         count: Callable[[int], None],
     ) -> None:
         self.slots = slots
-        self.types = [KINDS[python_of(slot)] for slot in slots]
+        self.types = [_type_of(python_of(slot)) for slot in slots]
         self.names = [each.format(f"r.c{place}") for place, each in enumerate(sql)]
         self.done = 0
         """Rows of the completed pieces."""
@@ -187,6 +192,9 @@ def _blocks(copy: Copy) -> Generator[list[memoryview], None, int]:
 
 def _end(pgconn: PGconn) -> int:
     """Read the result of a COPY that has sent its last block. Return the number of rows."""
+    from psycopg.errors import error_from_result
+    from psycopg.pq import ExecStatus
+
     result = pgconn.get_result()
     while pgconn.get_result():
         pass
@@ -231,6 +239,10 @@ def _same_sql(rows: QuerySet[Any], slots: Sequence[Column]) -> list[str] | None:
         return None
     sql = [SAME.get(python_of(slot), {}).get(oid) for slot, oid in zip(slots, oids, strict=False)]
     return None if None in sql else cast("list[str]", sql)
+
+
+def _type_of(python: type) -> ColumnType:
+    return ColumnType.TEXT if issubclass(python, Marked) else KINDS[python]
 
 
 def _words_found(slot: Column) -> bool:

@@ -6,26 +6,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import FieldError
-from django.db import models
 from django.db.models import Field, QuerySet
 
-from exports.datasets.coercion import CONVERTERS, KINDS, python_of
+from exports.datasets.coercion import CONVERTERS, KINDS, PYTHON, python_of
 from exports.datasets.columns import Column, ColumnType, flat, name_of, values_of
+from exports.datasets.grouped import expressions_of, is_grouped
+from exports.datasets.inferred import plain, type_of
+from exports.datasets.mappings import name_in_rows
 from exports.datasets.texts import Unfit
 
-VALUES: Sequence[tuple[type[Field[Any, Any]], Any]] = (
-    (models.BooleanField, True),
-    (models.IntegerField, 1),
-    (models.DecimalField, Decimal(1)),
-    (models.FloatField, 1.0),
-    (models.DateTimeField, datetime(2000, 1, 1, tzinfo=UTC)),
-    (models.DateField, date(2000, 1, 1)),
-    (models.TimeField, time()),
-    (models.DurationField, timedelta()),
-)
-"""An easily converted value of each type of field; the first match applies. All other fields hold text."""
+EXAMPLES: Mapping[ColumnType, Any] = {
+    ColumnType.BOOLEAN: True,
+    ColumnType.INTEGER: 1,
+    ColumnType.DECIMAL: Decimal(1),
+    ColumnType.FLOAT: 1.0,
+    ColumnType.DATETIME: datetime(2000, 1, 1, tzinfo=UTC),
+    ColumnType.DATE: date(2000, 1, 1),
+    ColumnType.TIME: time(),
+    ColumnType.DURATION: timedelta(),
+    ColumnType.UUID: UUID(int=0),
+    ColumnType.IP: "127.0.0.1",
+    ColumnType.BINARY: b"",
+    ColumnType.JSON: {},
+    ColumnType.LIST: [],
+}
+"""An easily converted value of the fields of each type. All other fields hold text."""
 FLOAT_DIGITS = 15
 """Decimal digits that a float always preserves."""
 TEXT_DOUBT = "they are written as text, which programs cannot sort or add up as numbers or dates"
@@ -41,11 +49,11 @@ DOUBTS: Mapping[tuple[type, type], str] = {
 
 def faults(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
     """Return one sentence, with a fix, for each column that cannot hold the values of its field. Runs no query."""
-    return list(_faults_of_choices(columns)) or [
+    return list(faults_of_choices(columns)) or [
         f"The column {slot.name!r} is {slot.type.name}, but its values come from a {_name(field)}: "
-        f"declare it as {KINDS[type(value)].name}, or convert it in its source."
-        for slot, field, value in _compared(rows, columns)
-        if not _converts(slot, value)
+        f"declare it as {kind.name}, or convert it in its source."
+        for slot, field, kind in _compared(rows, columns)
+        if not _converts(slot, kind)
     ]
 
 
@@ -53,9 +61,9 @@ def doubts(rows: QuerySet[Any], columns: Sequence[Column]) -> list[str]:
     """Return one sentence for each column whose values are changed when written, or may fail later. Runs no query."""
     return [
         f"The column {slot.name!r} is {slot.type.name}, but its values come from a {_name(field)}{reason}"
-        for slot, field, value in _compared(rows, columns)
-        if _converts(slot, value)
-        and (reason := _doubt_of_choices(slot, field) or _doubt(python_of(slot), field, value))
+        for slot, field, kind in _compared(rows, columns)
+        if _converts(slot, kind)
+        and (reason := _doubt_of_choices(slot, field) or _doubt(python_of(slot), field, PYTHON[kind]))
     ]
 
 
@@ -70,7 +78,7 @@ def clash(columns: Sequence[Column]) -> tuple[Column, Column] | None:
     return None
 
 
-def _faults_of_choices(columns: Sequence[Column]) -> Iterator[str]:
+def faults_of_choices(columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
         try:
             _ = column.words
@@ -78,32 +86,41 @@ def _faults_of_choices(columns: Sequence[Column]) -> Iterator[str]:
             yield f"The choices of {column.name!r} are not pairs of a value and a label: give them as in a model field."
 
 
-def _compared(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[tuple[Column, Field[Any, Any], Any]]:
-    """Yield each slot that is read from the database, its field, and an example value of that field."""
+def _compared(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[tuple[Column, Field[Any, Any], ColumnType]]:
+    """Yield each slot that is read from the database, its field, and the type of the field's values."""
     slots = [slot for slot in flat(columns) if slot.function is None and slot.type is not ColumnType.NULL]
-    expressions = values_of(rows, slots).query.annotations
-    for place, slot in enumerate(slots):
-        field = _field_of(expressions[name_of(place)])
+    for slot, expression in zip(slots, _expressions(rows, slots), strict=True):
+        field = _field_of(expression)
         if field is not None:
-            yield slot, field, next((value for kind, value in VALUES if isinstance(field, kind)), "text")
+            yield slot, field, type_of(field) or ColumnType.TEXT
+
+
+def _expressions(rows: QuerySet[Any], slots: Sequence[Column]) -> list[Any]:
+    """Return what each slot reads: an object with an output_field, or None."""
+    if is_grouped(rows):
+        found = expressions_of(rows)
+        return [found.get(str(name_in_rows(slot))) for slot in slots]
+    annotations = values_of(rows, slots).query.annotations
+    return [annotations[name_of(place)] for place in range(len(slots))]
 
 
 def _field_of(expression: Any) -> Field[Any, Any] | None:
     """Return the output field of an expression; None if its values may have any type, such as JSON."""
+    if expression is None:
+        return None
     try:
         field: Any = expression.output_field
     except FieldError:  # mixed types without an output_field
         return None
-    if isinstance(field, models.GeneratedField):
-        field = field.output_field
-    while field.remote_field is not None:
-        field = field.target_field
+    field = plain(field)
     return None if hasattr(field, "from_db_value") else field
 
 
-def _converts(slot: Column, value: Any) -> bool:
+def _converts(slot: Column, kind: ColumnType) -> bool:
+    if slot.type in (ColumnType.UUID, ColumnType.IP) and issubclass(PYTHON[kind], str):  # known of each value only
+        return True
     try:
-        CONVERTERS[python_of(slot)](value)
+        CONVERTERS[python_of(slot)](EXAMPLES.get(kind, "text"))
     except Unfit:
         return False
     return True
@@ -117,16 +134,15 @@ def _doubt_of_choices(slot: Column, field: Field[Any, Any]) -> str:
     return ""
 
 
-def _doubt(slot: type, field: Field[Any, Any], value: Any) -> str:
-    """Return why a slot of this type may change the values of a field; empty if it does not."""
-    given = type(value)
-    if field.primary_key and slot is str:  # a key is a name, not a quantity
+def _doubt(slot: type, field: Field[Any, Any], given: type) -> str:
+    """Return why a slot of this type may change the values of a field, of the type `given`; empty if it does not."""
+    if issubclass(slot, str) and (field.primary_key or issubclass(given, str)):  # a key is a name, not a quantity
         return ""
     if given is slot or (slot is int and getattr(field, "decimal_places", None) == 0):
         return ""
     if (given, slot) == (Decimal, float) and (getattr(field, "max_digits", None) or 0) <= FLOAT_DIGITS:
         return ""
-    reason = DOUBTS.get((given, slot), TEXT_DOUBT if slot is str else "")
+    reason = DOUBTS.get((given, slot), TEXT_DOUBT if issubclass(slot, str) else "")
     return reason and f": {reason}. Declare it as {KINDS[given].name}."
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from django.db import connections
 from django.db.models import IntegerField, QuerySet
 
+from exports.datasets.grouped import is_grouped
+
 COUNTED = 50_000
 """Up to this many rows are counted; more are estimated."""
 POINTS = 1_500
@@ -49,7 +51,7 @@ def estimate(rows: QuerySet[Any]) -> Rows:
     counted = rows[: COUNTED + 1].count()
     if counted <= COUNTED:
         return Rows(counted)
-    guess = _by_sample(rows) or by_planner(rows)
+    guess = (None if is_grouped(rows) else _by_sample(rows)) or by_planner(rows)
     return Rows(COUNTED, Certainty.MORE) if guess is None else Rows(max(guess, counted), Certainty.ABOUT)
 
 
@@ -71,7 +73,8 @@ def by_planner(rows: QuerySet[Any]) -> int | None:
     if connections[rows.db].vendor != "postgresql":
         return None
     with connections[rows.db].cursor() as cursor:
-        sql, params = rows.values("pk").query.sql_with_params()
+        counted = rows if is_grouped(rows) else rows.values("pk")
+        sql, params = counted.query.get_compiler(using=rows.db).as_sql()
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
         found = cursor.fetchone()[0]
     plan = json.loads(found) if isinstance(found, str) else found

@@ -16,11 +16,14 @@ from django.db.models import (
     Aggregate,
     CompositePrimaryKey,
     DecimalField,
+    Exists,
+    F,
     Field,
     Func,
     Max,
     Min,
     Model,
+    OuterRef,
     QuerySet,
     Subquery,
 )
@@ -29,7 +32,10 @@ from django.db.models.sql import Query
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.where import ExtraWhere
 
+from exports.datasets import grouped, mappings
 from exports.datasets.columns import Column, flat, values_of
+from exports.datasets.grouped import is_grouped
+from exports.datasets.paths import UnknownName, follow
 
 OVER = re.compile(r"\bover\s*\(|\bover\s+\w+", re.IGNORECASE)
 """Matches a window function in SQL."""
@@ -44,12 +50,35 @@ def faults(rows: Any, columns: Sequence[Column], made_by: str = "queryset()") ->
     """
     if not isinstance(rows, QuerySet):
         return [f"{made_by} returns {type(rows).__name__}: return a QuerySet of a model."]
+    if is_grouped(rows):
+        return (
+            [f"{made_by} {fault}" for fault in _faults_of_rows(rows)]
+            or list(_faults_of_aggregates(rows))
+            or list(mappings.faults(columns, grouped.names_of(rows)))
+        )
     return (
         [f"{made_by} {fault}" for fault in (*_faults_of_rows(rows), *_faults_of_joins(rows))]
         or [*_faults_of_annotations(rows), *_faults_of_key(rows)]
         or list(_faults_of_columns(rows, columns))
-        or list(_faults_of_aggregates(rows, columns))
+        or list(_faults_of_aggregates(values_of(rows, flat(columns))))
     )
+
+
+def faults_of_filter(found: Any, rows: QuerySet[Any], made_by: str) -> list[str]:
+    """Return one sentence for each reason why `found`, which `made_by` made of `rows`, cannot narrow them."""
+    if not isinstance(found, QuerySet) or found.model._meta.concrete_model is not rows.model._meta.concrete_model:
+        return [f"{made_by} must return a QuerySet of {rows.model.__name__}: filter the rows that it receives."]
+    return [f"{made_by} {fault}" for fault in _faults_of_rows(found)]
+
+
+def within(rows: QuerySet[Any], found: QuerySet[Any]) -> QuerySet[Any]:
+    """Return those of `rows` that are in `found` too, each once, whatever `found` joins or leaves out."""
+    return rows.filter(Exists(found.order_by().filter(pk=OuterRef("pk"))))
+
+
+def joins_more(found: QuerySet[Any], rows: QuerySet[Any]) -> bool:
+    """Return whether `found`, which was made of `rows`, joins further to-many relations, which repeat its rows."""
+    return len(list(_many_joins(found))) > len(list(_many_joins(rows)))
 
 
 def without_distinct(rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -66,7 +95,9 @@ def without_distinct(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def by_key(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Return a query for the same rows, each once, ordered by key whatever their order was."""
+    """Return a query for the same rows, each once, ordered by key whatever their order was; groups by their columns."""
+    if is_grouped(rows):
+        return grouped.in_order(rows)
     ordered = without_distinct(rows).order_by("pk")
     ordered.query.standard_ordering = True  # reverse() also inverts later orders
     return ordered
@@ -97,8 +128,11 @@ def _faults_of_rows(rows: QuerySet[Any]) -> Iterator[str]:
         yield f"is made with {query.combinator}(): join the conditions with Q(...) | Q(...) in one filter()."
     if query.is_sliced:
         yield "is a slice ([:n]): filter the rows instead."
-    if rows._fields is not None:  # type: ignore[attr-defined]
-        yield "uses values() or values_list(): return model instances, with annotate() for what you compute."
+    if rows._fields is not None and not is_grouped(rows):  # type: ignore[attr-defined]
+        yield (
+            "uses values() or values_list(): return model instances, with annotate() for what you compute; or groups, "
+            'with values() and then an aggregate, as in values("city").annotate(total=Sum("amount")).'
+        )
     if query.distinct_fields:
         yield "uses distinct() with fields: filter with Exists(...) or pk__in=... instead."
     if query.extra_tables:
@@ -145,7 +179,7 @@ def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterat
                 known = rows.annotate(_carryall_value=slot.expression)
                 _ = known.query.annotations["_carryall_value"].output_field  # required for reading
             except (FieldError, FieldDoesNotExist, TypeError, ValueError, AttributeError) as error:
-                yield f"The column {column.name!r} cannot be read: {str(error).rstrip('.')}."
+                yield f"The column {column.name!r} cannot be read: {_reason(rows, slot, error)}"
                 break
             expression = known.query.annotations["_carryall_value"]
             if _sees_other_rows(expression):
@@ -157,20 +191,40 @@ def _faults_of_columns(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterat
                 yield f"The column {column.name!r} returns several rows for one: aggregate it in a Subquery(...)."
             elif many := _names(_many_used(known, expression)):
                 yield (
-                    f"The column {column.name!r} reads {many}, of which a row may have many: aggregate "
-                    "it, or export the other model with a column of this one."
+                    f"The column {column.name!r} reads {many}, of which a row may have many: use {_nested(slot)}, "
+                    "aggregate it, or export the other model with a column of this one."
                 )
 
 
-def _faults_of_aggregates(rows: QuerySet[Any], columns: Sequence[Column]) -> Iterator[str]:
-    """Find aggregates over a to-many relation that are wrong because the query also joins another one."""
-    known = values_of(rows, flat(columns))
-    joined = {alias for alias, join in _joins(known) if _many(join)}
-    for expression in known.query.annotations.values():
+def _reason(rows: QuerySet[Any], slot: Column, error: Exception) -> str:
+    """Return why the source of a slot cannot be resolved, with a suggestion if it is a path with an unknown name."""
+    if isinstance(slot.expression, F):
+        try:
+            follow(rows.model, slot.expression.name)  # type: ignore[attr-defined]
+        except UnknownName as unknown:
+            return str(unknown)
+    return f"{str(error).rstrip('.')}."
+
+
+def _nested(slot: Column) -> str:
+    """Return the nested column to use instead of a column with a path over a to-many relation."""
+    source: Any = slot.source or slot.name
+    path = source.name if isinstance(source, F) else source  # type: ignore[attr-defined]
+    first, _, rest = path.partition("__") if isinstance(path, str) else ("", "", "")
+    return f"Nested({first!r}, [{rest!r}])" if rest else "Nested(...)"
+
+
+def _faults_of_aggregates(rows: QuerySet[Any]) -> Iterator[str]:
+    """Find aggregates over a to-many relation that are wrong because the query also joins another one.
+
+    In groups, those over the rows themselves are wrong too, which count a row again for each row of the relation.
+    """
+    joined = {alias for alias, join in _joins(rows) if _many(join)}
+    for expression in rows.query.annotations.values():
         for aggregate in _aggregates(expression):
-            behind = {alias for alias, _ in _many_used(known, *aggregate.get_source_expressions())}
-            if behind and behind != joined:
-                names = ", ".join(sorted({_many(known.query.alias_map[alias]) for alias in joined}))
+            behind = {alias for alias, _ in _many_used(rows, *aggregate.get_source_expressions())}
+            if (behind or is_grouped(rows)) and behind != joined:
+                names = ", ".join(sorted({_many(rows.query.alias_map[alias]) for alias in joined | behind}))
                 yield f"{type(aggregate).__name__}() is wrong while {names} are joined together: use a Subquery(...)."
                 return
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from inspect import isroutine
 from math import isfinite
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
 from django.db.models.query import RawQuerySet
 from django.utils.duration import duration_iso_string
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+
+from durable.clock import aware
 
 ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+", re.IGNORECASE)
 """Matches the text that Python makes of an object without a text of its own."""
@@ -69,6 +72,7 @@ TEXTS: Sequence[tuple[type | tuple[type, ...], Callable[[Any], str]]] = (
     (int, lambda value: str(int(value))),
     (float, float_text),
     (Decimal, "{:f}".format),
+    (datetime, lambda value: (value if settings.USE_TZ else aware(value)).isoformat()),
     ((date, time), lambda value: value.isoformat()),
     (timedelta, duration_iso_string),
     ((bytes, bytearray, memoryview), lambda value: bytes(value).hex()),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import F, QuerySet, Value
+from collections.abc import Sequence
+from typing import ClassVar
+
+from django.db.models import Value
 from django.db.models.functions import Concat
 
-from exports.datasets import Column, ColumnType, Dataset, register
+from exports.datasets import Choice, Column, ColumnType, Dataset, Flag, Money, Param, Text, register
 from exports.demo.models import Category, Invoice, Order, Status
 
 
@@ -14,44 +16,45 @@ from exports.demo.models import Category, Invoice, Order, Status
 class Orders(Dataset):
     """The reference dataset: plain fields, an expression over several fields, choices, and money."""
 
-    key = "orders"
-    label = "Orders"
+    model, owner, date_field = Order, "owner", "placed_at"
     description = "All orders of your shops, one per row."
-    date_field = "placed_at"
+    purpose = "Selling and delivering the goods of your shops."
+    retention = "10 years after the order (tax law)."
+    recipients = "The carrier who delivers the order."
     columns = (
         Column("number", "Order"),
         Column("placed_at", "Placed", ColumnType.DATETIME),
-        Column("buyer", "Buyer"),
+        "buyer",
         Column("ship_to", "Ship to", source=Concat("street", Value(", "), "city", Value(", "), "country")),
-        Column("item", "Item"),
-        Column("category", "Category", ColumnType.CHOICE, choices=Category),
-        Column("quantity", "Quantity", ColumnType.INTEGER, total=True),
-        Column("unit_price", "Unit price", ColumnType.MONEY, currency=F("currency")),
-        Column("total", "Total", ColumnType.MONEY, currency=F("currency"), total=True),
-        Column("status", "Status", ColumnType.CHOICE, choices=Status),
-        Column("note", "Note"),
+        "item",
+        "category",
+        Column("quantity", total=True),
+        Money("unit_price", currency="currency"),
+        Money("total", currency="currency", total=True),
+        "status",
+        "note",
     )
-
-    def queryset(self, user: AbstractBaseUser) -> QuerySet[Order]:
-        return Order.objects.filter(owner_id=user.pk)
+    params: ClassVar[Sequence[Param]] = (
+        Choice("status", Status),
+        Choice("category", Category, multiple=True),
+        Text("search", fields=("number", "buyer", "item")),
+    )
 
 
 @register
 class Invoices(Dataset):
-    key = "invoices"
-    label = "Invoices"
+    model, owner, date_field = Invoice, "owner", "issued_at"
     description = "The monthly totals of the orders."
-    date_field = "issued_at"
+    purpose = "Billing, and the accounts of your company."
+    retention = "10 years after the invoice (tax law)."
     columns = (
         Column("number", "Invoice"),
-        Column("month", "Month", ColumnType.DATE),
+        "month",
         Column("issued_at", "Issued", ColumnType.DATETIME),
-        Column("company", "Company", source="owner__customer__company"),
-        Column("orders", "Orders", ColumnType.INTEGER),
-        Column("total", "Total", ColumnType.MONEY, currency=F("currency"), total=True),
-        Column("paid", "Paid", ColumnType.BOOLEAN),
-        Column("paid_on", "Paid on", ColumnType.DATE),
+        Column("company", source="owner__customer__company"),
+        "orders",
+        Money("total", currency="currency", total=True),
+        "paid",
+        "paid_on",
     )
-
-    def queryset(self, user: AbstractBaseUser) -> QuerySet[Invoice]:
-        return Invoice.objects.filter(owner_id=user.pk)
+    params = (Flag("paid"),)

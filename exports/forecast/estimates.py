@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import ceil
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import OperationalError, connection, transaction
-from django.utils import timezone
+from django.db import OperationalError, connections, transaction
 
-from exports.conf import export_settings
-from exports.datasets import datasets
+from durable import clock
+from exports.datasets import RowsDataset, Selection, datasets
 from exports.datasets.estimate import Certainty, Rows, by_planner
 from exports.forecast.load import load_beside
-from exports.intake.choices import Choice, ExportRequest, choose, choose_period
+from exports.formats import writer
+from exports.intake.choices import Choice, ExportRequest, choose, choose_period, tables_of
 from exports.models.period import Period
 from exports.pipeline.rates import Rate, bundle_rate, rate_of
+from notifications.conf import notification_settings
 
 logger = logging.getLogger(__name__)
 STARTING = 0.5
@@ -43,6 +44,8 @@ class Estimate:
     """Number of exports that get a turn first."""
     measured: bool = False
     """False if it uses a default rate, because this site has not measured exports of this kind."""
+    tables: Sequence[str] = ()
+    """Labels of the tables, if a request for one file is delivered as a ZIP with a file for each."""
 
     @property
     def more(self) -> bool:
@@ -65,24 +68,28 @@ class _File:
 def estimate_request(user: AbstractBaseUser, request: ExportRequest) -> Estimate:
     """Return the estimate for a request. Raise BadRequest, NoPermission and DatasetFailed as `request_export` does."""
     choice = choose(user, request)
-    now = timezone.now()
-    zone = export_settings().zone_of(user)
+    now = clock.now()
+    zone = notification_settings().zone_of(user)
     _choice, frozen = choose_period(choice.datasets, request, zone=zone, now=now)
-    return _estimate_choice(user, choice, replace(frozen, asked_at=now))
+    found = _estimate_choice(user, choice, replace(frozen, asked_at=now))
+    if choice.format == request.format:
+        return found
+    parts = tables_of(choice.datasets, choice.fields, writer(request.format))
+    return replace(found, tables=[str(table.label) for table, _ in parts])
 
 
 def _estimate_choice(user: AbstractBaseUser, choice: Choice, period: Period) -> Estimate:
-    rows = {key: _rows_of(user, key, period) for key in choice.datasets}
-    known = [each for each in rows.values() if each is not None]
+    selection = Selection(choice.owner, period, choice.params)
+    kinds = [writer(key) for key in choice.inside or [choice.format]]
+    made = [(kind, *table) for kind in kinds for table in tables_of(choice.datasets, choice.fields, kind)]
+    rows = {key: _rows_of(key, selection) for key in dict.fromkeys(table.key for _, table, _ in made)}
+    known = {key: each for key, each in rows.items() if each is not None}
     if len(known) < len(rows):
         return Estimate()
-    width = len(choice.fields) or None
     files = [
-        _File(each.number, rate_of(key, kind, width))
-        for key, each in zip(rows, known, strict=True)
-        for kind in choice.inside or [choice.format]
+        _File(known[table.key].number, rate_of(table.key, kind.key, len(columns))) for kind, table, columns in made
     ]
-    return _estimate(user, choice, sum(known, Rows(0)), files)
+    return _estimate(user, choice, sum(known.values(), Rows(0)), files)
 
 
 def _estimate(user: AbstractBaseUser, choice: Choice, rows: Rows, files: list[_File]) -> Estimate:
@@ -101,28 +108,33 @@ def _estimate(user: AbstractBaseUser, choice: Choice, rows: Rows, files: list[_F
     return Estimate(rows, round(size), seconds, wait, load.ahead(NEWEST), measured)
 
 
-def _rows_of(user: AbstractBaseUser, key: str, period: Period) -> Rows | None:
+def _rows_of(key: str, selection: Selection) -> Rows | None:
     """Return the estimated rows of a dataset, or None if its code fails or the database takes too long."""
     dataset = datasets.get(key)
     try:
+        if isinstance(dataset, RowsDataset):
+            return dataset.estimate(selection)
+        rows = dataset.selected(selection)
         try:
-            with _time_limit():
-                return dataset.estimate(user, period)
+            with _time_limit(rows.db):
+                return dataset.estimate(selection)
         except OperationalError:  # it took too long
-            guess = by_planner(dataset.selected(user, period))
+            guess = by_planner(rows)
             return None if guess is None else Rows(guess, Certainty.ABOUT)
     except Exception:
-        logger.warning("The dataset %s could not estimate its rows for user %s.", key, user.pk, exc_info=True)
+        logger.warning("The dataset %s could not estimate its rows for %r.", key, selection.owner, exc_info=True)
         return None
 
 
 @contextmanager
-def _time_limit() -> Iterator[None]:
-    """Let PostgreSQL cancel queries that take longer than QUERY_TIMEOUT."""
-    if connection.vendor != "postgresql":
+def _time_limit(alias: str) -> Iterator[None]:
+    """Let PostgreSQL cancel queries that take longer than QUERY_TIMEOUT. The site's own timeout is restored."""
+    if connections[alias].vendor != "postgresql":
         yield
         return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = %s", [QUERY_TIMEOUT])
+    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+        name = "statement_timeout"
+        cursor.execute("SELECT current_setting(%s), set_config(%s, %s, true)", [name, name, str(QUERY_TIMEOUT)])
+        ((before, _),) = cursor.fetchall()
         yield
-        cursor.execute("SET LOCAL statement_timeout = DEFAULT")
+        cursor.execute("SELECT set_config(%s, %s, true)", [name, before])

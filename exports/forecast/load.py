@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db.models import Case, Count, Q, Value, When
-from django.db.models.functions import Now
 
+from durable.clock import Now
 from exports.conf import export_settings
 from exports.models import Export, Part
 
@@ -23,7 +24,7 @@ class Load:
     """Number of those with an export requested earlier."""
     own: int = 0
     """Number of this owner's parts in flight."""
-    turns: Mapping[int, int] = field(default_factory=dict)
+    turns: Mapping[Any, int] = field(default_factory=dict)
     """The other owners' parts in flight: owner -> number."""
     running: int = 0
     """Number of parts in flight that a worker has begun, of all owners."""
@@ -58,7 +59,7 @@ class Load:
         return lanes / (1 + self.others)
 
 
-def load_beside(owner_pk: int, export_pk: int) -> Load:
+def load_beside(owner_pk: Any, export_pk: int) -> Load:
     """Return the load besides this owner, with three queries. `older` counts owners of exports older than this one."""
     held = Case(When(lease_until__gt=Now(), then=Value(1)), default=Value(0))
     in_flight = list(Part.objects.in_flight().order_by().values_list("owner", held))

@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Min, Q, Sum
-from django.db.models.functions import Now
-from django.utils import timezone
 
+from durable import clock
+from durable.clock import Now
 from exports.conf import export_settings
 from exports.errors import ExportError
 from exports.forecast.load import Load, load_beside
@@ -109,7 +109,7 @@ class Times:
 class Outlook:
     """Estimates the times of one owner's exports. It queries the load and each rate only once."""
 
-    owner_pk: int
+    owner_pk: Any
     newest: int
     """The largest primary key among the exports."""
     _rates: dict[Content, Rate] = field(default_factory=dict)
@@ -124,6 +124,8 @@ class Outlook:
         try:
             if export.state == State.ASSEMBLING:
                 return Times(seconds_left=self._joining_left(export, counts))
+            if any(each.begun for each in counts) and export.rows is None:  # they are counted while they are read
+                return Times()
             if any(each.begun for each in counts):
                 return Times(seconds_left=self._left(export, counts, _now(counts)))
             return self._before(export, counts) if export.is_open else Times()
@@ -140,7 +142,8 @@ class Outlook:
             return Times(ahead)
         published = any(each.published for each in counts)
         starts_in = max(self.load.wait(export.pk, self._lanes(export), published=published), due)
-        return Times(ahead, starts_in, starts_in + self._left(export, counts, now) if counts else None)
+        known = counts and export.rows is not None
+        return Times(ahead, starts_in, starts_in + self._left(export, counts, now) if known else None)
 
     def _left(self, export: Export, counts: Sequence[Counts], now: datetime) -> float:
         """Return the seconds left for an export with parts, from `now` on."""
@@ -205,4 +208,4 @@ class Outlook:
 
 def _now(counts: Sequence[Counts]) -> datetime:
     """Return the time of the counts by the database's clock, or this machine's time if there are no counts."""
-    return counts[0].now if counts else timezone.now()
+    return counts[0].now if counts else clock.now()

@@ -11,6 +11,7 @@ from exports.formats.base import Format, Framed, Kind, OpenPart, Option, RenderC
 
 formats: Registry[Kind] = Registry("format", UnknownFormat)
 register = formats.register
+register_with = formats.register_with
 
 
 def writers() -> list[Format]:
@@ -25,6 +26,11 @@ def writer(key: str) -> Format:
         known = ", ".join(each.key for each in writers())
         raise UnknownFormat(f"{kind.label} holds files of other formats. Choose one of: {known}.")
     return kind
+
+
+def bundle() -> Kind:
+    """Return the bundle, which holds files of the other formats."""
+    return next(kind for kind in formats if not isinstance(kind, Format))
 
 
 def options_of(kinds: Iterable[Kind]) -> dict[str, Option]:
@@ -67,12 +73,14 @@ __all__ = [
     "Row",
     "Share",
     "Written",
+    "bundle",
     "content_type_of",
     "current",
     "formats",
     "load_builtin",
     "options_of",
     "register",
+    "register_with",
     "writer",
     "writers",
 ]

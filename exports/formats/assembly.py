@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from durable.lease import Lease
 from exports.errors import Mismatch, SpoiltPart, StorageFailed
@@ -64,9 +64,13 @@ class Assembly:
 
     def blocks(self, file: BinaryIO) -> Iterator[bytes]:
         """Yield the rest of `file` in blocks. Raises LeaseLost between two blocks."""
-        while block := file.read(artifacts.BLOCK):
-            self.lease.check()
+        watched = self.watched(file)
+        while block := watched.read(artifacts.BLOCK):
             yield block
+
+    def watched(self, file: BinaryIO) -> BinaryIO:
+        """Return a reader of `file` that raises LeaseLost if this attempt no longer holds the lease."""
+        return cast("BinaryIO", _Watched(self.lease, file))
 
     def put(self, archive: Zip, path: str, file: BinaryIO, *, stored: bool = False) -> None:
         """Write the rest of `file` as an entry; `stored` skips compression, for data that is compressed already."""
@@ -79,6 +83,18 @@ class Assembly:
         self.lease.check()
         suffix = f"-{number}" if number > 1 else ""
         return artifacts.store(file, f"{self.export.uuid}/export-{self.export.attempt}{suffix}.{extension}")
+
+
+class _Watched:
+    """Reads a file, and checks the lease after each block."""
+
+    def __init__(self, lease: Lease[Export], file: BinaryIO) -> None:
+        self._lease, self._file = lease, file
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        self._lease.check()
+        return block
 
 
 class SideFiles:

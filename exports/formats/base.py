@@ -51,6 +51,7 @@ class RenderContext:
 
     title: str
     owner: str
+    """The name of the user or the team whose data it is."""
     period: str
     columns: Sequence[Column]
     zone: ZoneInfo
@@ -58,6 +59,8 @@ class RenderContext:
     requested_at: datetime
     name: str = "export"
     """The file's name without its extension."""
+    filters: Sequence[tuple[str, str]] = ()
+    """The chosen parameters of the dataset: label and value in words."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The chosen options; read them through `Format.option`, which fills in the defaults."""
     layout: Mapping[str, Any] = field(default_factory=dict)
@@ -134,6 +137,9 @@ class Format(Kind, ABC):
     wants_extremes: ClassVar[bool] = False
     """Whether the sample for `prepare` ends with the two rows of `Dataset.extremes`: the least and greatest numbers."""
 
+    holds_objects: ClassVar[bool] = False
+    """Whether a row may hold the objects of a nested column. If not, they become a table of their own."""
+
     def prepare(self, sample: Sequence[Row], context: RenderContext) -> Mapping[str, Any]:
         """Return what all parts must agree on, such as column widths, from a sample of the rows; JSON.
 
@@ -150,11 +156,18 @@ class Format(Kind, ABC):
         """Return what a program needs to read the file, for the manifest; JSON."""
         return {}
 
+    def table(self, context: RenderContext) -> Mapping[str, Any]:
+        """Return the `dialect` and `schema` of a Data Package for files that programs read as a table; JSON.
+
+        The schema has a field for each value of a row, in order.
+        """
+        return {}
+
     @abstractmethod
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
         """Write the body of one part to `out`, holding only a bounded number of rows in memory.
 
-        In a worker, `rows` is a Source: `values.batches` yields its rows in lists, and PostgreSQL can format them.
+        In a worker, `rows` is a RowStream: `values.batches` yields its rows in lists, and PostgreSQL can format them.
         """
 
     @abstractmethod
@@ -165,6 +178,8 @@ class Format(Kind, ABC):
 class Framed(Format):
     """A format whose file is a head, the concatenated bodies of the parts, and a tail."""
 
+    joins: ClassVar[bool] = False
+    """Whether programs can read several files as one by concatenating them, without the heading lines of later ones."""
     between: ClassVar[bytes] = b""
     """Separator between two bodies that have rows."""
 

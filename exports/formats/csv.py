@@ -17,12 +17,15 @@ from django.utils.duration import duration_iso_string
 from django.utils.translation import gettext_lazy as _
 
 from exports.datasets import Column, ColumnType, Row, flat
+from exports.datasets.coercion import python_of
 from exports.datasets.copying import Copying, quoted
 from exports.datasets.moments import local as local_sql
 from exports.datasets.moments import written
 from exports.formats import register
 from exports.formats.base import Framed, Option, RenderContext, Written
+from exports.formats.context import unique
 from exports.formats.formulas import guard, guarded_at_start_sql, guarded_inside, maybe_uncovered, uncovered
+from exports.formats.table_schema import field
 from exports.formats.values import (
     REPLACED,
     Writers,
@@ -86,6 +89,7 @@ class Csv(Framed):
     content_type = "text/csv; charset=utf-8"
     further_types: ClassVar = {"tsv": "text/tab-separated-values; charset=utf-8"}
     rows_per_second = 400_000
+    joins = True
     options: ClassVar = (
         Option(
             "for",
@@ -129,10 +133,17 @@ class Csv(Framed):
         }
         return {"dialect": facts}
 
+    def table(self, context: RenderContext) -> dict[str, Any]:
+        dialect, slots = self._dialect(context.options), flat(context.columns)
+        csv_dialect = {"delimiter": dialect.delimiter, "lineTerminator": "\r\n", "quoteChar": '"', "doubleQuote": True}
+        named = zip(slots, unique(_headings(slots, dialect), " "), strict=True)
+        fields = [field(slot, name, words=True, **_form(slot, dialect)) for slot, name in named]
+        return {"dialect": csv_dialect, "schema": {"fields": fields, "missingValues": [""]}}
+
     def head(self, context: RenderContext) -> bytes:
         dialect = self._dialect(context.options)
         lines = _Lines(dialect.delimiter)
-        labels = list(map(_text(dialect), [str(slot.label) for slot in flat(context.columns)]))
+        labels = _headings(flat(context.columns), dialect)
         lines.writerows([labels])
         line = lines.taken()
         if line.startswith(SYLK.encode()):
@@ -161,6 +172,22 @@ class Csv(Framed):
             dialect = replace(dialect, byte_order_mark=True)
         delimiter = options.get("delimiter", "usual")
         return dialect if delimiter == "usual" else replace(dialect, delimiter=DELIMITERS[delimiter])
+
+
+def _headings(slots: Sequence[Column], dialect: Dialect) -> list[str]:
+    return list(map(_text(dialect), [str(slot.label) for slot in slots]))
+
+
+def _form(slot: Column, dialect: Dialect) -> dict[str, str]:
+    """Return how the slot's cells differ from the default form of their type in a Table Schema."""
+    kind, comma = python_of(slot), dialect.decimal_mark == ","
+    if slot.type is ColumnType.CHOICE or not dialect.for_excel:
+        return {}
+    if kind is datetime:
+        return {"format": "%Y-%m-%d %H:%M:%S"}
+    if kind is timedelta or (kind is time and comma):
+        return {"type": "string"}
+    return {"decimalChar": ","} if kind in (Decimal, float) and comma else {}
 
 
 # --- Python -----------------------------------------------------------------------------------------------------------

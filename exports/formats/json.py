@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.utils.translation import gettext_lazy as _
 
-from exports.datasets import Row
+from exports.datasets import Row, flat
 from exports.formats import register
 from exports.formats.base import Framed, RenderContext, Written
 from exports.formats.jsonl import write_objects
+from exports.formats.table_schema import by_name
 
 
 @register
@@ -23,7 +24,11 @@ class Json(Framed):
     extension = "json"
     content_type = "application/json"
     rows_per_second = 250_000
+    holds_objects = True
     between = b",\n"
+
+    def table(self, context: RenderContext) -> dict[str, Any]:
+        return {"schema": by_name(flat(context.columns))}
 
     def head(self, context: RenderContext) -> bytes:
         return b"[\n"

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice
 from json.encoder import encode_basestring
 from math import isfinite
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
 from django.utils.duration import duration_iso_string
 from django.utils.translation import gettext_lazy as _
 
-from exports.datasets import ColumnType, Row, flat
+from exports.datasets import Column, ColumnType, Nested, Row, flat
 from exports.datasets.copying import Copying, quoted
+from exports.datasets.marked import JsonText
 from exports.datasets.moments import written
 from exports.formats import register
 from exports.formats.base import Framed, RenderContext, Written
-from exports.formats.values import Writers, batches, convert, converters, copying_of, encode, float_text, moment
+from exports.formats.table_schema import by_name
+from exports.formats.values import (
+    Convert,
+    Writers,
+    batches,
+    convert,
+    converters,
+    copying_of,
+    encode,
+    float_text,
+    moment,
+)
 
 
 @register
@@ -30,7 +42,8 @@ class JsonLines(Framed):
     Decimals are numbers with all their digits (12.50 stays 12.50; read them with a decimal parser). Floats are numbers
     with the fewest digits that give the same float. Choices are their stored values. Date-times are ISO 8601 text with
     the offset of the context's zone, times and durations ISO 8601 text. None is null. JSON has no NaN and no infinity:
-    they are written as the strings "NaN", "Infinity" and "-Infinity". Text is UTF-8; lone surrogates become U+FFFD.
+    they are written as the strings "NaN", "Infinity" and "-Infinity". JSON and lists are objects and arrays, bytes are
+    base64. A nested column is an array of objects. Text is UTF-8; lone surrogates become U+FFFD.
     """
 
     key = "jsonl"
@@ -39,6 +52,11 @@ class JsonLines(Framed):
     extension = "jsonl"
     content_type = "application/jsonl; charset=utf-8"
     rows_per_second = 250_000
+    holds_objects = True
+    joins = True
+
+    def table(self, context: RenderContext) -> dict[str, Any]:
+        return {"schema": by_name(flat(context.columns))}
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
         return Written(write_objects(rows, out, context, after="\n"))
@@ -80,11 +98,36 @@ class _Counted:
 
 
 def _objects(batches: Iterable[list[Row]], context: RenderContext, before: str, after: str) -> Iterator[bytes]:
-    keys = [key.replace("%", "%%") for key in _keys(context)]
-    line = (before + "{" + ",".join(f"{key}:%s" for key in keys) + "}" + after).__mod__
-    converts = converters(flat(context.columns), _writers(context.zone), none="null")
+    line = (before + _pattern(context.columns) + after).__mod__
+    converts = _converters(context.columns, _writers(context.zone))
     for batch in batches:
         yield encode("".join(map(line, convert(batch, converts))))
+
+
+def _pattern(columns: Iterable[Column]) -> str:
+    """Return the pattern of an object with a place for the text of each value."""
+    keys = [key.replace("%", "%%") for key in _keys(columns)]
+    return "{" + ",".join(f"{key}:%s" for key in keys) + "}"
+
+
+def _converters(columns: Iterable[Column], writers: Writers[str]) -> list[Convert[str]]:
+    return [
+        _array(slot, writers) if isinstance(slot, Nested) else converters([slot], writers, none="null")[0]
+        for slot in flat(columns)
+    ]
+
+
+def _array(nested: Nested, writers: Writers[str]) -> Convert[str]:
+    """Return a function that writes each list of rows as an array of objects, converting all their values at once."""
+    write_object = _pattern(nested.inner).__mod__
+    converts = _converters(nested.inner, writers)
+
+    def arrays(values: Sequence[list[Row]]) -> list[str]:
+        every = [row for rows in values for row in rows]
+        objects = map(write_object, convert(every, converts) if every else ())
+        return [f"[{','.join(islice(objects, len(rows)))}]" for rows in values]
+
+    return arrays
 
 
 def _object_sql(copying: Copying, context: RenderContext, before: str, after: str) -> str:
@@ -93,7 +136,7 @@ def _object_sql(copying: Copying, context: RenderContext, before: str, after: st
         written(name, context.zone) if kind is ColumnType.DATETIME else name
         for name, kind in zip(copying.names, copying.types, strict=True)
     ]
-    pieces = [f"{key}:" for key in _keys(context)]
+    pieces = [f"{key}:" for key in _keys(context.columns)]
     opens = [before + "{", *[","] * (len(pieces) - 1)]
     members = [
         f"{quoted(open_ + piece)} || coalesce(to_json({value})::text, 'null')"
@@ -102,9 +145,9 @@ def _object_sql(copying: Copying, context: RenderContext, before: str, after: st
     return " || ".join([*members, quoted("}" + after)])
 
 
-def _keys(context: RenderContext) -> list[str]:
+def _keys(columns: Iterable[Column]) -> list[str]:
     """Return the slots' names as JSON strings."""
-    return [encode(json.dumps(slot.name, ensure_ascii=False)).decode() for slot in flat(context.columns)]
+    return [encode(json.dumps(slot.name, ensure_ascii=False)).decode() for slot in flat(columns)]
 
 
 def _writers(zone: ZoneInfo) -> Writers[str]:
@@ -120,6 +163,7 @@ def _writers(zone: ZoneInfo) -> Writers[str]:
         datetime: lambda value: f'"{at(value)}"',
         time: lambda value: f'"{value.isoformat()}"',
         timedelta: lambda value: f'"{duration_iso_string(value)}"',
+        JsonText: str.__str__,
     }
 
 

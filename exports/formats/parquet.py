@@ -1,12 +1,12 @@
-"""Parquet: typed columns, for data analysis. Registered only if pyarrow, an optional dependency, is installed."""
+"""Parquet: typed columns, for data analysis. Needs pyarrow, an optional dependency."""
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.db.models import DecimalField, Field, IntegerField
@@ -14,11 +14,12 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from exports.datasets import Column, Row, Source, flat
+from exports.datasets import Column, Row, RowStream, flat
 from exports.datasets.coercion import python_of
+from exports.datasets.marked import Base64
 from exports.datasets.texts import as_text
 from exports.errors import FormatFailed
-from exports.formats import register
+from exports.formats import register_with
 from exports.formats.base import Format, OpenPart, RenderContext, Written
 from exports.formats.values import Writers, batches, converters, encode
 
@@ -33,14 +34,15 @@ MOST_DIGITS = 38
 """Digits of the longest decimal that all readers support. Some read longer ones as floats, or not at all."""
 
 
+@register_with("pyarrow", extra="parquet")
 class Parquet(Format):
     """One table with a schema: text, 64-bit integers, exact decimals, doubles, booleans, dates, times, UTC timestamps.
 
     A column's type depends only on its declaration, so all parts have the same schema. A DECIMAL is written as a
     decimal if its column is a model field of up to 38 digits, as a 64-bit integer if it is an integer field, and
-    otherwise as text with all its digits. Choices are their stored values. Parquet has no type for durations: they are
-    64-bit integers that count microseconds, marked as Arrow durations for readers that support them. A value that does
-    not fit its type raises FormatFailed.
+    otherwise as text with all its digits. Choices are their stored values, bytes are binary, JSON is text. Parquet has
+    no type for durations: they are 64-bit integers that count microseconds, marked as Arrow durations for readers that
+    support them. A value that does not fit its type raises FormatFailed.
 
     A part's body is an Arrow IPC stream, which needs no encoding. `assemble` cuts and compresses the row groups once,
     independently of where parts begin.
@@ -92,10 +94,6 @@ class Parquet(Format):
         return Written(rows)
 
 
-if find_spec("pyarrow") is not None:
-    register(Parquet)
-
-
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yield the row groups of a file. Their boundaries depend only on the rows, not on how these are batched."""
     import pyarrow as pa
@@ -139,7 +137,7 @@ def _size(table: pa.Table) -> int:
     import pyarrow as pa
     from pyarrow import compute
 
-    texts = [column for column in table.columns if pa.types.is_string(column.type)]
+    texts = [column for column in table.columns if pa.types.is_string(column.type) or pa.types.is_binary(column.type)]
     letters: list[int] = [compute.sum(compute.binary_length(text)).as_py() or 0 for text in texts]
     cells: int = table.num_rows * table.num_columns
     return sum(letters) + 8 * cells
@@ -149,7 +147,7 @@ def _schema(rows: Iterable[Row], context: RenderContext) -> pa.Schema:
     import pyarrow as pa
 
     slots = flat(context.columns)
-    fields = rows.fields() if isinstance(rows, Source) else [None] * len(slots)
+    fields = rows.fields() if isinstance(rows, RowStream) else [None] * len(slots)
     return pa.schema([_named(slot, _kind(slot, field)) for slot, field in zip(slots, fields, strict=True)])
 
 
@@ -177,7 +175,7 @@ def _kind(slot: Column, field: Field[Any, Any] | None) -> pa.DataType:
         time: pa.time64("us"),
         timedelta: pa.duration("us"),
     }
-    return usual.get(python, pa.string())
+    return pa.binary() if python is Base64 else usual.get(python, pa.string())
 
 
 class _Cells:
@@ -222,6 +220,8 @@ def _writers(kind: pa.DataType) -> Writers[Any]:
     def itself(value: Any) -> Any:
         return value
 
+    if kind == pa.binary():
+        return {Base64: b64decode}
     types: tuple[type, ...] = (int, Decimal, float, bool, date, datetime, time, timedelta)
     if kind == pa.string():
         return {str: lambda text: encode(text).decode(), **dict.fromkeys(types, as_text)}

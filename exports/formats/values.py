@@ -1,7 +1,8 @@
 """Conversion of database values to a format's cells, one column of a batch at a time: one call per usual cell.
 
-A format declares in a `Writers` table how it writes each of nine Python types. A column's values have the type of the
-column's declaration. Rows that do not come from a dataset are first converted to these types, as a dataset's rows are.
+A format declares in a `Writers` table how it writes each of nine Python types and, if it treats them in its own way,
+marked texts such as JSON (`exports.datasets.marked`). A column's values have the type of the column's declaration. Rows
+that do not come from a dataset are first converted to these types, as a dataset's rows are.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from itertools import islice
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from exports.datasets import Column, ColumnType, Row, Source
-from exports.datasets.coercion import CONVERTERS, Typed
+from exports.datasets import Column, ColumnType, Row, RowStream
+from exports.datasets.coercion import CONVERTERS, PLAIN, Typed
 from exports.datasets.coercion import PYTHON as PYTHON  # noqa: PLC0414 - formats import it from here
 from exports.datasets.copying import Copying
 from exports.datasets.texts import float_text as float_text  # noqa: PLC0414
 
 T = TypeVar("T")
 Writers = Mapping[type, Callable[[Any], T]]
-"""Functions that write str, int, Decimal, float, bool, date, datetime, time and timedelta, by type."""
+"""Functions that write str, int, Decimal, float, bool, date, datetime, time and timedelta, by type.
+
+Marked texts have the writer of str unless the table has one for them."""
 Convert = Callable[[Sequence[Any]], Sequence[T]]
 """Converts one batch of a column's values to their written form."""
 
@@ -35,8 +38,8 @@ NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield `rows` in lists of up to BATCH. The lists of a Source are passed through."""
-    if isinstance(rows, Source):
+    """Yield `rows` in lists of up to BATCH. The lists of a RowStream are passed through."""
+    if isinstance(rows, RowStream):
         yield from rows.batches()
         return
     source = iter(rows)
@@ -46,7 +49,7 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def copying_of(rows: Iterable[Row]) -> Copying | None:
     """Return the COPY of `rows` if they come from PostgreSQL and its text equals that of Python, else None."""
-    return rows.copying() if isinstance(rows, Source) else None
+    return rows.copying() if isinstance(rows, RowStream) else None
 
 
 def converters(slots: Sequence[Column], writers: Writers[T], none: T, *, words: bool = False) -> list[Convert[T]]:
@@ -66,7 +69,7 @@ def convert(batch: Sequence[Row], converts: Sequence[Convert[T]]) -> Iterator[tu
 
 def _converter(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
     typed = Typed(slot)
-    write = writers[typed.python]
+    write = _writer(writers, typed.python)
     usual = {typed.python}
 
     def column(values: Sequence[Any]) -> Sequence[T]:
@@ -75,6 +78,11 @@ def _converter(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
         return [none if value is None else write(value) for value in typed(values)]
 
     return column
+
+
+def _writer(writers: Writers[T], python: type) -> Callable[[Any], T]:
+    """Return the function that writes this type. A marked text that the format does not know is written as text."""
+    return next(writers[kind] for kind in python.__mro__ if kind in writers)
 
 
 def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
@@ -101,11 +109,11 @@ def _worded(slot: Column, writers: Writers[T], none: T) -> Convert[T]:
 
 def as_plain(value: Any) -> Any:
     """Return `value` as exactly one of the nine types that formats write; as text if no other type fits."""
-    if type(value) in CONVERTERS:
+    if type(value) in PLAIN:
         return value
     if isinstance(value, Enum):
         return as_plain(value.value)
-    kind = next((kind for kind in CONVERTERS if isinstance(value, kind)), str)
+    kind = next((kind for kind in PLAIN if isinstance(value, kind)), str)
     return CONVERTERS[kind](value)
 
 

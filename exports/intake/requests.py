@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError
 from django.db.models import Case, F, When
-from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from durable import clock
+from durable.clock import Now
+from durable.databases import atomic, on_commit
 from durable.hints import publish_on_commit
 from exports.conf import export_settings
-from exports.datasets import datasets
+from exports.datasets import RowsDataset, Selection, datasets
 from exports.errors import (
     DatabaseAway,
     DatasetFailed,
@@ -27,12 +29,15 @@ from exports.errors import (
     WrongState,
     errors_as,
 )
-from exports.intake.choices import Choice, ExportRequest, choose, choose_period
+from exports.intake.choices import Choice, ExportRequest, choose, choose_period, everything_of
 from exports.intake.quota import charge, lock_owner, refuse_too_soon
 from exports.models import Export, Part
+from exports.models.export import subject_model
+from exports.pipeline import announce
 from exports.pipeline.window import may_plan_now
 from exports.states import PartState, State, sources
 from exports.storage import artifacts
+from notifications.conf import notification_settings
 
 
 @dataclass(frozen=True)
@@ -43,36 +48,47 @@ class Requested:
     existing: bool
 
 
-def request_export(user: AbstractBaseUser, request: ExportRequest) -> Requested:
+def request_export(user: AbstractBaseUser, request: ExportRequest, *, subject: Any = None) -> Requested:
     """Record the request, and send the hint to plan it after the commit.
+
+    `user` owns the export: downloads it, and is notified. `subject` is another user whose data it is: `user` needs the
+    permission FOR_OTHERS, and the subject is told. Teams are named in the request.
 
     If the same request of the same user is in flight, return that export. Raises BadRequest for bad input,
     NoPermission, TooMany, DatasetFailed, and NotRecorded if the database did not confirm the row: then it is safe to
     send the same request again.
     """
-    zone = export_settings().zone_of(user)
+    zone = notification_settings().zone_of(user)
     try:
-        choice = choose(user, request)
-        _require_fit(choice, user)
-        period, frozen = choose_period(choice.datasets, request, zone=zone, now=timezone.now())
+        choice = choose(user, request, subject)
+        _require_fit(choice)
+        period, frozen = choose_period(choice.datasets, request, zone=zone, now=clock.now())
         return _record(
             Export(
                 owner_id=user.pk,
+                **_subject(user, choice.owner),
                 dataset=",".join(choice.datasets),
                 format=choice.format,
                 inside=choice.inside,
+                has_uploads=bool(choice.inside) and any(datasets.get(key).files for key in choice.datasets),
                 fields=choice.fields,
                 options=choice.options,
+                params=choice.params,
                 period_choice=period,
                 period_start=frozen.start,
                 period_end=frozen.end,
                 time_zone=zone.key,
                 language=get_language() or "",
-                fingerprint=_fingerprint(*astuple(choice), period, request.date_from, request.date_to),
+                fingerprint=_fingerprint(choice, period, request.date_from, request.date_to),
             )
         )
     except (DatabaseError, DatabaseAway) as error:
         raise NotRecorded from error
+
+
+def request_everything(user: AbstractBaseUser) -> Requested:
+    """Request a bundle of every dataset that `user` may export, in full. Raises what `request_export` raises."""
+    return request_export(user, everything_of(user))
 
 
 def _record(export: Export) -> Requested:
@@ -83,7 +99,7 @@ def _record(export: Export) -> Requested:
 
 
 def _record_or_find(export: Export) -> Requested:
-    with transaction.atomic():
+    with atomic(Export):
         lock_owner(export.owner_id)
         twin = Export.objects.in_flight().filter(owner_id=export.owner_id, fingerprint=export.fingerprint).first()
         if twin is not None:
@@ -93,26 +109,38 @@ def _record_or_find(export: Export) -> Requested:
         export.published_at = Now() if plan_now else None
         export.save(force_insert=True)
         export.refresh_from_db()
+        announce.on_behalf(export)
         publish_on_commit([export] if plan_now else [])
     return Requested(export, existing=False)
 
 
-def _require_fit(choice: Choice, user: AbstractBaseUser) -> None:
+def _subject(user: AbstractBaseUser, owner: Any) -> dict[str, str]:
+    """Return the fields that say whose data it is; none if it is the user's own."""
+    if owner == user:
+        return {}
+    return {"subject_model": subject_model(owner), "subject_key": str(owner.pk)}
+
+
+def _require_fit(choice: Choice) -> None:
     """Raise UnfitDataset for a dataset whose definition would make its export wrong."""
     with errors_as(DatasetFailed):
         for key in choice.datasets:
             dataset = datasets.get(key)
-            dataset.require_fit(user, dataset.choose(choice.fields))
+            dataset.require_fit(choice.owner, dataset.choose(choice.fields))
+            if not isinstance(dataset, RowsDataset):
+                dataset.selected(Selection(choice.owner, params=choice.params))
 
 
-def _fingerprint(*choice: object) -> str:
-    return hashlib.sha256(json.dumps(choice, default=str).encode()).hexdigest()
+def _fingerprint(choice: Choice, *period: object) -> str:
+    parts = [getattr(choice, each.name) for each in fields(choice) if each.name != "owner"]
+    owner = (subject_model(choice.owner), choice.owner.pk)
+    return hashlib.sha256(json.dumps([*parts, owner, *period], default=str).encode()).hexdigest()
 
 
 def cancel_export(export: Export) -> None:
     """Stop an open export. A worker that holds one of its parts can write nothing more. Raises WrongState."""
     sent = Case(When(state=State.QUEUED, then=F("published_at")), default=None)  # its planning message stays queued
-    with transaction.atomic():
+    with atomic(Export):
         moved = Export.objects.filter(pk=export.pk).move(
             State.CANCELLED, finished_at=Now(), next_attempt_at=None, lease_until=None, published_at=sent
         )
@@ -128,7 +156,7 @@ def retry_export(export: Export, *, by_operator: bool = False) -> None:
     It counts as a request of the owner, unless an operator retries: the limits do not apply to operators.
     """
     try:
-        with transaction.atomic():
+        with atomic(Export):
             lock_owner(export.owner_id)
             if not by_operator:
                 refuse_too_soon(export)
@@ -157,9 +185,9 @@ def _reopen(export: Export) -> None:
 
 def expire_export(export: Export) -> None:
     """Delete the files of a ready export now. Raises WrongState."""
-    with transaction.atomic():
+    with atomic(Export):
         keys = Export.objects.filter(pk=export.pk).expire(expires_at=Now())
         if not keys:
             raise WrongState
-        transaction.on_commit(lambda: artifacts.delete(keys), robust=True)
+        on_commit(Export, lambda: artifacts.delete(keys))
     export.refresh_from_db()

@@ -4,9 +4,9 @@ from exports.models.download import Download
 from exports.models.export import Content, Export, ExportQuerySet, Volume
 from exports.models.operations import Slot, UsageReport
 from exports.models.part import Part, PartQuerySet
-from exports.models.quota import QuotaUse
+from exports.models.quota import OwnerLock, QuotaUse
 
 __all__ = [
-    "Content", "Download", "Export", "ExportQuerySet", "Part", "PartQuerySet", "QuotaUse", "Slot", "UsageReport",
-    "Volume",
+    "Content", "Download", "Export", "ExportQuerySet", "OwnerLock", "Part", "PartQuerySet", "QuotaUse", "Slot",
+    "UsageReport", "Volume",
 ]  # fmt: skip

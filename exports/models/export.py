@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
-from django.db import models, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.apps import apps
+from django.db import models
+from django.db.models import F, Func, Q
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from durable.clock import Now
+from durable.databases import PrimaryQuerySet, atomic
+from durable.fields import UserForeignKey, UTCDateTimeField
 from durable.models import Work, WorkQuerySet
 from exports.conf import export_settings
 from exports.models.period import Period, PeriodChoice
+from exports.models.selection import Selection
 from exports.states import OPEN, RETRYABLE, State, sources
 
 TELLING_ROWS = 1_000
@@ -25,6 +29,19 @@ TELLING_ROWS = 1_000
 
 MAY_BE_PLANNED = [State.CANCELLED, State.QUEUED]
 """States of exports for which a planning message may be under way: cancelling does not withdraw it."""
+
+
+def subject_model(owner: type[models.Model] | models.Model) -> str:
+    """Return the text of a model, or of that of an instance, in `Export.subject_model`."""
+    return owner._meta.label_lower
+
+
+INDEXED = 200
+START_OF_DATASET, REST_OF_DATASET = (
+    Func("dataset", template=f"SUBSTR(%(expressions)s, {span})", output_field=models.TextField())
+    for span in (f"1, {INDEXED}", f"{INDEXED + 1}")
+)
+"""The first letters of the datasets' keys, as indexed (an entry of an index must be short), and the others."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +56,16 @@ class Content:
 class ExportQuerySet(WorkQuerySet["Export"]):
     """Named queries for exports."""
 
-    def of(self, user_pk: int) -> Self:
+    def of(self, user_pk: Any) -> Self:
         return self.filter(owner_id=user_pk)
+
+    def of_datasets(self, keys: str) -> Self:
+        """Exports of exactly these datasets: comma-separated keys, in their order. Uses the index.
+
+        SQLite would not use it with `dataset=keys`: it puts the known value into the expression.
+        """
+        halves = self.alias(start=START_OF_DATASET, rest=REST_OF_DATASET)
+        return halves.filter(start=keys[:INDEXED], rest=keys[INDEXED:])
 
     def in_flight(self) -> Self:
         return self.filter(state__in=sorted(OPEN))  # as in the index, or SQLite does not use it
@@ -84,7 +109,7 @@ class ExportQuerySet(WorkQuerySet["Export"]):
 
         Return the storage keys of its files, for the caller to delete after the commit; empty if nothing was moved.
         """
-        with transaction.atomic():
+        with atomic(Export):
             ready = self.filter(state=State.READY)
             found = list(ready.values_list("pk", "artifact")[:1])
             volumes = Volume.objects.filter(export__in=[pk for pk, _ in found])
@@ -102,17 +127,26 @@ class Export(Work):
     """One request of one owner, for one dataset or a bundle of several, and the resulting file."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports", db_index=False
-    )
-    dataset = models.CharField(max_length=255, help_text=_("Its key; a bundle's, with commas between."))
+    owner = UserForeignKey(db_index=False)
+    subject_model = models.CharField(
+        max_length=100, blank=True, default="", db_default="", editable=False,
+        help_text=_("The model of whose data it is, such as shop.company; empty for the owner's own data."),
+    )  # fmt: skip
+    subject_key = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
+    dataset = models.TextField(help_text=_("Its key; a bundle's, with commas between."))
     format = models.CharField(max_length=20)
     fields = models.JSONField(default=list, blank=True, help_text=_("Column names in order; empty means all of them."))
     options = models.JSONField(
         default=dict, db_default={}, blank=True, help_text=_("What was chosen of the format's options.")
     )
+    params = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text=_("The chosen values of the datasets' parameters.")
+    )
     inside = models.JSONField(
         default=list, db_default=[], blank=True, help_text=_("The formats of the files in a bundle.")
+    )
+    has_uploads = models.BooleanField(
+        default=False, db_default=False, editable=False, help_text=_("A bundle that may hold files of its rows.")
     )
     layout = models.JSONField(
         default=list, db_default=[], blank=True, editable=False, help_text=_("For each file, what its parts agree on.")
@@ -121,17 +155,17 @@ class Export(Work):
         max_length=35, blank=True, default="", db_default="", help_text=_("The owner's, at the click.")
     )
     period_choice = models.CharField(max_length=20, choices=PeriodChoice.choices)
-    period_start = models.DateTimeField(null=True, blank=True)
-    period_end = models.DateTimeField(null=True, blank=True)
+    period_start = UTCDateTimeField(null=True, blank=True)
+    period_end = UTCDateTimeField(null=True, blank=True)
     time_zone = models.CharField(max_length=63, default="UTC")
     fingerprint = models.CharField(max_length=64, editable=False, help_text=_("The same for the same choice."))
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
-    requested_at = models.DateTimeField(db_default=Now(), editable=False)
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    reminded_at = models.DateTimeField(null=True, blank=True, editable=False)
+    requested_at = UTCDateTimeField(db_default=Now(), editable=False)
+    started_at = UTCDateTimeField(null=True, blank=True)
+    finished_at = UTCDateTimeField(null=True, blank=True)
+    expires_at = UTCDateTimeField(null=True, blank=True)
+    reminded_at = UTCDateTimeField(null=True, blank=True, editable=False)
 
     rows = models.PositiveBigIntegerField(null=True, blank=True, help_text=_("Rows in the period, known once planned."))
     pages = models.PositiveIntegerField(null=True, blank=True)
@@ -148,9 +182,16 @@ class Export(Work):
     objects: ClassVar[ExportQuerySet] = ExportQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("export")
+        permissions: ClassVar = [("export_for_others", _("Can export the data of other users"))]
         indexes: ClassVar = [
             models.Index(fields=["owner", "-requested_at", "-id"], name="export_of_owner"),
+            models.Index(
+                fields=["subject_model", "subject_key", "-requested_at"],
+                name="export_of_subject",
+                condition=Q(subject_model__gt=""),
+            ),
             models.Index(fields=["next_attempt_at"], name="export_due", condition=Q(next_attempt_at__isnull=False)),
             models.Index(fields=["lease_until"], name="export_held", condition=Q(lease_until__isnull=False)),
             models.Index(fields=["id"], name="export_rendering", condition=Q(state=State.RENDERING)),
@@ -160,7 +201,9 @@ class Export(Work):
             models.Index(fields=["finished_at"], name="export_finished"),
             models.Index(fields=["id"], name="export_failed", condition=Q(state=State.FAILED)),
             models.Index(
-                fields=["dataset", "format", "-finished_at"],
+                START_OF_DATASET,
+                "format",
+                F("finished_at").desc(),
                 name="export_rates",
                 condition=Q(rows__gte=TELLING_ROWS),
             ),
@@ -202,7 +245,8 @@ class Export(Work):
     def hint(self) -> str:
         if self.state != State.ASSEMBLING:
             return "exports.tasks.plan_export"
-        return "exports.tasks.assemble_small_export" if self.is_small else "exports.tasks.assemble_export"
+        quick = self.is_small and not self.has_uploads  # few rows may have large files
+        return "exports.tasks.assemble_small_export" if quick else "exports.tasks.assemble_export"
 
     @classmethod
     def attempts_given(cls) -> int:
@@ -215,15 +259,28 @@ class Export(Work):
 
     @property
     def contents(self) -> list[Content]:
-        """The files to write: one, or in a bundle one for each dataset and format."""
+        """The files to write: one, or in a bundle one for each dataset and format.
+
+        Planning adds the files of nested tables, whose datasets have keys such as "orders.lines".
+        """
         kinds = self.inside or [self.format]
-        files = [(dataset, kind) for dataset in self.datasets for kind in kinds]
+        planned = [(file["dataset"], file["format"]) for file in self.layout if "dataset" in file]
+        files = planned or [(dataset, kind) for dataset in self.datasets for kind in kinds]
         return [Content(dataset, kind, self._fields_of(number)) for number, (dataset, kind) in enumerate(files)]
 
+    def first_content(self, dataset: str) -> int:
+        """Return the number of the first of the files of a dataset."""
+        return next(number for number, content in enumerate(self.contents) if content.dataset == dataset)
+
     def _fields_of(self, number: int) -> tuple[str, ...]:
-        """Return the chosen columns, or else those found at planning, so that all parts have the same columns."""
+        """Return the columns found at planning, so that all parts have the same columns, or else the chosen ones."""
         planned = self.layout[number].get("columns", ()) if self.layout else ()
-        return tuple(self.fields or planned)
+        return tuple(planned or self.fields)
+
+    @property
+    def tables(self) -> list[str]:
+        """The keys of the datasets and of their nested tables, in order."""
+        return list(dict.fromkeys(content.dataset for content in self.contents))
 
     @property
     def files(self) -> list[Export | Volume]:
@@ -238,6 +295,22 @@ class Export(Work):
     @property
     def period(self) -> Period:
         return Period(self.period_start, self.period_end, self.requested_at, self.zone)
+
+    @cached_property
+    def data_owner(self) -> Any:
+        """Whose data it is: the owner, the user or the team that the owner exports it for, or None if that is gone."""
+        if not self.subject_model:
+            return self.owner
+        try:
+            model = apps.get_model(self.subject_model)
+            return model._default_manager.filter(pk=self.subject_key).first()
+        except (LookupError, ValueError):  # the model was removed from the site, or its keys have changed
+            return None
+
+    @property
+    def selection(self) -> Selection:
+        """The rows that it exports."""
+        return Selection(self.data_owner, self.period, self.params)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -274,7 +347,10 @@ class Volume(models.Model):
     size = models.PositiveBigIntegerField()
     sha256 = models.CharField(max_length=64)
 
+    objects: ClassVar[PrimaryQuerySet[Volume]] = PrimaryQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("volume")
         ordering: ClassVar = ["export", "index"]
         indexes: ClassVar = [models.Index(fields=["artifact"], name="volume_file", condition=Q(artifact__gt=""))]

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from durable.fields import UTCDateTimeField
 from durable.models import Work, WorkQuerySet
 
 
@@ -20,18 +21,19 @@ class Slot(Work):
         FAILED = "failed", _("Failed")
 
     schedule = models.CharField(max_length=100)
-    slot = models.DateTimeField(help_text=_("The moment that the schedule names, or at which it was started by hand."))
+    slot = UTCDateTimeField(help_text=_("The moment that the schedule names, or at which it was started by hand."))
     by_hand = models.CharField(
         max_length=64, blank=True, default="", db_default="", editable=False,
         help_text=_("The id of the call that it was started by; empty when its schedule did."),
     )  # fmt: skip
     state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
     outcome = models.JSONField(default=dict, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
+    finished_at = UTCDateTimeField(null=True, blank=True)
 
     objects: ClassVar[WorkQuerySet[Slot]] = WorkQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("schedule slot")
         indexes: ClassVar = [
             models.Index(fields=["next_attempt_at"], name="slot_due", condition=Q(next_attempt_at__isnull=False)),
@@ -66,19 +68,20 @@ class UsageReport(Work):
         FAILED = "failed", _("Failed")
 
     week = models.CharField(max_length=8, unique=True, help_text=_("ISO week, as 2026-W47."))
-    start = models.DateTimeField()
-    end = models.DateTimeField()
+    start = UTCDateTimeField()
+    end = UTCDateTimeField()
     stage = models.CharField(max_length=12, choices=Stage.choices, default=Stage.COLLECT)
     figures = models.JSONField(default=dict, blank=True)
     artifact = models.CharField(max_length=255, blank=True, default="")
     size = models.PositiveBigIntegerField(null=True, blank=True)
     sha256 = models.CharField(max_length=64, blank=True, default="")
-    sent_at = models.DateTimeField(null=True, blank=True)
+    sent_at = UTCDateTimeField(null=True, blank=True)
     error_message = models.TextField(blank=True, default="")
 
     objects: ClassVar[WorkQuerySet[UsageReport]] = WorkQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("usage report")
         ordering: ClassVar = ["-start"]
         indexes: ClassVar = [

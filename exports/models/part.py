@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from durable.clock import Now
+from durable.fields import UserForeignKey
 from durable.models import Work, WorkQuerySet
 from exports.conf import export_settings
 from exports.models.export import Export
@@ -47,7 +47,7 @@ class Part(Work):
 
     # Its index comes with the constraint below.
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts", db_index=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    owner = UserForeignKey()
     index = models.PositiveIntegerField()
     content = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text=_("Which of the export's files it is a part of.")
@@ -73,6 +73,7 @@ class Part(Work):
     objects: ClassVar[PartQuerySet] = PartQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("part")
         ordering: ClassVar = ["export", "index"]
         indexes: ClassVar = [

@@ -7,9 +7,10 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import models
-from django.utils import formats
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from notifications.dates import day
 
 UTC = ZoneInfo("UTC")
 TICK = timedelta(microseconds=1)
@@ -56,11 +57,7 @@ class Period:
         """Return the period in words."""
         if self.last_day is None:
             return gettext("everything")
-        last = _day(self.last_day)
+        last = day(self.last_day)
         if self.first_day is None:
             return gettext("everything to %(last)s") % {"last": last}
-        return gettext("%(first)s to %(last)s") % {"first": _day(self.first_day), "last": last}
-
-
-def _day(day: date) -> str:
-    return formats.date_format(day, "j F Y")
+        return gettext("%(first)s to %(last)s") % {"first": day(self.first_day), "last": last}

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 
-from django.db import transaction
-from django.db.models.functions import Now
-
+from durable.clock import Now
+from durable.databases import atomic
 from durable.lease import Lease, LeaseLost
 from exports.conf import export_settings
 from exports.errors import FormatFailed, Mismatch, SpoiltPart
@@ -59,7 +58,7 @@ def _render_again(lease: Lease[Export], part_pk: int) -> bool:
     if left < 1:
         return False
     logger.warning("%s: its file %s is corrupt; it will be rendered again.", part, part.artifact)
-    with transaction.atomic():
+    with atomic(Export):
         lease.finish(state=State.RENDERING)
         Part.objects.filter(pk=part_pk).render_again(left)
     artifacts.delete([part.artifact])
@@ -71,7 +70,7 @@ def _finish(lease: Lease[Export], made: Assembled) -> None:
     """Mark the export as ready, with all of its files, and notify its owner, in one transaction."""
     export = lease.work
     (first, filename), *further = made.files
-    with transaction.atomic():
+    with atomic(Export):
         lease.finish(
             state=State.READY,
             finished_at=Now(),

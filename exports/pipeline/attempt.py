@@ -9,15 +9,27 @@ from typing import TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error as DatabaseError
-from django.db import connection
 from django.utils import translation
 
+from durable.databases import close_broken
 from durable.lease import Lease, LeaseLost
 from durable.models import Work, backoff
 from durable.retries import retry_database
 from exports.datasets import datasets
-from exports.errors import DatasetFailed, ExportError, NoPermission, TooSlow, errors_as, from_exception
+from exports.datasets.access import may_have
+from exports.datasets.filtering import RequestParams
+from exports.errors import (
+    BadParam,
+    DatasetFailed,
+    ExportError,
+    NoPermission,
+    StaleParam,
+    TooSlow,
+    errors_as,
+    from_exception,
+)
 from exports.models import Export, Part
 from exports.pipeline.failure import fail, words_of
 
@@ -51,12 +63,13 @@ def attempt(lease: Lease[W] | None, work: Callable[[Lease[W]], None], otherwise:
                     error.__cause__ or error,
                     exc_info=unexpected,
                 )
+                close_broken()  # also those of datasets: the next attempt may run in this process
                 _retry_or_fail(lease, known)
     except LeaseLost:
         logger.info("%s: attempt %d lost its lease.", lease.work, lease.attempt)
     except DatabaseError as error:  # the error cannot be written either: the lease expires, and the sweep takes over
         logger.warning("%s: the database is unavailable (%s); the sweep will try again.", lease.work, error)
-        connection.close()
+        close_broken()
 
 
 def _language(work: Work) -> str:
@@ -84,8 +97,22 @@ def _retry_fields(work: Work, error: ExportError) -> dict[str, str]:
 
 
 def require_permission(export: Export) -> None:
-    """Raise NoPermission if the owner is no longer permitted to have the export."""
+    """Raise NoPermission if the owner is no longer permitted to have the export, or no longer exists."""
+    try:
+        owner = export.owner
+    except ObjectDoesNotExist:
+        raise NoPermission from None
     with errors_as(DatasetFailed):
-        permitted = (datasets.get(key).permitted(export.owner) for key in export.datasets)
-        if not export.owner.is_active or not all(permitted):
+        if not may_have(owner, export):
             raise NoPermission
+
+
+def require_params(export: Export) -> None:
+    """Raise StaleParam if the datasets no longer accept the parameters of the export."""
+    if not export.params:
+        return
+    with errors_as(DatasetFailed):
+        try:
+            RequestParams([datasets.get(key) for key in export.datasets], export.data_owner).require(export.params)
+        except BadParam as error:
+            raise StaleParam.because(error) from error

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TypeVar
 
-from django.db import transaction
-from django.db.models.functions import Now
-
+from durable.clock import Now
+from durable.databases import atomic
 from durable.lease import Lease
 from durable.models import Work
 from exports.errors import ExportError, WorkerDied
@@ -22,7 +21,7 @@ W = TypeVar("W", bound=Work)
 def fail(lease: Lease[W], error: ExportError) -> None:
     """Fail a held part or export for good, and notify the owner of the reason, in one transaction."""
     work, words = lease.work, words_of(error)
-    with transaction.atomic():
+    with atomic(Export):
         _lock_export_of(work)
         if isinstance(work, Part):
             lease.park(state=PartState.FAILED, **words)
@@ -35,7 +34,7 @@ def fail(lease: Lease[W], error: ExportError) -> None:
 def park(work: Work) -> None:
     """Fail a row whose last attempt ended without reporting a result. Do nothing if a worker holds it again."""
     words = words_of(WorkerDied())
-    with transaction.atomic():
+    with atomic(Export):
         _lock_export_of(work)
         if isinstance(work, Part):
             closed = {"next_attempt_at": None, "lease_until": None}

@@ -107,8 +107,8 @@ def _recent_rows(dataset: str, kind: str) -> QuerySet[Export, Any]:
     work = Subquery(parts.annotate(sum=Sum("seconds")).values("sum"))
     count = Subquery(parts.annotate(count=Count("pk")).values("count"))
     wall = ExpressionWrapper(F("finished_at") - F("started_at"), DurationField())
-    done = Export.objects.filter(
-        dataset=dataset, format=kind, state__in=[State.READY, State.EXPIRED], rows__gte=TELLING_ROWS
+    done = Export.objects.of_datasets(dataset).filter(
+        format=kind, state__in=[State.READY, State.EXPIRED], rows__gte=TELLING_ROWS
     )
     return done.order_by("-finished_at").values_list("rows", "size", "seconds", work, count, wall, "fields")[:RECENT]
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 
 from django.db.models import Sum
 
 from durable.lease import Lease
 from exports.conf import export_settings
-from exports.datasets import Source, datasets
+from exports.datasets import Column, RowStream, datasets
 from exports.errors import DatasetFailed, FormatFailed, Mismatch, errors_as
 from exports.formats import writer
 from exports.formats.context import context_of, keys_of
-from exports.models import Content, Part
+from exports.models import Part
 from exports.pipeline import window
-from exports.pipeline.attempt import attempt, require_permission
+from exports.pipeline.attempt import attempt, require_params, require_permission
 from exports.states import PartState
 from exports.storage import artifacts
 
@@ -33,10 +34,12 @@ def _render(lease: Lease[Part]) -> None:
     part = lease.work
     export = part.export
     require_permission(export)
+    require_params(export)
     content = export.contents[part.content]
     kind = writer(content.format)
     context = context_of(export, part.content, index=part.index, before=_rows_before(part))
-    with closing(_source(lease, content)) as source, artifacts.scratch(f".{kind.extension}") as file:
+    source = _source(lease, content.dataset, context.columns)
+    with closing(source), artifacts.scratch(f".{kind.extension}") as file:
         written = kind.write(source, file, context)
         lease.check()
         if written.rows != source.read:
@@ -62,14 +65,13 @@ def _rows_before(part: Part) -> int:
     return int(before.aggregate(rows=Sum("rows", default=0))["rows"])
 
 
-def _source(lease: Lease[Part], content: Content) -> Source:
+def _source(lease: Lease[Part], key: str, columns: Sequence[Column]) -> RowStream:
     """Return the source of the part's rows, which also records progress. Errors in it are raised as DatasetFailed."""
     part, export = lease.work, lease.work.export
-    dataset = datasets.get(content.dataset)
+    dataset = datasets.get(key)
     with errors_as(DatasetFailed):
-        columns = dataset.choose(content.fields)
-        dataset.require_fit(export.owner, columns)
-        source = dataset.source(export.owner, export.period, columns, keys_of(part, dataset))
+        dataset.require_fit(export.data_owner, columns)
+        source = dataset.source(export.selection, columns, keys_of(part, dataset))
     source.each = _Progress(lease)
     return source
 

@@ -8,12 +8,12 @@ or retries does not delay other users.
 """
 
 from collections import Counter
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Subquery
-from django.db.models.functions import Now
 
+from durable.clock import Now
+from durable.databases import atomic, connection_of
 from durable.hints import publish_on_commit
 from durable.models import Work
 from exports.conf import export_settings
@@ -30,7 +30,7 @@ BATCH = 100
 
 def fill_window() -> int:
     """Publish waiting parts in fair order until both of their windows are full. Return the number published."""
-    with transaction.atomic():
+    with atomic(Export):
         _wait_for_turn()
         window = export_settings().window
         chosen = _lock_available(fairest(window, small=True) + fairest(window), Part)
@@ -47,7 +47,7 @@ def may_plan_now() -> bool:
     return len(planning()) < export_settings().window and not Export.objects.to_plan().exists()
 
 
-def planning() -> dict[int, int]:
+def planning() -> dict[int, Any]:
     """Return the exports in the window of plans, sent to the broker or held by a worker. Primary key -> owner."""
     sent, held = Export.objects.plan_sent(), Export.objects.plan_held()
     return {pk: owner for found in (sent, held) for pk, owner in found.order_by().values_list("pk", "owner")}
@@ -60,7 +60,7 @@ def forget_plan(export_pk: int) -> None:
 
 def fill_plans() -> int:
     """Publish queued exports in fair order until the window of plans is full. Return the number published."""
-    with transaction.atomic():
+    with atomic(Export):
         _wait_for_turn()
         chosen = _lock_available(fairest_plans(export_settings().window), Export)
         Export.objects.filter(pk__in=[export.pk for export in chosen]).update(published_at=Now())
@@ -82,7 +82,7 @@ def fairest_plans(window: int) -> list[Export]:
     return chosen
 
 
-def _next_plan(turns: Counter[int], chosen: list[Export]) -> Export | None:
+def _next_plan(turns: Counter[Any], chosen: list[Export]) -> Export | None:
     waiting = Export.objects.to_plan().exclude(pk__in=[export.pk for export in chosen])
     if idle := waiting.exclude(owner__in=turns).first():
         return idle
@@ -105,7 +105,7 @@ def fairest(window: int, *, small: bool = False) -> list[Part]:
     return [found[pk] for pk in chosen]
 
 
-def _in_flight(small: bool) -> Counter[int]:
+def _in_flight(small: bool) -> Counter[Any]:
     """Return owner -> number of parts in flight. No join: with outdated statistics it could read whole tables."""
     held = list(Part.objects.in_flight().order_by().values_list("export", "owner"))
     small_pks = set(Export.objects.small().filter(pk__in=[export for export, _ in held]).values_list("pk", flat=True))
@@ -116,11 +116,11 @@ class Head(NamedTuple):
     """The next part of an owner."""
 
     export: int
-    owner: int
+    owner: Any
     part: int
 
 
-def _head(small: bool, turns: Counter[int], chosen: list[int]) -> Head | None:
+def _head(small: bool, turns: Counter[Any], chosen: list[int]) -> Head | None:
     """Return the next part, or None: that of an owner without a turn, else of the owner with the fewest."""
     exports = Export.objects.rendering()
     waiting = Part.objects.waiting().filter(export=OuterRef("pk")).exclude(pk__in=chosen).order_by("index")
@@ -144,7 +144,7 @@ def _lock_available(chosen: list[W], model: type[W]) -> list[W]:
 
 def finish_rendering(export_pk: int) -> bool:
     """Make assembling due if no part is left to do, and return whether it was. Runs under a lock on the export."""
-    with transaction.atomic():
+    with atomic(Export):
         export = Export.objects.select_for_update(no_key=True).filter(pk=export_pk, state=State.RENDERING).first()
         if export is None or export.parts.open().exists() or export.parts.unfinished().exists():
             return False
@@ -168,6 +168,7 @@ def finish_all_rendering() -> int:
 
 def _wait_for_turn() -> None:
     """Let only one process choose at a time, or two could fill the same place. SQLite has a single writer anyway."""
+    connection = connection_of(Export)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])

@@ -24,6 +24,7 @@ from django.core.files.storage import storages
 from exports.conf import export_settings
 from exports.errors import Mismatch, StorageFailed, from_exception
 from exports.storage.base import Store
+from exports.storage.folder import ArtifactFolder
 
 logger = logging.getLogger(__name__)
 BLOCK = 1 << 20
@@ -39,12 +40,21 @@ class Stored:
 
 
 def storage() -> Store:
-    return cast("Store", storages[export_settings().storage_alias])
+    """Return the storage of artifacts: an entry of STORAGES, or else a private folder."""
+    config = export_settings()
+    if config.storage_alias is not None:
+        return cast("Store", storages[config.storage_alias])
+    return ArtifactFolder(location=config.artifact_dir)
+
+
+def whereabouts() -> str:
+    """Return where files are stored and written, in words for operators."""
+    return f"files are in {storage().place}, scratch files in {export_settings().scratch_dir}"
 
 
 def scratch_dir() -> Path:
     """Return the scratch folder. Create it if necessary."""
-    folder = export_settings().scratch_dir
+    folder = Path(export_settings().scratch_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
@@ -69,7 +79,7 @@ def scratch_folder() -> Iterator[Path]:
 def clear_scratch(before: datetime) -> int:
     """Remove scratch files that killed workers of this machine left before that moment. Return their number."""
     count = 0
-    for path in export_settings().scratch_dir.glob("*"):
+    for path in Path(export_settings().scratch_dir).glob("*"):
         try:
             if path.stat().st_mtime < before.timestamp():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -199,7 +209,7 @@ def drop_unfinished(before: datetime) -> int:
         return 0
 
 
-class _Movable(File[bytes]):
+class _Movable(File):  # type: ignore[type-arg]  # not subscriptable
     """A scratch file that a local store moves, and that a remote store uploads straight from disk."""
 
     def temporary_file_path(self) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.core.files.storage import Storage
-from django.utils import timezone
+
+from durable import clock
 
 
 class Store(Storage):
@@ -18,6 +19,11 @@ class Store(Storage):
 
     here = True
     """Files are local and can be read at any offset at no cost, so reading one twice does not require fetching it."""
+
+    @property
+    def place(self) -> str:
+        """Where the files are, in words for operators."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
 
     def listing(self, folder: str = "") -> Iterator[tuple[str, datetime]]:
         """Yield every key in a folder and its subfolders, with the time of its last change (aware)."""
@@ -33,9 +39,9 @@ class Store(Storage):
 
     def _changed(self, key: str) -> datetime:
         try:
-            return self.get_modified_time(key)
+            return clock.aware(self.get_modified_time(key))
         except FileNotFoundError:  # removed since it was listed
-            return timezone.now()
+            return clock.now()
 
     def link(self, key: str, filename: str, content_type: str, seconds: int) -> str | None:
         """Return a URL that serves this file, under this name, to any client for `seconds`; None if there is none."""

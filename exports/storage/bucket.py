@@ -33,7 +33,10 @@ CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 10, 3
 
 
 class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
-    """`public` is the URL at which browsers reach the bucket, if it differs from ours (`endpoint`)."""
+    """`public` is the URL at which browsers reach the bucket, if it differs from ours (`endpoint`).
+
+    `options` are other options of django-storages: `access_key`, `secret_key`, `session_profile`, `verify`, ...
+    """
 
     here = False
 
@@ -46,17 +49,19 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
         public: str | None = None,
         region: str | None = None,
         addressing: str | None = None,
+        **options: Any,
     ) -> None:
         self.public = public or endpoint
         self._pid = 0
         super().__init__(
             bucket_name=bucket,
-            location=prefix,
+            location=prefix.strip("/"),
             endpoint_url=endpoint,
             region_name=region,
             file_overwrite=False,
             client_config=_config(addressing or ("path" if endpoint else "auto")),
             transfer_config=TransferConfig(multipart_threshold=PIECE, multipart_chunksize=PIECE, max_concurrency=4),
+            **options,
         )
 
     # -- django-storages -----------------------------------------------------------------------------------------------
@@ -67,6 +72,11 @@ class ArtifactBucket(Store, S3Storage):  # type: ignore[misc]  # it has no types
         if self._pid != os.getpid():
             self._pid, self._connections = os.getpid(), SimpleNamespace()
         return super().connection
+
+    @property
+    def place(self) -> str:
+        folder = f"the folder {self.location} of " if self.location else ""
+        return f"{folder}the bucket {self.bucket_name}"
 
     @property
     def client(self) -> Any:

@@ -10,7 +10,7 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage
@@ -21,10 +21,19 @@ INCOMING = ".incoming-"
 """Prefix of files that are not in place yet. The purge removes those left by killed workers."""
 
 TRIES = 3
+PRIVATE = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
 
 
 class ArtifactFolder(Store, FileSystemStorage):
     """Files that only their owner can read. A folder is removed with its last file."""
+
+    def __init__(self, location: str | Path | None = None, **options: Any) -> None:
+        """The default modes are not FILE_UPLOAD_PERMISSIONS, which is for files that the web server may read."""
+        super().__init__(location, **PRIVATE | options)
+
+    @property
+    def place(self) -> str:
+        return f"the folder {self.location}"
 
     def _save(self, name: str, content: File[bytes]) -> str:
         target = Path(self.path(name))

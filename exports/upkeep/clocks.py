@@ -11,6 +11,7 @@ from celery.worker.control import inspect_command
 from kombu.exceptions import OperationalError
 
 from durable.clock import database_now
+from exports.models import Slot
 
 TELL_TIME = "exports_tell_time"
 """Name of the remote-control command that returns a worker's clock."""
@@ -28,7 +29,7 @@ def database_ahead() -> float:
     It is negative if the database is behind, and 0.0 if the clocks may agree.
     """
     before = time.time()
-    now = database_now().timestamp()
+    now = database_now(Slot).timestamp()
     return _outside(now, before, time.time())
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 
-from exports.upkeep.probes import PROBES
+from exports.upkeep.probes import FACTS, PROBES
 
 PROBE_SECONDS = 60.0
 """Time limit of a probe. An unreachable bucket takes 40 s; listing fonts is slow on a busy machine."""
@@ -19,7 +19,7 @@ PROBE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one probe. `text` says what is wrong and how to fix it, or "ok"."""
+    """The result of one probe. `text` says what is wrong and how to fix it, or else a fact or "ok"."""
 
     subject: str
     ok: bool
@@ -32,12 +32,13 @@ def examine() -> Iterator[Finding]:
         try:
             with _bounded(PROBE_SECONDS):
                 fault = probe()
+                text = fault or FACTS.get(subject, lambda: "ok")()
         except _TimedOut:
-            connection.close()  # a query may be in progress
-            fault = f"no answer within {PROBE_SECONDS:g} s: check the server or the disk that it uses."
+            connections.close_all()  # a query may be in progress
+            fault = text = f"no answer within {PROBE_SECONDS:g} s: check the server or the disk that it uses."
         except Exception as error:  # noqa: BLE001 - the other probes must still run
-            fault = f"could not be checked: {error!r}"
-        yield Finding(subject, not fault, fault or "ok")
+            fault = text = f"could not be checked: {error!r}"
+        yield Finding(subject, not fault, text)
 
 
 class _TimedOut(BaseException):

@@ -6,26 +6,32 @@ import ipaddress
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
-from celery import current_app
+from celery import Celery
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import DatabaseError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.http.request import validate_host
 from django.utils import translation
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
-from durable.conf import SESSION_TIMEOUTS
+from durable.celery import broker, site
+from durable.celery.tasks import DurableTask
+from durable.databases import connection_of, unfit
 from exports.datasets import datasets
+from exports.datasets.owners import nobody
+from exports.formats import formats
+from exports.models import Export
 from exports.storage import artifacts
 from exports.upkeep import clocks, schedules
 from notifications.api import channel_faults
@@ -35,6 +41,7 @@ WORKER_ANSWER = 2.0
 """Seconds to wait for the replies of workers."""
 SKEW = 5.0
 """Seconds by which clocks may differ: links to files are valid for a minute, and logs are compared."""
+OUR_APPS = ("durable", "exports", "notifications")
 BY_HAND = 'run it in the admin (Periodic tasks, "Run selected tasks")'
 FREE_BYTES = 1 << 30
 SQLITE_FULL = 2
@@ -98,46 +105,76 @@ def _is_local(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def _aliases() -> list[str]:
+    """Return the aliases of the databases of our own tables, of the users, and of the rows of datasets."""
+    aliases = [connection_of(Export).alias, connection_of(get_user_model()).alias]
+    for dataset in datasets:
+        with suppress(Exception):  # it needs a real owner: each request checks it
+            aliases.append(dataset.queryset(nobody(dataset.owner_model)).db)
+    return list(dict.fromkeys(aliases))
+
+
 def _database() -> str:
-    try:
-        connection.ensure_connection()
-    except DatabaseError as error:
-        return f"does not answer ({error}): check DATABASE_URL, and that the server is running."
+    """Check that each database answers, and that our own tables are up to date."""
+    connection = connection_of(Export)
+    if fault := unfit(connection):
+        return fault
+    for alias in _aliases():
+        try:
+            connections[alias].ensure_connection()
+        except DatabaseError as error:
+            return f"{alias!r} does not answer ({error}): check DATABASES, and that the server is running."
     executor = MigrationExecutor(connection)
-    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if waiting:
-        return f"{len(waiting)} migrations are not applied: run `manage.py migrate`."
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
-        if mode != "wal":
-            return f"SQLite's journal mode is {mode}, so writers block readers: use a local disk that supports WAL."
+    if waiting := executor.migration_plan(_targets(executor)):
+        return f"{len(waiting)} migrations are not applied: run `{_migrate()}`."
+    return _sqlite(connection) if connection.vendor == "sqlite" else ""
+
+
+def _migrate() -> str:
+    """Return the command that migrates the database of our own tables."""
+    alias = connection_of(Export).alias
+    return "manage.py migrate" if alias == DEFAULT_DB_ALIAS else f"manage.py migrate --database {alias}"
+
+
+def _targets(executor: MigrationExecutor) -> list[tuple[str, str]]:
+    """Return the newest migrations of the site, or of our own apps alone if they have their own database."""
+    newest = executor.loader.graph.leaf_nodes()
+    ours = executor.connection.alias != DEFAULT_DB_ALIAS
+    return [node for node in newest if node[0] in OUR_APPS] if ours else newest
+
+
+def _sqlite(connection: Any) -> str:
+    """Check that SQLite's writers do not block readers, and wait for each other."""
+    with connection.cursor() as cursor:
+        mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode != "wal":
+        return (
+            f"SQLite's journal mode is {mode}, so writers block readers: run PRAGMA journal_mode=WAL, on a local disk."
+        )
+    if connection.transaction_mode not in ("IMMEDIATE", "EXCLUSIVE"):
+        return 'two writers at once fail: set "OPTIONS": {"transaction_mode": "IMMEDIATE"} in DATABASES.'
     return ""
 
 
 def _pooler() -> str:
     """Check the set-up for a pooler in transaction mode. A pooler reports a process ID other than the server's."""
-    if connection.vendor != "postgresql":
+    connection = connection_of(Export)
+    if connection.vendor != "postgresql" or connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
         return ""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid(), current_user")
-        pid, role = cursor.fetchone()
-        if pid == connection.connection.info.backend_pid:
-            return ""
-        cursor.execute(
-            "SELECT name FROM pg_settings WHERE name = ANY(%s) AND reset_val = '0'", [list(SESSION_TIMEOUTS)]
-        )
-        unbounded = sorted(name for (name,) in cursor.fetchall())
-    if unbounded:
-        cure = " ".join(f"ALTER ROLE {role} SET {name} = '{SESSION_TIMEOUTS[name]}';" for name in unbounded)
-        return f"its connections have no timeouts for locks and idle transactions: run `{cure}`, reconnect the pooler."
-    if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
-        return "server-side cursors fail with a pooler: add ?disable_server_side_cursors=true to DATABASE_URL."
-    return ""
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    if pid == connection.connection.info.backend_pid:
+        return ""
+    return (
+        "server-side cursors fail with a pooler: set DISABLE_SERVER_SIDE_CURSORS to True in DATABASES, "
+        "or add ?disable_server_side_cursors=true to DATABASE_URL."
+    )
 
 
 def _durability() -> str:
     """Check that a commit is on disk when it returns."""
+    connection = connection_of(Export)
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             lax = cursor.execute("PRAGMA synchronous").fetchone()[0] < SQLITE_FULL
@@ -147,27 +184,34 @@ def _durability() -> str:
         return f"{LOSES_COMMITS}: set fsync and synchronous_commit to on." if lax else ""
 
 
-def _redis() -> str:
-    """Check Redis over the same connection as Celery, including Sentinel and TLS."""
-    broker: Any = current_app.connection_for_write()
+def _celery() -> str:
+    """Check that this process knows the Celery app of the site, as the web processes have to."""
+    return " ".join(site.fault() or ())
+
+
+def _broker() -> str:
+    """Check the broker over the same connection as Celery, including Sentinel and TLS."""
+    connection: Any = broker.connection(site.installed().app, broker.WORKER)
     try:
-        with broker:
-            broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-            return data_loss_risk(broker.default_channel.client)
-    except (OperationalError, *broker.connection_errors) as error:
+        with connection:
+            channel = connection.default_channel
+            return data_loss_risk(channel.client) if connection.transport.driver_type == "redis" else ""
+    except (OperationalError, *connection.connection_errors) as error:
         reason = str(error).partition(" : ")[0]  # without a master, redis-py appends the details of each client
-        return f"does not answer ({reason}): check REDIS_URL, or start everything with `make run`."
+        return f"does not answer ({reason}): check your Celery setting broker_url, and that the broker is running."
 
 
-def data_loss_risk(client: redis.Redis) -> str:
+def data_loss_risk(client: Any) -> str:
     """Return the setting that can make this server lose messages, with its fix, or "".
 
     It uses INFO, because managed servers often forbid CONFIG. If INFO is forbidden too, return "".
     """
+    from redis import ResponseError  # here, because a site with another broker may not have the package
+
     try:
         policy = client.info("memory").get("maxmemory_policy", "noeviction")
         saved = client.info("persistence").get("aof_enabled", 1)
-    except redis.ResponseError:
+    except ResponseError:
         return ""
     if policy != "noeviction":
         return f"maxmemory-policy is {policy}, so it may drop messages: set it to noeviction."
@@ -175,22 +219,31 @@ def data_loss_risk(client: redis.Redis) -> str:
 
 
 def _workers() -> str:
-    replies = current_app.control.inspect(timeout=WORKER_ANSWER).active_queues() or {}
+    """Check that workers serve each queue of our tasks."""
+    app = site.installed().app
+    with broker.connection(app, broker.WORKER) as connection:
+        replies = app.control.inspect(timeout=WORKER_ANSWER, connection=connection).active_queues() or {}
     served = {queue["name"] for queues in replies.values() for queue in queues}
-    missing = sorted({"high", "bulk"} - served)
+    missing = ",".join(sorted(_queues(app) - served))
     if missing:
-        return f"no worker serves {' and '.join(missing)}: start `celery -A config worker -Q {','.join(missing)}`."
+        return f"no worker serves the queue {missing}: start `celery -A {site.installed().module} worker -Q {missing}`."
     return ""
+
+
+def _queues(app: Celery) -> set[str]:
+    """Return the queues of our tasks, by the app's task_routes."""
+    ours = [name for name, task in app.tasks.items() if isinstance(task, DurableTask)]
+    return {app.amqp.router.route({}, name)["queue"].name for name in ours}
 
 
 def _schedules() -> str:
     installed = set(PeriodicTask.objects.filter(enabled=True).values_list("task", flat=True))
     missing = [schedule.name for schedule in schedules.registered() if schedule.task not in installed]
     if missing:
-        return f"{', '.join(missing)}: missing or disabled. Run `manage.py migrate`, or enable it in the admin."
+        return f"{', '.join(missing)}: missing or disabled. Run `{_migrate()}`, or enable it in the admin."
     if late := schedules.missed_runs():
         runs = ", ".join(f"{name} ({moment:%Y-%m-%d %H:%M} UTC)" for name, moment in sorted(late.items()))
-        return f"not started: {runs}. Start Beat and a worker for the queue high, or {BY_HAND}."
+        return f"not started: {runs}. Start Beat and a worker, or {BY_HAND}."
     if failed := schedules.failed_runs():
         reasons = "; ".join(f"{slot}: {slot.outcome.get('error', 'unknown reason')}" for slot in failed)
         return f"the last run failed: {reasons}. Correct the cause, then {BY_HAND}."
@@ -201,9 +254,8 @@ def _beat() -> str:
     """Check that Beat sends its messages. Without it, the workers' sweeps start the runs, half a minute late."""
     if (moment := schedules.missed_by_beat()) is None:
         return ""
-    return (
-        f"is not running: it sent no message at {moment:%Y-%m-%d %H:%M:%S} UTC. Start `celery -A config.celery beat`."
-    )
+    start = f"celery -A {site.installed().module} beat"
+    return f"is not running: it sent no message at {moment:%Y-%m-%d %H:%M:%S} UTC. Start `{start}`."
 
 
 def _clocks() -> str:
@@ -249,13 +301,21 @@ def _room() -> str:
 
 
 def _pdf() -> str:
+    if "pdf" not in formats:
+        return ""
     from exports.formats.pdf.html import write_pdf  # here, because it fails without Pango
 
     write_pdf("<p>probe</p>", BytesIO())
     return ""
 
 
+def _pdf_fact() -> str:
+    return "ok" if "pdf" in formats else 'not installed; `pip install "carryall[pdf]"` adds the format'
+
+
 def _fonts() -> str:
+    if "pdf" not in formats:
+        return ""
     listing = "fc-list"
     if shutil.which(listing) is None:
         return "fontconfig is missing: install the package fontconfig."
@@ -283,7 +343,8 @@ PROBES: dict[str, Callable[[], str]] = {
     "database": _database,
     "pooler": _pooler,
     "durability": _durability,
-    "redis": _redis,
+    "Celery app": _celery,
+    "broker": _broker,
     "workers": _workers,
     "schedules": _schedules,
     "Beat": _beat,
@@ -295,3 +356,6 @@ PROBES: dict[str, Callable[[], str]] = {
     "fonts": _fonts,
     "datasets": _datasets,
 }
+
+FACTS: dict[str, Callable[[], str]] = {"storage": artifacts.whereabouts, "PDF": _pdf_fact}
+"""What the doctor says instead of "ok" about a subject without a fault."""

@@ -7,11 +7,15 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from django.db import models, transaction
-from django.db.models.functions import Now
-from django.utils import timezone
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.db import models, router
 from django_celery_results.models import GroupResult, TaskResult
 
+from durable import clock
+from durable.clock import Now
+from durable.databases import atomic
+from durable.fields import UserForeignKey
 from exports.conf import export_settings
 from exports.models import Export, ExportQuerySet, Part, Slot, UsageReport, Volume
 from exports.states import OPEN, PartState, State
@@ -24,7 +28,7 @@ BATCH = 500
 
 def purge() -> dict[str, Any]:
     """Remove expired files, parts of failed exports, orphaned files and very old rows. Return the counts."""
-    old = timezone.now() - export_settings().orphan_age
+    old = clock.now() - export_settings().orphan_age
     return {
         "expired": expire_due(),
         "abandoned": drop_abandoned_parts(),
@@ -32,6 +36,7 @@ def purge() -> dict[str, Any]:
         "unfinished": artifacts.drop_unfinished(old),
         "scratch": artifacts.clear_scratch(old),
         "forgotten": forget_old_exports(),
+        "ownerless": forget_missing_users(),
     }
 
 
@@ -62,7 +67,7 @@ def _drop_parts(abandoned: ExportQuerySet) -> int:
 
     The lock on the export prevents a race with a retry: the retry either keeps the parts or renders them again.
     """
-    with transaction.atomic():
+    with atomic(Export):
         export = abandoned.select_for_update(no_key=True).first()
         finished = Part.objects.filter(export=export, state=PartState.DONE)
         keys = list(finished.values_list("artifact", flat=True))
@@ -73,7 +78,7 @@ def _drop_parts(abandoned: ExportQuerySet) -> int:
 
 def remove_orphans() -> int:
     """Remove stored files that no row references. Younger files may be about to be referenced. Return the number."""
-    oldest = timezone.now() - export_settings().orphan_age
+    oldest = clock.now() - export_settings().orphan_age
     count = 0
     for keys in _batches(key for key, changed in artifacts.stored_keys() if changed < oldest):
         wanted = referenced(keys)
@@ -115,13 +120,44 @@ def forget_old_exports() -> int:
     return _delete_in_batches(Export.objects.exclude(state__in=[*OPEN, State.READY]).filter(finished_at__lte=old))
 
 
+def forget_missing_users() -> int:
+    """Delete rows whose user no longer exists: one deleted with SQL, or while our own database was away.
+
+    Return the number of users. The rows of a model stay if none of its users is found: then the users' table itself
+    cannot be read, as with row-level security.
+    """
+    fields = (field for model in apps.get_models() for field in model._meta.fields)
+    return len(set().union(*(_forget_missing(field) for field in fields if isinstance(field, UserForeignKey))))
+
+
+def _forget_missing(field: UserForeignKey) -> set[Any]:
+    rows = field.model._base_manager.filter(**{f"{field.attname}__isnull": False})
+    users = get_user_model()._base_manager.using(router.db_for_write(get_user_model()))
+    keys = rows.order_by(field.attname).values_list(field.attname, flat=True).distinct()
+    missing: set[Any] = set()
+    found = 0
+    batch = list(keys[:BATCH])
+    while batch:
+        known = set(users.filter(pk__in=batch).values_list("pk", flat=True))
+        found += len(known)
+        missing.update(key for key in batch if key not in known)
+        batch = list(keys.filter(**{f"{field.attname}__gt": batch[-1]})[:BATCH])
+    if missing and not found:
+        logger.error("None of the users of %s is found, so their rows are kept.", field.model._meta.verbose_name_plural)
+        return set()
+    for key in missing:
+        _delete_in_batches(rows.filter(**{field.attname: key}))
+    return missing
+
+
 def clean_up_results() -> dict[str, Any]:
     """Delete task results, group results and closed slots older than `result_keep_days`. Return the counts."""
-    old = Now() - timedelta(days=export_settings().result_keep_days)
+    age = timedelta(days=export_settings().result_keep_days)
+    old, ended = clock.as_stored(clock.now() - age), Now() - age
     return {
         "results": _delete_in_batches(TaskResult.objects.filter(date_done__lt=old)),
         "groups": _delete_in_batches(GroupResult.objects.filter(date_done__lt=old)),
-        "slots": _delete_in_batches(Slot.objects.exclude(state=Slot.State.WAITING).filter(slot__lt=old)),
+        "slots": _delete_in_batches(Slot.objects.exclude(state=Slot.State.WAITING).filter(slot__lt=ended)),
     }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
 
+from durable.clock import Now
+from durable.databases import atomic
 from exports.conf import export_settings
 from exports.models import Download, Export, Volume
 from exports.pipeline import announce
@@ -20,7 +21,7 @@ def remind() -> dict[str, Any]:
     """Remind owners of files that expire soon and were never downloaded completely. Return the count."""
     soon = Now() + export_settings().remind_before
     due = Export.objects.downloadable().filter(_not_downloaded(), reminded_at__isnull=True, expires_at__lte=soon)
-    return {"reminded": sum(_remind(export) for export in due.select_related("owner")[:BATCH])}
+    return {"reminded": sum(_remind(export) for export in due[:BATCH])}
 
 
 def _not_downloaded() -> models.Q:
@@ -33,7 +34,7 @@ def _not_downloaded() -> models.Q:
 
 
 def _remind(export: Export) -> int:
-    with transaction.atomic():
+    with atomic(Export):
         mine = Export.objects.downloadable().filter(pk=export.pk, reminded_at__isnull=True).update(reminded_at=Now())
         if mine:
             announce.expiring(export)

@@ -11,22 +11,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from celery import current_task
 from celery.signals import before_task_publish
 from django.conf import settings
-from django.db import transaction
+from django.db import router
 from django.db.models import Max, Q, QuerySet
-from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
-from durable.clock import database_now
+from durable.clock import Now, as_stored, aware, database_now
+from durable.databases import atomic, has_table
 from durable.hints import publish_on_commit
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
@@ -83,16 +83,20 @@ def registered() -> list[Schedule]:
 
 
 def install() -> None:
-    """Create missing periodic tasks. Those that an operator has changed or disabled are left alone."""
+    """Create missing periodic tasks. Those that an operator has changed or disabled are left alone.
+
+    Does nothing until both tables are there: those of django-celery-beat may be in another database.
+    """
+    if not all(map(has_table, (PeriodicTask, Slot))):
+        return
+    tasks = PeriodicTask.objects.using(router.db_for_write(PeriodicTask))  # not of a replica
     for schedule in registered():
-        with transaction.atomic():
-            if not PeriodicTask.objects.filter(task=schedule.task).exists():
+        with atomic(PeriodicTask):
+            if not tasks.filter(task=schedule.task).exists():
                 _create(schedule)
-    if not PeriodicTask.objects.filter(task=SWEEP).exists():
+    if not tasks.filter(task=SWEEP).exists():
         every, _ = IntervalSchedule.objects.get_or_create(every=10, period=IntervalSchedule.SECONDS)
-        PeriodicTask.objects.create(
-            name="Sweep", task=SWEEP, interval=every, expire_seconds=10, description=SWEEP_WORDS
-        )
+        _add(name="Sweep", task=SWEEP, interval=every, expire_seconds=10, description=SWEEP_WORDS)
 
 
 def _create(schedule: Schedule) -> None:
@@ -104,11 +108,9 @@ def _create(schedule: Schedule) -> None:
         month_of_year="*",
         timezone=settings.TIME_ZONE,
     )
-    PeriodicTask.objects.create(
-        name=schedule.name, task=schedule.task, crontab=crontab, description=schedule.description
-    )
+    _add(name=schedule.name, task=schedule.task, crontab=crontab, description=schedule.description)
     # Slots before the installation must not run.
-    now = database_now()
+    now = database_now(Slot)
     Slot.objects.get_or_create(
         schedule=schedule.task,
         slot=now.replace(second=0, microsecond=0),
@@ -121,6 +123,12 @@ def _create(schedule: Schedule) -> None:
     )
 
 
+def _add(**fields: Any) -> None:
+    """Create a periodic task. Its own `save` reads, and during a migration a replica may not have the table yet."""
+    PeriodicTask.objects.bulk_create([PeriodicTask(**fields)])
+    PeriodicTasks.update_changed()
+
+
 def call(task: str) -> dict[str, Any]:
     """Handle a call of a schedule's task and return its outcome; {} for Beat's tick, whose slot runs separately.
 
@@ -131,8 +139,8 @@ def call(task: str) -> dict[str, Any]:
     if request is not None and request.get(TICK):
         tick(task)
         return {}
-    call_id = request.id if request is not None else str(uuid4())
-    slot, _ = Slot.objects.get_or_create(schedule=task, by_hand=call_id, defaults={"slot": database_now()})
+    call_id = getattr(request, "id", None) or str(uuid4())  # a plain task called as a function has a request without id
+    slot, _ = Slot.objects.get_or_create(schedule=task, by_hand=call_id, defaults={"slot": database_now(Slot)})
     return run_slot(slot.pk)
 
 
@@ -148,19 +156,20 @@ def _mark_tick(sender: str = "", headers: Any = None, **_: Any) -> None:
 
 def tick(task: str) -> int:
     """Handle Beat's message for a schedule: create its newest slot if missing. Return the number created."""
-    return sum(_open_newest_slot(row, database_now()) for row in _periodic_tasks().filter(task=task))
+    return sum(_open_newest_slot(row, database_now(Slot)) for row in _periodic_tasks().filter(task=task))
 
 
 def open_missed_slots() -> int:
     """Create the newest slot of each schedule whose tick did not arrive. Called by the sweep. Return the number."""
-    now = database_now() - GRACE
+    now = database_now(Slot) - GRACE
     return sum(_open_newest_slot(row, now) for row in _periodic_tasks().filter(task__in=_schedules))
 
 
 def _periodic_tasks() -> QuerySet[PeriodicTask]:
     timed = Q(crontab__isnull=False) | Q(interval__isnull=False)
-    begun = Q(start_time__isnull=True) | Q(start_time__lte=Now())
-    not_over = Q(expires__isnull=True) | Q(expires__gt=Now())
+    now = as_stored(database_now(Slot))
+    begun = Q(start_time__isnull=True) | Q(start_time__lte=now)
+    not_over = Q(expires__isnull=True) | Q(expires__gt=now)
     tasks: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(timed, begun, not_over, enabled=True)
     return tasks.select_related("crontab", "interval")
 
@@ -184,18 +193,24 @@ def missed_by_beat() -> datetime | None:
     """Return when Beat should have sent its newest message, or None if the database shows that it has sent it."""
     due = max((moment for _, moment in _due_runs()), default=None)
     sent = PeriodicTask.objects.aggregate(newest=Max("last_run_at"))["newest"]
-    return due if due and (sent is None or sent < due) else None
+    return due if due and (sent is None or _by_beat(sent) < due) else None
 
 
 def _due_runs() -> Iterator[tuple[PeriodicTask, datetime]]:
     """Yield each enabled periodic task with its newest run time, unless it was edited after that time."""
-    now = database_now() - LATE
+    now = database_now(Slot) - LATE
     for row in _periodic_tasks():
         moment = _newest_moment(row, now, LOOK_BACK)
         # Beat also changes the row, each time it sends the task.
-        edited = row.last_run_at is None or row.date_changed - row.last_run_at > LATE
-        if moment is not None and not (edited and moment < row.date_changed):
+        changed = aware(row.date_changed)
+        edited = row.last_run_at is None or changed - _by_beat(row.last_run_at) > LATE
+        if moment is not None and not (edited and moment < changed):
             yield row, moment
+
+
+def _by_beat(moment: datetime) -> datetime:
+    """Return a time that Beat has written, aware: with USE_TZ=False, it writes UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def failed_runs() -> list[Slot]:
@@ -208,7 +223,7 @@ def _open_newest_slot(row: PeriodicTask, now: datetime) -> int:
     moment = _newest_moment(row, now, get(row.task).deadline)
     if moment is None or Slot.objects.filter(schedule=row.task, slot__gte=moment, by_hand="").exists():
         return 0
-    with transaction.atomic():
+    with atomic(Slot):
         slot, created = Slot.objects.get_or_create(schedule=row.task, slot=moment, defaults={"published_at": Now()})
         if created:
             publish_on_commit([slot])

@@ -14,18 +14,20 @@ from typing import Any
 
 from celery import chain, current_app
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser
-from django.db import transaction
 from django.db.models import Count, Q, Sum
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
+from durable import clock, users
+from durable.clock import Now
+from durable.databases import atomic
 from durable.hints import publish_on_commit
 from durable.lease import Lease, LeaseLost
 from durable.models import backoff
+from exports.formats import formats
 from exports.formats.pdf.html import write_pdf
 from exports.models import Export, Part, UsageReport, Volume
 from exports.states import State
@@ -44,7 +46,7 @@ CUSTOMERS_IN_CHART = 12
 
 def open_last_week() -> dict[str, Any]:
     """Create the report of the last complete week and start its chain. Restart the chain if the report has failed."""
-    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = timezone.localtime(clock.now()).replace(hour=0, minute=0, second=0, microsecond=0)
     end = today - timedelta(days=today.isoweekday() - 1)
     report, started = open_week(end - timedelta(days=7), end)
     return {"week": report.week, "report": "started" if started else f"already {report.get_stage_display().lower()}"}
@@ -56,7 +58,7 @@ def open_week(start: datetime, end: datetime) -> tuple[UsageReport, bool]:
     It does so for a new report, and for a failed one, which starts again with the first stage.
     """
     year, week, _ = start.isocalendar()
-    with transaction.atomic():
+    with atomic(UsageReport):
         report, created = UsageReport.objects.get_or_create(
             week=f"{year}-W{week:02}", defaults={"start": start, "end": end, "published_at": Now()}
         )
@@ -83,12 +85,12 @@ def collect(report_pk: int) -> dict[str, Any]:
 
 
 def render(report_pk: int) -> dict[str, Any]:
-    """Write the week's PDF to the storage."""
+    """Write the week's file to the storage."""
     return _link(report_pk, Stage.RENDER, _render)
 
 
 def send(report_pk: int) -> dict[str, Any]:
-    """Notify the staff, with the PDF as an attachment."""
+    """Notify the staff, with the file as an attachment."""
     return _link(report_pk, Stage.SEND, _send)
 
 
@@ -141,7 +143,7 @@ def figures_of(start: datetime, end: datetime) -> dict[str, Any]:
     """
     ended = Export.objects.filter(finished_at__gte=start, finished_at__lt=end)
     delivered = Q(state__in=[State.READY, State.EXPIRED])
-    own = ended.values("owner", "owner__username").annotate(
+    own = ended.values("owner").annotate(
         exports=Count("pk"),
         rows=Coalesce(Sum("rows", filter=delivered), 0),
         bytes=Coalesce(Sum("size", filter=delivered), 0),
@@ -151,15 +153,17 @@ def figures_of(start: datetime, end: datetime) -> dict[str, Any]:
     further = dict(
         Volume.objects.filter(export__in=ended).order_by().values_list("export__owner").annotate(Sum("size"))
     )
+    rows = list(own.order_by())
+    names = _names([row["owner"] for row in rows])
     customers = [
         {
-            "name": row["owner__username"],
+            "name": names.get(row["owner"], str(row["owner"])),
             "exports": row["exports"],
             "rows": row["rows"],
             "bytes": row["bytes"] + further.get(row["owner"], 0),
             "seconds": round(row["own_seconds"] + in_parts.get(row["owner"], 0.0), 1),
         }
-        for row in own.order_by()
+        for row in rows
     ]
     customers.sort(key=lambda customer: (-customer["seconds"], customer["name"]))
     totals = {
@@ -168,11 +172,22 @@ def figures_of(start: datetime, end: datetime) -> dict[str, Any]:
     return {"customers": customers, "totals": totals}
 
 
+def _names(owners: list[Any]) -> dict[Any, str]:
+    """Return the user names of these owners by primary key. Owners that were deleted are missing."""
+    return {pk: user.get_username() for pk, user in get_user_model()._base_manager.in_bulk(owners).items()}
+
+
 def _render(lease: Lease[UsageReport]) -> dict[str, Any]:
+    """Write the report as a PDF, or as the HTML that it is made from if the format is not installed."""
     report = lease.work
-    with artifacts.scratch(".pdf") as file:
-        pages = write_pdf(render_to_string("exports/pdf/usage_report.html", _page(report)), file)
-        stored = artifacts.store(file, f"reports/{report.week}-{report.attempt}.pdf")
+    page, pages = render_to_string("exports/pdf/usage_report.html", _page(report)), None
+    extension = "pdf" if "pdf" in formats else "html"
+    with artifacts.scratch(f".{extension}") as file:
+        if extension == "pdf":
+            pages = write_pdf(page, file)
+        else:
+            file.write(page.encode())
+        stored = artifacts.store(file, f"reports/{report.week}-{report.attempt}.{extension}")
     _next(lease, Stage.SEND, artifact=stored.key, size=stored.size, sha256=stored.sha256)
     return {"pages": pages, "bytes": stored.size, "artifact": stored.key}
 
@@ -196,9 +211,9 @@ def _page(report: UsageReport) -> dict[str, Any]:
 
 def _send(lease: Lease[UsageReport]) -> dict[str, Any]:
     report = lease.work
-    staff = _readers()
+    staff = users.staff("exports.view_usagereport")  # with this permission, as the report names all customers
     totals = report.figures["totals"]
-    with transaction.atomic():
+    with atomic(UsageReport):
         lease.finish(stage=Stage.SENT, sent_at=Now(), error_message="")
         for user in staff:
             notify(
@@ -222,12 +237,6 @@ def _admin_page() -> str:
     with suppress(NoReverseMatch):
         return reverse("admin:exports_usagereport_changelist")
     return ""
-
-
-def _readers() -> list[AbstractUser]:
-    """Return the recipients: staff with the permission to view usage reports, as the report names all customers."""
-    staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
-    return [user for user in staff if user.has_perm("exports.view_usagereport")]
 
 
 def park(report: UsageReport) -> None:

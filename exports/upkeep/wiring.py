@@ -1,4 +1,4 @@
-"""Registration of the exports app with the sweep and the schedules, when Django starts."""
+"""Registration of the exports app with the sweep, the schedules and the notifications, when Django starts."""
 
 from datetime import timedelta
 
@@ -11,12 +11,15 @@ from durable.sweep import SweptModel
 from exports.models import Export, Part, Slot, UsageReport
 from exports.pipeline import failure, window
 from exports.states import State
+from exports.storage import artifacts
 from exports.upkeep import purge, reminders, schedules, usage_report
 from exports.upkeep.schedules import Schedule
+from notifications.api import offer_attachments
 
 
 def connect() -> None:
-    """Register with the sweep and the schedules. Idempotent."""
+    """Register with the sweep, the schedules and the notifications. Idempotent."""
+    offer_attachments(artifacts.storage)
     sweep.register(SweptModel(Export, park=failure.park, publishes=~Q(state=State.QUEUED)))
     sweep.register(SweptModel(Part, park=failure.park, publishes=None))
     sweep.register(SweptModel(Slot, park=schedules.park))
@@ -44,6 +47,7 @@ SCHEDULES = (
             "unfinished": _("unfinished uploads removed"),
             "scratch": _("old scratch files removed"),
             "forgotten": _("old exports deleted"),
+            "ownerless": _("users no longer found, rows deleted"),
         },
         minute="0",
         hour="3",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, QueryDict
 from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import reverse
@@ -20,16 +22,25 @@ from django.views.decorators.csrf import csrf_exempt
 from exports.errors import BadPeriod, BadRequest, ExportError
 from exports.forecast.estimates import estimate_request
 from exports.forecast.progress import Progress, progress_of, progress_of_many
-from exports.intake.choices import ExportRequest
+from exports.intake.choices import ExportRequest, everything_of
 from exports.intake.requests import cancel_export, request_export, retry_export
 from exports.models import Export
 from exports.models.period import PeriodChoice
 from exports.states import State
 from exports.web.downloads import Gone, download
-from exports.web.forms import LISTS, NAMES, OPTION, ExportForm
-from exports.web.responses import files_of, own_export, page_of_exports, signed_in_user, status_of, with_retry_after
+from exports.web.forms import LISTS, NAMES, OPTION, PARAM, ExportForm, params_in
+from exports.web.responses import (
+    address,
+    files_of,
+    own_export,
+    page_of_exports,
+    signed_in_user,
+    status_of,
+    with_retry_after,
+)
 
 View = Callable[..., HttpResponseBase]
+EVERYTHING = "everything"
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -61,6 +72,7 @@ def endpoint(*methods: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         checked = _csrf_checked(view)
 
+        @transaction.non_atomic_requests  # see notifications.pages.for_users
         @csrf_exempt  # from the site's middleware, which answers with a page; `checked` does the same check
         @never_cache
         @functools.wraps(view)
@@ -106,22 +118,22 @@ def export_collection(request: HttpRequest) -> HttpResponse:
     page = page_of_exports(request)
     progress = progress_of_many(list(page))
     exports = [as_json(export, progress[export.pk]) for export in page]
-    more = f"{reverse('exports:api-list')}?page={page.next_page_number()}" if page.has_next() else None
+    more = f"{reverse('exports-api:list')}?page={page.next_page_number()}" if page.has_next() else None
     return JsonResponse({"exports": exports, "total": page.paginator.count, "next": more})
 
 
 def _request(request: HttpRequest) -> HttpResponse:
-    requested = request_export(signed_in_user(request), _requested(_body(request)))
+    requested = request_export(signed_in_user(request), _requested(request, _body(request)))
     export = requested.export
     answer = JsonResponse(as_json(export, progress_of(export)) | {"existing": requested.existing}, status=202)
-    answer["Location"] = reverse("exports:api-detail", args=[export.uuid])
+    answer["Location"] = reverse("exports-api:detail", args=[export.uuid])
     return answer
 
 
 @endpoint("GET", "HEAD")
 def export_estimate(request: HttpRequest) -> HttpResponse:
     """Return the estimate for a request. The query takes the same fields as a request."""
-    found = estimate_request(signed_in_user(request), _requested(_form(request.GET)))
+    found = estimate_request(signed_in_user(request), _requested(request, _form(request.GET)))
     rows = found.rows
     data = {
         "rows": rows.number if rows else None,
@@ -131,6 +143,7 @@ def export_estimate(request: HttpRequest) -> HttpResponse:
         "starts_in": _seconds(found.starts_in),
         "ahead": found.ahead,
         "measured": found.measured,
+        "tables": list(found.tables),
     }
     return JsonResponse(data)
 
@@ -157,11 +170,6 @@ def export_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _act(own_export(request, uuid), retry_export)
 
 
-@endpoint("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-def unknown_address(request: HttpRequest, rest: str) -> HttpResponse:
-    return refusal(404, "not_found", _("There is nothing at this address."))
-
-
 def _act(export: Export, action: Callable[[Export], None]) -> HttpResponse:
     if export.state == State.EXPIRED:
         raise Gone
@@ -172,8 +180,13 @@ def _act(export: Export, action: Callable[[Export], None]) -> HttpResponse:
 # --- input ----------------------------------------------------------------------------------------------------------
 
 
-def _requested(sent: dict[str, Any]) -> ExportRequest:
-    """Return the request in the data that was sent. Raises BadBody and BadPeriod."""
+def _requested(request: HttpRequest, sent: dict[str, Any]) -> ExportRequest:
+    """Return the request in the data that was sent. Raises BadBody, BadPeriod and what `everything_of` raises."""
+    if EVERYTHING in sent:
+        if sent not in ({EVERYTHING: True}, {EVERYTHING: "true"}):
+            words = _("everything takes the value true and no other key: it is all of your data, in full.")
+            raise BadBody("bad_value", words, EVERYTHING)
+        return everything_of(signed_in_user(request))
     form = ExportForm(_with_period(sent))
     if not form.is_valid():
         field, faults = next(iter(form.errors.items()))
@@ -191,17 +204,20 @@ def _body(request: HttpRequest) -> dict[str, Any]:
 
 
 def _form(sent: QueryDict) -> dict[str, Any]:
-    """Return the fields of a form or a query. Lists repeat the name; each of the `options` is option-<name>."""
+    """Return the fields of a form or a query. Lists repeat the name; each of the `options` is option-<name>,
+    and each of the `params` param-<name>.
+    """
     options = {name.removeprefix(OPTION): sent[name] for name in sent if name.startswith(OPTION)}
-    plain = [name for name in sent if name != "csrfmiddlewaretoken" and not name.startswith(OPTION)]
+    plain = [name for name in sent if name != "csrfmiddlewaretoken" and not name.startswith((OPTION, PARAM))]
     data = {name: sent.getlist(name) if name in LISTS else sent[name] for name in plain}
-    return _known(data | ({"options": options} if options else {}))
+    params = params_in(sent)
+    return _known(data | ({"options": options} if options else {}) | ({"params": params} if params else {}))
 
 
 def _known(sent: dict[str, Any]) -> dict[str, Any]:
-    if unknown := sorted(set(sent) - set(NAMES)):
-        words = _("Unknown key %(unknown)s. The known keys are: %(known)s.")
-        raise BadBody("unknown_key", words % {"unknown": ", ".join(unknown), "known": ", ".join(NAMES)}, unknown[0])
+    if unknown := sorted(set(sent) - {*NAMES, EVERYTHING}):
+        words, known = _("Unknown key %(unknown)s. The known keys are: %(known)s."), ", ".join((*NAMES, EVERYTHING))
+        raise BadBody("unknown_key", words % {"unknown": ", ".join(unknown), "known": known}, unknown[0])
     return sent
 
 
@@ -214,7 +230,7 @@ def _json(request: HttpRequest) -> dict[str, Any]:
         raise BadBody("bad_json", _("The body is not JSON: %s.") % error) from None
     if not isinstance(sent, dict):
         raise BadBody("bad_json", _('The body must be a JSON object, such as {"dataset": "orders", "format": "csv"}.'))
-    for name in set(NAMES) - {*LISTS, "options"}:
+    for name in set(NAMES) - {*LISTS, "options", "params"}:
         if not isinstance(sent.get(name), str | None):
             raise BadBody("bad_value", _("%s must be a string.") % name, name)
     return sent
@@ -238,24 +254,26 @@ def as_json(export: Export, progress: Progress) -> dict[str, Any]:
     Date-times are ISO 8601 in UTC. `progress` is 0 to 1, or null before the rows are counted. `fields` is null for all
     fields. Durations are in seconds, or null if unknown.
     """
-    ready = export.state == State.READY
+    files = files_of(export)
     return {
         "id": export.uuid,
         "state": export.state,
         "dataset": export.dataset,
         "datasets": export.datasets,
+        "team": export.subject_key or None,
         "format": export.format,
         "inside": export.inside,
         "fields": export.fields or None,
         "options": export.options,
+        "params": export.params,
         "period": export.period_choice,
-        "period_start": export.period_start,
-        "period_end": export.period_end,
+        "period_start": _utc(export.period_start),
+        "period_end": _utc(export.period_end),
         "time_zone": export.time_zone,
-        "requested_at": export.requested_at,
-        "started_at": export.started_at,
-        "finished_at": export.finished_at,
-        "expires_at": export.expires_at,
+        "requested_at": _utc(export.requested_at),
+        "started_at": _utc(export.started_at),
+        "finished_at": _utc(export.finished_at),
+        "expires_at": _utc(export.expires_at),
         "rows_done": progress.rows_done,
         "rows_total": progress.rows_total,
         "progress": progress.share,
@@ -266,11 +284,15 @@ def as_json(export: Export, progress: Progress) -> dict[str, Any]:
         "sha256": export.sha256 or None,
         "pages": export.pages,
         "filename": export.filename or None,
-        "url": export.get_absolute_url(),
-        "download_url": reverse("exports:download", args=[export.uuid]) if ready else None,
-        "files": [file._asdict() for file in files_of(export)],
+        "url": address("exports:detail", args=[export.uuid]),
+        "download_url": files[0].download_url if files else None,
+        "files": [file._asdict() for file in files],
         "error": {"code": export.error_code, "message": export.error_message} if export.error_code else None,
     }
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment and moment.astimezone(UTC)
 
 
 def _seconds(seconds: float | None) -> float | None:

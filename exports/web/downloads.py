@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models.functions import Now
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_lazy as _
 
+from durable.clock import Now
 from exports.datasets import datasets
+from exports.datasets.access import may_have
 from exports.errors import DatasetFailed, ExportError, NoPermission, StorageFailed, errors_as
 from exports.formats import content_type_of
 from exports.models import Download, Export, Volume
@@ -100,7 +101,7 @@ def _found(export: Export, number: int) -> Export | Volume:
 
 
 def check(export: Export, user: AbstractBaseUser) -> None:
-    """Check that `user`, the owner, may download the files. Raises Gone, NotReady, NoPermission or DatasetFailed."""
+    """Check that `user` may download the files. Raises Gone, NotReady, NoPermission or DatasetFailed."""
     if export.state == State.EXPIRED:
         raise Gone
     if export.state != State.READY:
@@ -110,7 +111,7 @@ def check(export: Export, user: AbstractBaseUser) -> None:
     if not all(key in datasets for key in export.datasets):
         raise NoPermission(_("This data is no longer offered, so its files cannot be downloaded any more."))
     with errors_as(DatasetFailed):
-        permitted = all(datasets.get(key).permitted(user) for key in export.datasets)
+        permitted = may_have(user, export)
     if not permitted:
         raise NoPermission(_("You no longer have access to this data, so you cannot download its files any more."))
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.views import redirect_to_login
 from django.db.models import Count, Max
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from exports.errors import BadRequest, ExportError, NoPermission, TooMany
 from exports.forecast.estimates import Estimate, estimate_request
 from exports.forecast.progress import progress_of, progress_of_many
-from exports.intake.requests import cancel_export, request_export, retry_export
+from exports.intake.requests import Requested, cancel_export, request_everything, request_export, retry_export
 from exports.models import Export
 from exports.states import State
 from exports.web import downloads
-from exports.web.form_page import change, columns_context, form_context
+from exports.web.form_page import change, columns_context, form_context, params_context
 from exports.web.forms import ExportForm, again_url, offered, prefill, sent_by_page
 from exports.web.responses import (
     PER_PAGE,
@@ -33,40 +29,13 @@ from exports.web.responses import (
     page_of_exports,
     signed_in_user,
     status_of,
+    visible_exports,
     with_retry_after,
 )
+from notifications import pages
 
-View = Callable[..., HttpResponseBase]
+for_users = pages.for_users("exports:list")
 POLLED_AT_MOST = 2 * PER_PAGE
-
-
-def for_users(view: View) -> View:
-    """Require sign-in for a view, and prevent caching."""
-
-    @never_cache
-    @functools.wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not request.user.is_authenticated:
-            return _to_login(request)
-        return view(request, *args, **kwargs)
-
-    return guarded
-
-
-def _to_login(request: HttpRequest) -> HttpResponse:
-    if _by_htmx(request):  # reload the whole page, so that the sign-in page does not replace a fragment
-        return HttpResponse(status=401, headers={"HX-Refresh": "true"})
-    back = request.get_full_path() if request.method in ("GET", "HEAD") else reverse("exports:list")
-    return redirect_to_login(back)
-
-
-def _by_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
-
-
-def _see_other(url: str) -> HttpResponse:
-    """Redirect with 303, so that the browser continues with a GET after a POST."""
-    return HttpResponseRedirect(url, status=303)
 
 
 # --- the form and the list ------------------------------------------------------------------------------------------
@@ -77,13 +46,15 @@ def _see_other(url: str) -> HttpResponse:
 def export_list(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _press(request)
-    return render(request, "exports/list.html", _form_context(request, None) | _list_context(request))
+    return pages.render_page(request, "exports/list.html", _form_context(request, None) | _list_context(request))
 
 
 def _press(request: HttpRequest) -> HttpResponse:
     """Record the request and redirect to its page, without waiting for the work."""
     if "change" in request.POST:
         return _changed(request, request.POST["change"])
+    if "everything" in request.POST:
+        return _press_everything(request)
     form = ExportForm(sent_by_page(request.POST))
     if not form.is_valid():
         return _refused(request, form, 422)
@@ -92,22 +63,37 @@ def _press(request: HttpRequest) -> HttpResponse:
     except ExportError as error:
         form.refuse(error)
         return with_retry_after(_refused(request, form, status_of(error)), error)
-    if requested.existing:
-        messages.info(request, _("This export was already under way."))
-    url = requested.export.get_absolute_url()
-    if _by_htmx(request):
+    url = _noted(request, requested)
+    if pages.by_htmx(request):
         return HttpResponse(status=202, headers={"Location": url, "HX-Redirect": url})
-    return _see_other(url)
+    return pages.see_other(url)
+
+
+def _press_everything(request: HttpRequest) -> HttpResponse:
+    try:
+        requested = request_everything(signed_in_user(request))
+    except ExportError as error:
+        context = _form_context(request, None) | _list_context(request) | {"everything_error": error.message}
+        answer = pages.render_page(request, "exports/list.html", context, status=status_of(error))
+        return with_retry_after(answer, error)
+    return pages.see_other(_noted(request, requested))
+
+
+def _noted(request: HttpRequest, requested: Requested) -> str:
+    """Return the URL of the requested export, with a message if it was under way already."""
+    if requested.existing:
+        messages.info(request, _("This export was already under way."), fail_silently=True)
+    return requested.export.get_absolute_url()
 
 
 def _refused(request: HttpRequest, form: ExportForm, status: int) -> HttpResponse:
     """Render the form with its errors. carryall.js shows an error response with the HX-Retarget header."""
     context = _form_context(request, form)
-    if _by_htmx(request):
+    if pages.by_htmx(request):
         answer = render(request, "exports/_form.html", context, status=status)
-        answer["HX-Retarget"] = "#export-form"
+        answer["HX-Retarget"] = "#carryall-form"
         return answer
-    return render(request, "exports/list.html", context | _list_context(request), status=status)
+    return pages.render_page(request, "exports/list.html", context | _list_context(request), status=status)
 
 
 def _changed(request: HttpRequest, what: str) -> HttpResponse:
@@ -116,7 +102,7 @@ def _changed(request: HttpRequest, what: str) -> HttpResponse:
     context = _form_context(request, ExportForm(initial=data))
     if what == "estimate":
         context |= _estimate_context(request, ExportForm(data))
-    return render(request, "exports/list.html", context | {"changed": what} | _list_context(request))
+    return pages.render_page(request, "exports/list.html", context | {"changed": what} | _list_context(request))
 
 
 def _form_context(request: HttpRequest, form: ExportForm | None) -> dict[str, Any]:
@@ -126,9 +112,11 @@ def _form_context(request: HttpRequest, form: ExportForm | None) -> dict[str, An
 @require_safe
 @for_users
 def form_columns(request: HttpRequest) -> HttpResponse:
-    """Render the columns of the datasets selected in the form."""
-    known = offered(signed_in_user(request))
-    return render(request, "exports/_columns.html", columns_context(known, sent_by_page(request.GET)))
+    """Render the columns and the parameters of the datasets selected in the form."""
+    user, data = signed_in_user(request), sent_by_page(request.GET)
+    known = offered(user)
+    context = columns_context(known, data) | params_context(known, user, data)
+    return render(request, "exports/_chosen.html", context)
 
 
 @require_safe
@@ -166,9 +154,9 @@ def _rows_context(exports: list[Export]) -> dict[str, Any]:
 @for_users
 def open_rows(request: HttpRequest) -> HttpResponse:
     """Render the current rows of the exports that the page shows as open. htmx replaces each row."""
-    mine = Export.objects.of(signed_in_user(request).pk)
+    mine = visible_exports(request)
     wanted = _uuids(request.GET.getlist("open")[:POLLED_AT_MOST])
-    found = mine.filter(uuid__in=wanted).recent_first().prefetch_related("volumes")
+    found = mine.filter(uuid__in=wanted).recent_first().prefetch_related("owner", "volumes")
     exports = list(found) if wanted else []
     return render(request, "exports/_rows.html", _rows_context(exports))
 
@@ -189,7 +177,7 @@ def _uuids(texts: list[str]) -> list[UUID]:
 @require_safe
 @for_users
 def export_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    return render(request, "exports/detail.html", _export_context(own_export(request, uuid)))
+    return pages.render_page(request, "exports/detail.html", _export_context(own_export(request, uuid)))
 
 
 @require_safe
@@ -201,7 +189,7 @@ def export_progress(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.GET.get("seen") == export.state:
         return render(request, "exports/_progress.html", context)
     answer = render(request, "exports/_changed.html", context)
-    answer["HX-Retarget"], answer["HX-Reswap"] = "#export", "outerHTML"
+    answer["HX-Retarget"], answer["HX-Reswap"] = "#carryall-export", "outerHTML"
     return answer
 
 
@@ -230,7 +218,7 @@ def export_download(request: HttpRequest, uuid: UUID, number: int = 1) -> HttpRe
     except ExportError as error:
         status = status_of(error)
         context = {"export": export, "again_url": again_url(export), "error": error, "status": status}
-        return with_retry_after(render(request, "exports/no_file.html", context, status=status), error)
+        return with_retry_after(pages.render_page(request, "exports/no_file.html", context, status=status), error)
 
 
 @require_POST
@@ -250,12 +238,12 @@ def _act(request: HttpRequest, export: Export, action: Callable[[Export], None],
     try:
         action(export)
     except TooMany as error:
-        messages.warning(request, error.message)
+        messages.warning(request, error.message, fail_silently=True)
         return with_retry_after(
-            render(request, "exports/detail.html", _export_context(export), status=status_of(error)), error
+            pages.render_page(request, "exports/detail.html", _export_context(export), status=status_of(error)), error
         )
     except ExportError as error:
-        messages.warning(request, error.message)
+        messages.warning(request, error.message, fail_silently=True)
     else:
-        messages.success(request, done)
-    return _see_other(export.get_absolute_url())
+        messages.success(request, done, fail_silently=True)
+    return pages.see_other(export.get_absolute_url())

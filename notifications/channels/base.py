@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
 from django.utils.functional import Promise
 
 from durable.registry import Registry
+from notifications.conf import notification_settings
 from notifications.errors import UnknownChannel
+from notifications.kinds import Kind
+from notifications.quiet import seconds_left
 
 if TYPE_CHECKING:
     from notifications.models import Delivery
@@ -22,8 +27,31 @@ class Channel(ABC):
     label: ClassVar[str | Promise]
     immediate: ClassVar[bool] = False
     """True if the row of the notification is itself the delivery, so that it is created as sent."""
+    paced: ClassVar[bool] = True
+    """Whether the pause of a kind applies. False for programs, which need every fact."""
+    quiet: ClassVar[bool] = False
+    """Whether deliveries wait for the end of the user's quiet hours, as for channels that make a noise."""
     templates: ClassVar[tuple[str, ...]] = ()
     """Template files that each kind must have in its folder. A system check verifies them."""
+
+    def on_by_default(self, kind: Kind) -> bool:
+        """Return whether users without a preference are notified of this kind through this channel."""
+        return self.key in notification_settings().default_channels.get(kind.key, kind.default_channels)
+
+    def offered(self, user: AbstractBaseUser) -> bool:
+        """Return whether this user can switch the channel on and off in the preferences."""
+        return True
+
+    def targets(self, user: AbstractBaseUser) -> Sequence[str]:
+        """Return what this channel sends to for this user, such as keys of rows. Each gets a delivery of its own.
+
+        `delivery.target` has it, in up to 40 characters. A channel with one target for each user has [""].
+        """
+        return ("",)
+
+    def preferences(self, request: HttpRequest) -> str:
+        """Return the channel's own part of the page of preferences, as safe HTML, or ""."""
+        return ""
 
     def unreachable(self, user: AbstractBaseUser) -> str:
         """Return why this user cannot be notified through this channel, in a sentence, or ""."""
@@ -36,6 +64,10 @@ class Channel(ABC):
         """
         return ""
 
+    def wait(self, delivery: Delivery) -> float:
+        """Return the seconds for which this delivery has to wait, before each attempt. Waiting is no attempt."""
+        return seconds_left(delivery.notification.user) if self.quiet else 0.0
+
     @abstractmethod
     def deliver(self, delivery: Delivery) -> None:
         """Send the notification once. Raises DeliveryError: permanent if a retry cannot help.
@@ -47,3 +79,8 @@ class Channel(ABC):
 
 
 channels: Registry[Channel] = Registry("channel", UnknownChannel)
+
+
+def inactive(user: AbstractBaseUser) -> str:
+    """Return why a user who may not sign in is not notified outside of the site, or ""."""
+    return "" if user.is_active else "The user's account is not active."

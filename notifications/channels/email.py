@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.files.storage import storages
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends import smtp
-from django.urls import reverse
 from django.utils.encoding import punycode
 from django.utils.translation import gettext_lazy as _
 
-from notifications.channels.base import Channel, channels
+from durable import users
+from notifications import attachments, unsubscribe
+from notifications.channels.base import Channel, channels, inactive
 from notifications.conf import notification_settings
 from notifications.errors import DeliveryError
 from notifications.kinds import EMAIL
+from notifications.links import absolute, page_path
 from notifications.rendering import one_line, render
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ class Email(Channel):
     templates = ("subject.txt", "email.txt", "email.html")
 
     def unreachable(self, user: AbstractBaseUser) -> str:
-        if not user.is_active:
-            return "The user's account is not active."
-        return "" if address(user) else "The user has no e-mail address."
+        return inactive(user) or ("" if users.address_of(user) else "The user has no e-mail address.")
 
     def fault(self) -> str:
         """Connect to the mail server, sign in and disconnect. With another backend, only create the backend."""
@@ -84,10 +83,6 @@ def _allow(server: Any, seconds: float) -> None:
         sock.settimeout(seconds)
 
 
-def address(user: AbstractBaseUser) -> str:
-    return str(getattr(user, user.get_email_field_name(), "") or "").strip()
-
-
 class Subject(str):
     """A subject that folds itself as in Django 5.2.
 
@@ -113,8 +108,12 @@ def compose(delivery: Delivery) -> EmailMultiAlternatives:
     message = EmailMultiAlternatives(
         subject=Subject(one_line(render(notification.kind, "subject.txt", context))),
         body=render(notification.kind, "email.txt", context) + "\n",
-        to=[address(notification.user)],
-        headers={"Message-ID": message_id(delivery), "Auto-Submitted": "auto-generated"},
+        to=[users.address_of(notification.user)],
+        headers={
+            "Message-ID": message_id(delivery),
+            "Auto-Submitted": "auto-generated",
+            **unsubscribe.headers(notification),
+        },
     )
     message.attach_alternative(render(notification.kind, "email.html", context), "text/html")
     if notification.attachment:
@@ -129,12 +128,11 @@ def message_id(delivery: Delivery) -> str:
 
 
 def _context(notification: Notification) -> dict[str, Any]:
-    site = notification_settings().site_url.rstrip("/")
     return {
         **notification.context,
-        "url": site + notification.link if notification.link else "",
-        "preferences_url": site + reverse("notifications:preferences"),
-        "user_name": notification.user.get_full_name(),
+        "url": absolute(notification.link),
+        "preferences_url": absolute(page_path("notifications:preferences")),
+        "user_name": users.full_name_of(notification.user),
     }
 
 
@@ -143,7 +141,7 @@ def _attachment(key: str) -> tuple[str, bytes, str]:
     name = PurePosixPath(key).name
     config = notification_settings()
     try:
-        with storages[config.attachment_storage].open(key, "rb") as file:
+        with attachments.storage().open(key, "rb") as file:
             if file.size > config.attachment_max_bytes:
                 raise DeliveryError(
                     f"The attachment {name} is too large to mail: {file.size:,} bytes.",

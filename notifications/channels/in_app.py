@@ -18,6 +18,7 @@ class InApp(Channel):
     key = IN_APP
     label = _("In the app")
     immediate = True
+    paced = False
     templates = ("in_app.txt",)
 
     def deliver(self, delivery: Delivery) -> None:

@@ -2,7 +2,8 @@
 
 import django.core.serializers.json
 import django.db.models.deletion
-import django.db.models.functions.datetime
+import durable.clock
+import durable.fields
 import notifications.kinds
 import uuid
 from django.conf import settings
@@ -27,9 +28,9 @@ class Migration(migrations.Migration):
                 ('context', models.JSONField(blank=True, default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
                 ('link', models.CharField(blank=True, default='', help_text='A path on this site.', max_length=500)),
                 ('attachment', models.CharField(blank=True, default='', help_text='Key of a stored file.', max_length=255)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('read_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to=settings.AUTH_USER_MODEL)),
+                ('created_at', durable.fields.UTCDateTimeField(db_default=durable.clock.Now(), editable=False)),
+                ('read_at', durable.fields.UTCDateTimeField(blank=True, null=True)),
+                ('user', durable.fields.UserForeignKey(db_constraint=False, db_index=False, on_delete=durable.fields.delete_with_user, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'verbose_name': 'notification',
@@ -41,16 +42,16 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False, help_text='Claims so far: the fence of every write.')),
                 ('attempt_limit', models.PositiveIntegerField(default=5, editable=False, help_text='Parked when this attempt dies.')),
-                ('next_attempt_at', models.DateTimeField(blank=True, db_default=django.db.models.functions.datetime.Now(), editable=False, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
+                ('next_attempt_at', durable.fields.UTCDateTimeField(blank=True, db_default=durable.clock.Now(), editable=False, null=True)),
+                ('lease_until', durable.fields.UTCDateTimeField(blank=True, editable=False, null=True)),
                 ('leased_by', models.CharField(blank=True, default='', editable=False, max_length=200)),
-                ('claimed_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('published_at', models.DateTimeField(blank=True, editable=False, null=True)),
+                ('claimed_at', durable.fields.UTCDateTimeField(blank=True, editable=False, null=True)),
+                ('published_at', durable.fields.UTCDateTimeField(blank=True, editable=False, null=True)),
                 ('seconds', models.FloatField(default=0.0, editable=False, help_text='Seconds that workers have spent on this row.')),
                 ('longest_seconds', models.FloatField(default=0.0, editable=False, help_text='Seconds of its longest attempt.')),
                 ('channel', models.CharField(max_length=30)),
                 ('state', models.CharField(choices=[('pending', 'Pending'), ('sent', 'Sent'), ('failed', 'Failed'), ('skipped', 'Skipped')], default='pending', max_length=12)),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
+                ('sent_at', durable.fields.UTCDateTimeField(blank=True, null=True)),
                 ('message_id', models.UUIDField(default=uuid.uuid4, editable=False, help_text='The same in each attempt.')),
                 ('error_code', models.CharField(blank=True, default='', max_length=40)),
                 ('error_message', models.TextField(blank=True, default='', help_text='Of the last attempt.')),
@@ -68,7 +69,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=notifications.kinds.choices, max_length=50)),
                 ('channel', models.CharField(max_length=30)),
                 ('enabled', models.BooleanField()),
-                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('user', durable.fields.UserForeignKey(db_constraint=False, db_index=False, on_delete=durable.fields.delete_with_user, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'verbose_name': 'preference',

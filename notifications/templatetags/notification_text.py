@@ -1,11 +1,16 @@
 """Filters for the texts of notifications, whose contexts come from JSON."""
 
 from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma, naturaltime
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.formats import date_format
+
+from notifications import dates
 
 register = template.Library()
+
+register.filter("intcomma", intcomma, is_safe=True)
+register.filter("naturaltime", naturaltime)
 
 
 @register.filter
@@ -17,5 +22,4 @@ def moment(value: object) -> str:
         parsed = None
     if parsed is None or timezone.is_naive(parsed):
         return str(value)
-    local = timezone.localtime(parsed)
-    return f"{date_format(local, 'j F Y, H:i')} {local.tzname()}"
+    return dates.moment_with_zone(timezone.localtime(parsed))

@@ -31,6 +31,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_every_gate_holds(found: dict[str, Any]) -> None:
     assert [gate for gate, holds in found["gates"].items() if not holds] == []
     assert found["counts"]["accepted"] >= SIZE
+    assert found["counts"]["jobs"]["done"] >= SIZE
 
 
 def test_every_fault_has_struck(found: dict[str, Any]) -> None:

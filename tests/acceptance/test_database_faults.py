@@ -181,10 +181,13 @@ def test_a_frozen_server(site: Site, server: PostgresServer) -> None:
 
 
 def test_the_wait_for_a_locked_row_is_limited(site: Site, server: PostgresServer) -> None:
-    """An idle transaction locks the row of a clicking user and that of an export in progress."""
+    """An idle transaction locks the row that a user's requests lock, and that of an export in progress."""
+    owner = "SELECT id FROM auth_user WHERE username = %s"
     export = site.rendering_export()
     with server.connect() as connection, connection.transaction():
-        connection.execute("SELECT 1 FROM auth_user WHERE username = %s FOR UPDATE", [SMALL])
+        connection.execute(f"{owner} FOR UPDATE", [SMALL])  # a row of the site's own, which no request waits for
+        assert site.small.person.await_end(site.small.export())["state"] == "ready"
+        connection.execute(f"SELECT 1 FROM exports_ownerlock WHERE owner_id = ({owner}) FOR UPDATE", [SMALL])
         connection.execute("SELECT 1 FROM exports_export WHERE uuid = %s FOR UPDATE", [export])
         began = time.monotonic()
         assert_refused(site.small.click())

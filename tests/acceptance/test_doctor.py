@@ -9,7 +9,7 @@ from tests.support.stack import Stack, wait_until
 AN_HOUR_AGO = """
 from datetime import timedelta
 from durable.clock import database_now
-an_hour_ago = database_now() - timedelta(hours=1)
+an_hour_ago = database_now(Slot) - timedelta(hours=1)
 PeriodicTask.objects.update(last_run_at=an_hour_ago, date_changed=an_hour_ago)
 """
 

@@ -101,7 +101,7 @@ from datetime import timedelta
 from django.conf import settings
 from exports.storage import artifacts
 from exports.upkeep import purge as purging
-settings.EXPORTS |= {"ORPHAN_AGE": timedelta(0)}
+settings.CARRYALL |= {"ORPHAN_AGE": timedelta(0)}
 purging.remove_orphans()
 print(json.dumps({
     "exports": {str(export.uuid): export.artifact for export in Export.objects.all()},

@@ -13,7 +13,6 @@ from tests.support.pgbouncer import pgbouncer
 from tests.support.stack import SMALL, Stack, running
 
 FORMATS = ("csv", "xlsx", "pdf")
-BOUNDS = ("lock_timeout = '5s'", "idle_in_transaction_session_timeout = '30s'")
 
 
 @pytest.fixture
@@ -31,10 +30,6 @@ def test_exports_complete_behind_a_pooler(server: PostgresServer, tmp_path: Path
     """Three server connections serve about fifteen clients, so that clients rarely keep the same connection."""
     with server.connect() as direct, pgbouncer(server.url, pool=3) as url:
         with running(tmp_path, database_url=url, ROWS_PER_PART="20", SMALL_ROWS="10") as stack:
-            assert "ALTER ROLE postgres SET lock_timeout = '5s';" in fault(stack)
-            for bound in BOUNDS:
-                direct.execute(f"ALTER ROLE postgres SET {bound}")
-            direct.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
             assert "?disable_server_side_cursors=true" in fault(stack)
 
             person = stack.signed_in(SMALL)

@@ -37,7 +37,7 @@ def plan(task, **when):
     kind = IntervalSchedule if "every" in when else CrontabSchedule
     chosen, _ = kind.objects.get_or_create(**when)
     row.interval, row.crontab = (chosen, None) if "every" in when else (None, chosen)
-    row.enabled, row.last_run_at = True, database_now() - timedelta(days=1)
+    row.enabled, row.last_run_at = True, database_now(Slot) - timedelta(days=1)
     row.save()
 """
 SLOTS = """

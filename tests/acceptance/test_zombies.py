@@ -77,7 +77,7 @@ from datetime import timedelta
 from django.conf import settings
 from exports.storage import artifacts
 from exports.upkeep import purge as purging
-settings.EXPORTS |= {"ORPHAN_AGE": timedelta(0)}
+settings.CARRYALL |= {"ORPHAN_AGE": timedelta(0)}
 if purge:
     purging.remove_orphans()
 (export,) = Export.objects.all()

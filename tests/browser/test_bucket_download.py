@@ -48,7 +48,7 @@ def test_the_file_is_downloaded_from_the_bucket(chromium: Browser, site: Stack, 
     assert urlsplit(started.value.url).netloc == f"127.0.0.1:{bucket.server.port}"
     path = tmp_path / started.value.suggested_filename
     started.value.save_as(path)
-    digest = page.locator("#sha256").inner_text()
+    digest = page.locator("#carryall-sha256").inner_text()
     assert (path.suffix, hashlib.sha256(path.read_bytes()).hexdigest()) == (".csv", digest)
     page.reload()
     expect(page.get_by_text("You downloaded it on")).to_be_visible()

@@ -14,6 +14,8 @@ from io import BytesIO
 
 OWN_DAYS = re.compile(rb"\d{4}-\d\d-\d\d-to-\d{4}-\d\d-\d\d")
 """Matches a period in a file name."""
+DESCRIPTIONS = ("manifest.json", "datapackage.json")
+"""Members of a bundle with its id and the time of the click."""
 OWN_WORDS = re.compile(r"\d{1,2}[A-Z]\w+?\d{4}to31December2100|Requested\d\d/\d\d/\d{4}\d\d:\d\d")
 """Matches the period and the time of the click in the text of a page without its spaces."""
 
@@ -36,7 +38,7 @@ def _pieces(body: bytes, kind: str) -> Iterator[bytes]:
         case "xlsx":
             yield from _members(body, lambda name: name.startswith(("xl/worksheets/", "xl/sharedStrings")))
         case "zip":
-            yield from _members(body, lambda name: name.endswith((".csv", ".json")) and "manifest" not in name)
+            yield from _members(body, lambda name: name.endswith((".csv", ".json")) and not name.endswith(DESCRIPTIONS))
         case _:
             yield body
 

@@ -72,5 +72,13 @@ class Facts:
     unexpected: Sequence[str]
     """Programs that ended without being killed or terminated by the run."""
     strikes: Sequence[Mapping[str, Any]]
+    jobs: Mapping[str, str] = field(default_factory=dict)
+    """Export -> state of its job."""
+    effects: Sequence[str] = ()
+    """The export of each effect of a job."""
+    job_runs: int = 0
+    """Number of attempts at jobs."""
+    hooks: Sequence[tuple[str, str]] = ()
+    """Id and export of each webhook, about an export that is ready or failed, that the receiver accepted."""
     fallen: Mapping[str, int] = field(default_factory=dict)
     """Kill point -> number of processes killed there."""

@@ -13,11 +13,12 @@ from tests.chaos import digests, lines, load
 from tests.chaos.database import Database
 from tests.chaos.facts import Download, Facts, Mail, Row
 from tests.chaos.fetcher import DOWNLOADED
+from tests.chaos.hooks import LEDGER as HOOKS
 from tests.chaos.load import Crowd, plain
 from tests.chaos.mail import EXPORT
 from tests.chaos.mail import LEDGER as MAILS
 from tests.chaos.observer import Observer, Orphan
-from tests.chaos.people import FILE_SINK, SLOTS, TICK
+from tests.chaos.people import FILE_SINK, JOBS, SLOTS, TICK
 from tests.chaos.site import Site
 from tests.chaos.striker import STRUCK
 from tests.support import points
@@ -68,12 +69,18 @@ def gather(
 
 
 def _logged(site: Site, folder: Path) -> dict[str, Any]:
-    """Facts from the ledgers of the clients, the mail server, the file sink and the striker."""
+    """Facts from the ledgers of the clients, the mail server, the receivers of webhooks and the striker."""
     confirmed = [fact for fact in lines.read(folder / load.CANCELLED) if fact["status"] == 200]
     return {
         "clicks": [fact["seconds"] for fact in lines.read(folder / load.ACCEPTED)],
         "cancelled": frozenset(plain(fact["export"]) for fact in confirmed),
         "mails": [_mail(fact) for fact in lines.read(site.folder / MAILS)],
+        "hooks": [
+            (fact["id"], plain(fact["export"]))
+            for fact in lines.read(site.folder / HOOKS)
+            if fact["kind"] in ("export_ready", "export_failed")
+        ],
+        "job_runs": len(lines.read(site.folder / JOBS)),
         "sunk": [fact["id"] for fact in lines.read(site.folder / FILE_SINK)],
         "strikes": lines.read(site.folder / STRUCK),
     }
@@ -89,6 +96,8 @@ def _rows(site: Site, database: Database, accepted: dict[str, Any]) -> dict[str,
         "ends": _ends(database),
         "in_app": [_export_of(link) for (link,) in database.rows(IN_APP)],
         "mail_rows": {plain(message): pk for message, pk in database.rows(MAIL_ROWS)},
+        "jobs": {plain(export): state for export, state in database.rows("SELECT export, state FROM chaos_imprint")},
+        "effects": [plain(export) for (export,) in database.rows("SELECT export FROM chaos_effect")],
         "failed_deliveries": dict(database.rows(FAILED_DELIVERIES)),
     }
 

@@ -143,10 +143,11 @@ def plain(uuid: object) -> str:
 
 
 def open_work(database: Database) -> int:
-    """Return the number of exports without a final state plus the number of pending deliveries."""
+    """Return the number of exports without a final state, of pending deliveries, and of open jobs."""
     exports = "SELECT count(*) FROM exports_export WHERE state IN ('queued', 'rendering', 'assembling')"
     deliveries = "SELECT count(*) FROM notifications_delivery WHERE state = 'pending'"
-    return sum(int(database.rows(sql)[0][0]) for sql in (exports, deliveries))
+    jobs = "SELECT count(*) FROM chaos_imprint WHERE state = 'waiting'"
+    return sum(int(database.rows(sql)[0][0]) for sql in (exports, deliveries, jobs))
 
 
 def settle(database: Database, seconds: float) -> bool:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 PASSWORD = "demo"
-FILE_SINK, SLOTS = "file-sink.log", "slots.log"
+FILE_SINK, SLOTS, JOBS = "file-sink.log", "slots.log", "jobs.log"
 TICK = "tests.chaos.tasks.tick"
 
 

@@ -12,7 +12,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from exports.demo.models import Customer
 from exports.demo.seeding import fill
 from exports.demo.trade import Account
-from notifications.models import Preference
+from notifications.models import Preference, Webhook
 from tests.chaos.people import PASSWORD, email
 from tests.chaos.plan import SHOPS
 from tests.chaos.tasks import SCHEDULE
@@ -21,8 +21,9 @@ ALSO_BY_FILE = range(0, len(SHOPS), 3)
 """Owners who also receive notifications through the file sink."""
 
 
-def prepare(slot_seconds: int) -> None:
-    """Fill the database of an empty site. Its schedule has a slot every `slot_seconds`."""
+def prepare(slot_seconds: int, hooks: str) -> None:
+    """Fill the database of an empty site. Its schedule has a slot every `slot_seconds`; its webhook goes to `hooks`."""
+    Webhook.objects.create(url=hooks)
     password, end = make_password(PASSWORD), timezone.now() - timedelta(hours=1)
     for owner, rows in enumerate(SHOPS):
         account = Account(

@@ -22,7 +22,7 @@ from tests.support.databases import PostgresServer
 
 WORKERS = ("worker-high", "worker-bulk-1", "worker-bulk-2")
 BEATS = ("beat-1", "beat-2")
-MAIL = "mail"
+MAIL, HOOKS = "mail", "hooks"
 READY_SECONDS = 90
 STEP_SECONDS = 120
 
@@ -51,12 +51,8 @@ class Site:
 
     def __init__(self, folder: Path, options: Options) -> None:
         self.folder, self.options = folder, options
-        self.var_dir, self.points, self.port, self.mail_port = (
-            folder / "var",
-            folder / "points",
-            free_port(),
-            free_port(),
-        )
+        self.var_dir, self.points = folder / "var", folder / "points"
+        self.port, self.mail_port, self.hooks_port = free_port(), free_port(), free_port()
         self.storage_fault = folder / "storage.json"
         self.workers = WORKERS
         self.url = f"http://127.0.0.1:{self.port}"
@@ -71,8 +67,10 @@ class Site:
     def _programs(self) -> list[Program]:
         high, bulk = worker("high", self.var_dir, self.port), worker("bulk", self.var_dir, self.port)
         mail = [sys.executable, "-m", "tests.chaos.mail", str(self.mail_port), str(self.folder)]
+        hooks = [sys.executable, "-m", "tests.chaos.hooks", str(self.hooks_port), str(self.folder)]
         return [
             Program(MAIL, mail),
+            Program(HOOKS, hooks),
             web(self.port),
             high,
             _another(bulk, "worker-bulk-1"),
@@ -90,10 +88,9 @@ class Site:
         if self.options.database == "postgresql":
             self.postgres = PostgresServer(self.folder / "postgresql", synchronous_commit="on")
             self._ended.callback(self.postgres.close)
-        self.manage("migrate", "-v0")
-        self.manage(
-            "shell", "-v0", "-c", f"from tests.chaos.prepare import prepare; prepare({self.options.slot_seconds})"
-        )
+        self.manage("migrate", "--run-syncdb", "-v0")  # the apps of the tests have no migrations
+        arguments = f"{self.options.slot_seconds}, 'http://127.0.0.1:{self.hooks_port}/'"
+        self.manage("shell", "-v0", "-c", f"from tests.chaos.prepare import prepare; prepare({arguments})")
         self._ended.callback(self.manager.stop)
         self.manager.keep_up(*self.programs)
         self.manager.start()

@@ -15,9 +15,12 @@ PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- runs: written by `python -m tests.chaos --publish` -->\n", "<!-- end of runs -->"
 NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 Run = Mapping[str, Any]
+JOBS_AND_WEBHOOKS = ("jobs_lost", "job_effects_twice", "untold_by_webhook", "double_webhook_ids")
+"""Counts that older runs lack."""
 HEAD = (
     "run", "seed", "accepted", "lost", "wrong", "never mailed", "notified twice in the app", "mails twice",
-    "of these in the window", "recovery p50 / p99 / max, s", "click p50 / p99, ms", "faults",
+    "of these in the window", "jobs lost", "job effects twice", "never told by webhook", "webhooks with two ids",
+    "recovery p50 / p99 / max, s", "click p50 / p99, ms", "faults",
 )  # fmt: skip
 
 
@@ -53,6 +56,7 @@ def _row(run: Run) -> tuple[object, ...]:
         counts.get("double_in_app", "–"),
         counts["double_mail"],
         counts.get("double_mail_inside_window", "–"),
+        *(counts.get(name, "–") for name in JOBS_AND_WEBHOOKS),
         _spread(counts.get("recovery"), "p50", "p99", "max"),
         _spread(counts.get("click"), "p50", "p99", by=1_000),
         sum(counts["strikes"].values()),

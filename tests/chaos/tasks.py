@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from celery import shared_task
-
+from durable.celery.tasks import durable_task
 from exports.upkeep import schedules
 from tests.chaos.lines import append
 from tests.chaos.people import SLOTS, TICK, home
 
 
-@shared_task
+@durable_task
 def tick() -> None:
     schedules.tick(tick.name)
 

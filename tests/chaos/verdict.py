@@ -45,7 +45,8 @@ class Mails:
 
 def counts(facts: Facts) -> dict[str, Any]:
     """Return all figures of a run, ready for JSON."""
-    return _exports(facts) | _notifications(facts) | _work(facts) | _people(facts) | _clock_and_faults(facts)
+    parts = (_exports, _jobs, _notifications, _work, _people, _clock_and_faults)
+    return {name: figure for part in parts for name, figure in part(facts).items()}
 
 
 def _exports(facts: Facts) -> dict[str, Any]:
@@ -64,11 +65,25 @@ def _exports(facts: Facts) -> dict[str, Any]:
     }
 
 
+def _jobs(facts: Facts) -> dict[str, Any]:
+    """Count the jobs of accepted exports. `runs` are attempts, of which only the last has an effect."""
+    done = {export for export, state in facts.jobs.items() if state == "done"}
+    return {
+        "jobs": {"done": len(done), "runs": facts.job_runs},
+        "jobs_lost": len(facts.accepted.keys() - done),
+        "job_effects_missing": len(done - {*facts.effects}),
+        "job_effects_twice": doubled(facts.effects),
+    }
+
+
 def _notifications(facts: Facts) -> dict[str, Any]:
     mails = mail_copies(facts)
     return {
         "untold_in_app": len(untold(facts, facts.in_app)),
         "untold_by_mail": len(untold(facts, [mail.export for mail in facts.mails])),
+        "untold_by_webhook": len(untold(facts, [export for _id, export in facts.hooks])),
+        "double_webhook": doubled(facts.hooks),
+        "double_webhook_ids": doubled(export for _id, export in set(facts.hooks) if export in facts.accepted),
         "double_in_app": doubled(export for export in facts.in_app if export in facts.accepted),
         "double_mail": mails.copies,
         "double_mail_inside_window": mails.inside,
@@ -120,6 +135,10 @@ def gates(counted: dict[str, Any]) -> list[Gate]:
         Gate("0 went on though their owners were told that they are cancelled", counted["went_on"] == 0),
         Gate("0 untold in the app", counted["untold_in_app"] == 0),
         Gate("0 untold by mail", counted["untold_by_mail"] == 0),
+        Gate("0 jobs lost", counted["jobs_lost"] == counted["job_effects_missing"] == 0),
+        Gate("0 effects of jobs twice", counted["job_effects_twice"] == 0),
+        Gate("0 untold by webhook", counted["untold_by_webhook"] == 0),
+        Gate("0 told by webhooks with different ids", counted["double_webhook_ids"] == 0),
         Gate("0 told twice in the app", counted["double_in_app"] == 0),
         Gate("second copies of a mail only where a kill hit the window", outside == 0),
         Gate("0 told by two different mails", counted["double_mail_facts"] == 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import smtplib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,14 +13,17 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.template.loader import get_template
 
+from durable.lease import LeaseLost
 from durable.registry import Registry
 from notifications.channels import Channel, channels
 from notifications.channels.email import explain
 from notifications.errors import DeliveryError, UnknownChannel
 from notifications.kinds import Kind, kinds
-from notifications.models import Delivery, Notification
+from notifications.models import ChatAddress, Delivery, Notification, PushSubscription, Webhook
 from notifications.rendering import template_name
+from tests.support.browser_keys import BrowserKeys, new_key
 from tests.support.notices import make_user, tell
+from tests.support.receiver import Receiver, receiving
 
 HOSTILE = "<script>alert(1)</script> & \"quotes\" 'and'\r\nBcc: evil@example.com\x00"
 
@@ -30,6 +34,21 @@ every_kind = pytest.mark.parametrize("kind", list(kinds), ids=lambda kind: kind.
 @pytest.fixture
 def user(db: None) -> User:
     return make_user(is_staff=True)
+
+
+@pytest.fixture
+def targets(user: User, settings: Any) -> Iterator[Receiver]:
+    """A webhook and a chat of the user, those of the site, and a browser of the user, all on this machine."""
+    loopback = {"WEBHOOK_ALLOW_HTTP": True, "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"]}
+    settings.CARRYALL = settings.CARRYALL | loopback | {"VAPID_PRIVATE_KEY": new_key(), "CHAT_SCHEMES": ["json"]}
+    with receiving() as receiver:
+        chat = receiver.url.replace("http:", "json:")
+        settings.CARRYALL = settings.CARRYALL | {"CHAT_URLS": [chat]}
+        ChatAddress.objects.create(user=user, url=chat)
+        for owner in (user, None):
+            Webhook.objects.create(user=owner, url=receiver.url)
+        PushSubscription.objects.create(user=user, endpoint=receiver.url, **BrowserKeys().public)
+        yield receiver
 
 
 def hostile(kind: Kind, user: User) -> Delivery:
@@ -62,10 +81,29 @@ def test_each_kind_has_the_channels_templates(channel: Channel, kind: Kind) -> N
 
 @every_channel
 @every_kind
+@pytest.mark.usefixtures("targets")
 def test_a_channel_delivers_every_kind(channel: Channel, kind: Kind, user: User) -> None:
     notification = tell(user, kind.key)
-    delivery = claimed(notification, channel.key)
-    channel.deliver(delivery)
+    target, *_ = channel.targets(user)
+    Delivery.objects.get_or_create(notification=notification, channel=channel.key, target=target)
+    channel.deliver(claimed(notification, channel.key))
+
+
+@every_channel
+def test_a_channel_that_lost_its_lease_sends_nothing(
+    channel: Channel, user: User, targets: Receiver, mailoutbox: list[Any]
+) -> None:
+    """A process that was suspended must not send what another process has sent since."""
+    if channel.immediate:
+        return
+    target, *_ = channel.targets(user)
+    notification = tell(user, "export_ready")
+    Delivery.objects.get_or_create(notification=notification, channel=channel.key, target=target)
+    suspended = claimed(notification, channel.key)
+    Delivery.objects.filter(pk=suspended.pk).update(attempt=2)
+    with pytest.raises(LeaseLost):
+        channel.deliver(suspended)
+    assert (targets.received, mailoutbox) == ([], [])
 
 
 @every_kind
@@ -124,7 +162,7 @@ def test_a_missing_attachment_is_a_permanent_error(user: User) -> None:
 
 
 def test_a_too_large_attachment_is_refused(user: User, settings: Any) -> None:
-    settings.NOTIFICATIONS = {"SITE_URL": "http://x.example", "ATTACHMENT_MAX_BYTES": 3}
+    settings.CARRYALL = {"SITE_URL": "http://x.example", "ATTACHMENT_MAX_BYTES": 3}
     key = storages["exports"].save("reports/large.pdf", ContentFile(b"1234"))
     notification = tell(user, "weekly_report", attachment=key)
     try:

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import DateTimeField, QuerySet
 
-from exports.datasets import Column, ColumnType, Dataset, datasets, flat
+from exports.datasets import Column, ColumnType, Dataset, Selection, datasets, flat
 from exports.errors import UnknownField
 from exports.models.period import Period
 from tests.contracts.owners import ROWS, Two
@@ -53,12 +53,12 @@ def two(dataset: Dataset) -> Two:
 def rows_of(dataset: Dataset, user: User, period: Period = ALL, rows_per_part: int | None = None) -> list[Any]:
     """Return every row of the period, part by part."""
     columns = dataset.choose([])
-    ranges = dataset.key_ranges(user, period, rows_per_part)
-    return [row for keys in ranges for row in dataset.source(user, period, columns, keys)]
+    ranges = dataset.key_ranges(Selection(user, period), rows_per_part)
+    return [row for keys in ranges for row in dataset.source(Selection(user, period), columns, keys)]
 
 
 def keys_of(dataset: Dataset, user: User) -> list[Any]:
-    return list(dataset.selected(user, ALL).values_list("pk", flat=True))
+    return list(dataset.selected(Selection(user, ALL)).values_list("pk", flat=True))
 
 
 def test_users_see_only_their_own_rows(dataset: Dataset, two: Two) -> None:
@@ -72,15 +72,15 @@ def test_users_see_only_their_own_rows(dataset: Dataset, two: Two) -> None:
 
 def test_another_users_key_range_returns_only_own_rows(dataset: Dataset, two: Two) -> None:
     one, other = two
-    [theirs] = dataset.key_ranges(other, ALL, None)
+    [theirs] = dataset.key_ranges(Selection(other, ALL), None)
     mine = [key for key in keys_of(dataset, one) if theirs.first <= key <= theirs.last]
-    assert len(list(dataset.source(one, ALL, dataset.choose([]), theirs))) == len(mine)
+    assert len(list(dataset.source(Selection(one, ALL), dataset.choose([]), theirs))) == len(mine)
 
 
 def test_a_user_without_rows_exports_no_rows(dataset: Dataset, two: Two) -> None:
     stranger = User.objects.create_user("stranger@example.com")
-    assert dataset.key_ranges(stranger, ALL, 10) == []
-    assert not list(dataset.source(stranger, ALL, dataset.choose([]), None))
+    assert dataset.key_ranges(Selection(stranger, ALL), 10) == []
+    assert not list(dataset.source(Selection(stranger, ALL), dataset.choose([]), None))
 
 
 def test_values_have_their_columns_types(dataset: Dataset, two: Two) -> None:
@@ -112,9 +112,9 @@ def test_columns_are_in_the_requested_order(dataset: Dataset, two: Two) -> None:
     assert len(set(backwards)) == len(backwards)
     columns = dataset.choose(backwards)
     assert [column.name for column in columns] == backwards
-    [keys] = dataset.key_ranges(two[0], ALL, None)
+    [keys] = dataset.key_ranges(Selection(two[0], ALL), None)
     here = [slot.name for slot in flat(columns)]
-    rows = [dict(zip(here, row, strict=True)) for row in dataset.source(two[0], ALL, columns, keys)]
+    rows = [dict(zip(here, row, strict=True)) for row in dataset.source(Selection(two[0], ALL), columns, keys)]
     there = [slot.name for slot in flat(dataset.columns)]
     assert [tuple(row[name] for name in there) for row in rows] == rows_of(dataset, two[0])
 
@@ -129,7 +129,7 @@ def test_joined_parts_equal_the_whole(dataset: Dataset, two: Two) -> None:
     everything = rows_of(dataset, two[0])
     total = len(everything)
     for size in (1, 2, 7, total - 1, total, total + 1):
-        ranges = dataset.key_ranges(two[0], ALL, size)
+        ranges = dataset.key_ranges(Selection(two[0], ALL), size)
         assert [keys.rows for keys in ranges] == [min(size, total - done) for done in range(0, total, size)]
         assert all(before.last < after.first for before, after in pairwise(ranges))
         assert rows_of(dataset, two[0], rows_per_part=size) == everything
@@ -138,7 +138,7 @@ def test_joined_parts_equal_the_whole(dataset: Dataset, two: Two) -> None:
 def test_a_period_includes_its_start_and_excludes_its_end(dataset: Dataset, two: Two) -> None:
     if dataset.date_field is None:
         pytest.skip("A dataset without dates has no periods.")
-    assert isinstance(dataset.model(two[0])._meta.get_field(dataset.date_field), DateTimeField)
+    assert isinstance(dataset.model_of(two[0])._meta.get_field(dataset.date_field), DateTimeField)
     moments = sorted(dataset.queryset(two[0]).values_list(dataset.date_field, flat=True))
     middle = moments[len(moments) // 2]
     before, after = (rows_of(dataset, two[0], period) for period in (Period(None, middle), Period(middle, None)))
@@ -160,11 +160,11 @@ def test_rows_created_after_the_request_are_left_out(dataset: Dataset, two: Two)
 def test_a_sample_consists_of_the_rows(dataset: Dataset, two: Two) -> None:
     columns = dataset.choose([])
     for size in (None, 7):
-        ranges = dataset.key_ranges(two[0], ALL, size)
-        sample = dataset.sample(two[0], ALL, columns, ranges)
+        ranges = dataset.key_ranges(Selection(two[0], ALL), size)
+        sample = dataset.sample(Selection(two[0], ALL), columns, ranges)
         assert 0 < len(sample) <= 200
         assert set(sample) <= set(rows_of(dataset, two[0]))
-    assert dataset.sample(two[0], ALL, columns, []) == []
+    assert dataset.sample(Selection(two[0], ALL), columns, []) == []
 
 
 def test_neither_a_period_nor_a_page_scans_the_table(dataset: Dataset, two: Two) -> None:
@@ -175,7 +175,7 @@ def test_neither_a_period_nor_a_page_scans_the_table(dataset: Dataset, two: Two)
 
 
 def _queries(dataset: Dataset, user: User, period: Period, key: Any) -> Iterator[QuerySet[Any]]:
-    chosen = dataset.selected(user, period)
+    chosen = dataset.selected(Selection(user, period))
     yield chosen
     yield chosen.filter(pk__gt=key, pk__lte=key)[:2_000]
 

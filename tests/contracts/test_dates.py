@@ -14,10 +14,11 @@ from django.core.management import CommandError, call_command
 from django.db.models import F, QuerySet
 from django.db.models.functions import TruncDate
 from django.test import Client
-from django.utils import timezone
 from pytest_django import Settings
 
-from exports.datasets import Column, Dataset
+from durable import clock
+from durable.clock import as_stored
+from exports.datasets import Column, Dataset, Selection
 from exports.errors import BadPeriod
 from exports.forecast.estimates import estimate_request
 from exports.intake.choices import ExportRequest
@@ -38,7 +39,7 @@ MARCH = {"period": "custom", "date_from": date(2026, 3, 1), "date_to": date(2026
 @pytest.fixture(autouse=True)
 def _berlin(settings: Settings) -> None:
     """The site uses UTC, its users Berlin time."""
-    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
+    settings.CARRYALL = settings.CARRYALL | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
 
 
 def dated_by(date_field: str | None, **more: Any) -> Any:
@@ -50,7 +51,9 @@ class Days(Specimens):
 
 
 def specimen(name: str, **values: Any) -> None:
-    Specimen.objects.create(name=name, **{"made_at": timezone.now(), **values})
+    values = {"made_at": clock.now(), **values}
+    stored = {name: as_stored(value) if isinstance(value, datetime) else value for name, value in values.items()}
+    Specimen.objects.create(name=name, **stored)
 
 
 def names(owner: User, **period: Any) -> list[str]:
@@ -65,7 +68,7 @@ def names(owner: User, **period: Any) -> list[str]:
 
 @pytest.fixture
 def moments() -> None:
-    now = timezone.now()
+    now = clock.now()
     specimen("never")
     specimen("just now", moment=now - timedelta(seconds=1))
     specimen("long ago", moment=datetime(1999, 1, 1, tzinfo=UTC))
@@ -98,7 +101,7 @@ def test_created_before_may_keep_all_rows(ada: User) -> None:
 
 @pytest.fixture
 def days() -> None:
-    today = timezone.now().astimezone(BERLIN).date()
+    today = clock.now().astimezone(BERLIN).date()
     for day in ("2026-02-28", "2026-03-01", "2026-03-31", "2026-04-01"):
         specimen(day, day=date.fromisoformat(day))
     specimen("29 February", day=date(2024, 2, 29))
@@ -126,8 +129,8 @@ def test_a_day_is_the_same_day_in_every_zone(ada: User, zone: str) -> None:
     dataset = Days()
     for number in (1, 8, 29, 31):
         day = date(2026, 3, number)
-        period = resolve("custom", day, day, zone=ZoneInfo(zone), now=timezone.now())
-        assert [row.name for row in dataset.selected(ada, period)] == [str(number)]
+        period = resolve("custom", day, day, zone=ZoneInfo(zone), now=clock.now())
+        assert [row.name for row in dataset.selected(Selection(ada, period))] == [str(number)]
 
 
 @pytest.mark.usefixtures("moments")

@@ -22,7 +22,7 @@ from exports.states import State
 from tests.support import pdf
 from tests.support.exports import registered
 from tests.support.formats import HARD_TEXTS, LONG_TEXT, kept
-from tests.support.specimens import COMPUTED, MANIFEST, STORED, Specimens, collect, exported, files_of, tables
+from tests.support.specimens import COMPUTED, DESCRIPTIONS, STORED, Specimens, collect, exported, files_of, tables
 from tests.support.tables import READERS
 from tests.work.models import Specimen
 
@@ -40,7 +40,7 @@ NAME = Column("name", "name")
 @pytest.fixture(autouse=True)
 def _berlin(settings: Settings) -> None:
     """All users are in a zone that skips an hour in spring and repeats one in autumn."""
-    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
+    settings.CARRYALL = settings.CARRYALL | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
 
 
 # --- text -----------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_a_very_long_text_is_written_completely(ada: User, key: str, columns: tu
             counts[name] = "".join(page.text for page in pdf.pages(content)).count("long one")
         elif name.endswith(".parquet"):
             counts[name] = READERS["parquet"](content)[1]["text"].count("long one")
-        elif name.endswith((".csv", ".json", ".jsonl", "texts.txt")) and name != MANIFEST:
+        elif name.endswith((".csv", ".json", ".jsonl", "texts.txt")) and name not in DESCRIPTIONS:
             counts[name] = content.decode().count("long one")
     assert set(counts.values()) == {LONG_TEXT.count("long one")}
     assert len(counts) == (len(writers()) if key == "zip" else 1)

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import translation
 
-from exports.datasets import Column, ColumnType, Row
+from exports.datasets import Column, ColumnType, Row, Selection
 from exports.errors import DatasetFailed
 from exports.formats.pdf import Pdf
 from exports.formats.pdf.localize import directed
@@ -179,7 +179,7 @@ def test_extremes_contain_the_widest_numbers() -> None:
         )
         for place in range(1_000)
     )
-    least, greatest = Specimens().extremes(User(), Period(), Specimens().choose([]))
+    least, greatest = Specimens().extremes(Selection(User(), Period()), Specimens().choose([]))
     assert least == (None, -(10**18), Decimal(0), None, None, None, None, timedelta(1), None)
     assert greatest == (None, 999, Decimal("98765432109.87"), None, None, None, None, timedelta(99_999), None)
 
@@ -192,6 +192,7 @@ def test_extremes_omit_columns_without_numbers_in_the_database() -> None:
         Column("text", "Text", ColumnType.INTEGER),
         Column("own", "Own", ColumnType.INTEGER, function=lambda specimen: specimen.pk),
     ]
-    assert Specimens().extremes(User(), Period(), columns) == [(None, None)] * 2
+    assert Specimens().extremes(Selection(User(), Period()), columns) == [(None, None)] * 2
     with pytest.raises(DatasetFailed):
-        list(Specimens().source(User(), Period(), columns, Specimens().key_ranges(User(), Period(), None)[0]))
+        [keys] = Specimens().key_ranges(Selection(User(), Period()), None)
+        list(Specimens().source(Selection(User(), Period()), columns, keys))

@@ -15,7 +15,7 @@ import pytest
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.db.models import F, QuerySet
 
-from exports.datasets import Column, ColumnType, Dataset, KeyRange
+from exports.datasets import Column, ColumnType, Dataset, KeyRange, Selection
 from exports.datasets.key_ranges import SAMPLE, SAMPLED_RANGES, sample_ranges
 from exports.formats import OpenPart, writer, writers
 from exports.models.period import Period
@@ -86,18 +86,18 @@ def collect() -> None:
 class File:
     """A file whose rows are split into parts of `size` keys, planned and written as in workers."""
 
-    def __init__(self, key: str, size: int | None) -> None:
-        dataset, kind, user, everything = Specimens(), writer(key), User(), Period()
+    def __init__(self, key: str, size: int | None, dataset: Dataset | None = None, user: User | None = None) -> None:
+        dataset, kind, user, everything = dataset or Specimens(), writer(key), user or User(), Period()
         columns = dataset.choose([])
-        self.ranges = dataset.key_ranges(user, everything, size)
-        sample = dataset.sample(user, everything, columns, self.ranges)
+        self.ranges = dataset.key_ranges(Selection(user, everything), size)
+        sample = dataset.sample(Selection(user, everything), columns, self.ranges)
         where = replace(context(columns), beside=self._beside)
         where = replace(where, layout=kind.prepare(sample, where))
         self.files: dict[str, BytesIO] = {}
         parts, before = [], 0
         for index, keys in enumerate(self.ranges):
             body = BytesIO()
-            source = dataset.source(user, everything, columns, keys)
+            source = dataset.source(Selection(user, everything), columns, keys)
             written = kind.write(source, body, replace(where, index=index, before=before))
             parts.append(OpenPart(BytesIO(body.getvalue()), written.rows, written.meta))
             before += keys.rows

@@ -34,5 +34,5 @@ def bucket(s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings
         monkeypatch.setenv(name, value)
     own = store(mine.environment["STORAGE_URL"], tmp_path)
     settings.STORAGES = settings.STORAGES | {"exports": own}
-    settings.EXPORTS = settings.EXPORTS | {"SCRATCH_DIR": tmp_path / "scratch"}
+    settings.CARRYALL = settings.CARRYALL | {"SCRATCH_DIR": tmp_path / "scratch"}
     return mine

@@ -16,12 +16,13 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
-from exports import admin_lists
+from durable import admin_lists, admin_users
 from exports.datasets import datasets
 from exports.formats import formats
 from exports.intake.requests import cancel_export
 from exports.models import Download, Export, Part, Slot, UsageReport
 from notifications.api import notify
+from notifications.models import PushSubscription, Webhook, WebhookAttempt
 from tests.support import hints
 from tests.support.exports import committed, export_in, part_in
 
@@ -47,7 +48,10 @@ def rows(ada: User) -> list[Export]:
     Download.objects.create(export=exports[3], user=ada)
     Slot.objects.create(schedule="purge", slot=NOW)
     UsageReport.objects.create(week="2026-W28", start=NOW, end=NOW)
-    notify(ada, "export_failed", dedupe_key="x", context={"reason": "it was so"})
+    notice = notify(ada, "export_failed", dedupe_key="x", context={"reason": "it was so"})
+    webhook = Webhook.objects.create(user=ada, url="https://example.com/")
+    WebhookAttempt.objects.create(webhook=webhook, delivery=notice.deliveries.first(), attempt=1, seconds=0.1)  # type: ignore[union-attr, misc]
+    PushSubscription.objects.create(user=ada, endpoint="https://example.com/push")
     TaskResult.objects.create(task_id="x", task_name="exports.tasks.run_slot")
     return exports
 
@@ -82,9 +86,10 @@ def test_all_models_of_the_project_are_tested_with_rows(rows: list[Export]) -> N
 
 @pytest.mark.parametrize("model", [Export, Part, Download, Slot, UsageReport])
 def test_rows_cannot_be_added_or_changed(staff: Client, rows: list[Export], model: type[models.Model]) -> None:
+    """Exports alone can be added, by a form of their own: tests/integration/test_on_behalf.py."""
     row = model._default_manager.first()
     assert row is not None
-    assert staff.get(url(model, "add")).status_code == 403
+    assert staff.get(url(model, "add")).status_code == (200 if model is Export else 403)
     assert staff.post(url(model, "change", row.pk), {"state": "ready"}).status_code == 403
 
 
@@ -101,6 +106,17 @@ def test_an_export_is_found_by_its_owner_only(staff: Client, rows: list[Export])
     assert list(staff.get(url(Part, "changelist"), {"q": str(rows[1].uuid)}).context["cl"].queryset) == [
         rows[1].parts.get()
     ]
+
+
+def test_a_search_that_finds_too_many_users_says_so(
+    staff: Client, ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_users, "MOST", 2)  # of boss, ada and bob
+    for user in (ada, bob):
+        export_in("ready", user)
+    page = staff.get(url(Export, "changelist"), {"q": "@example"})
+    assert page.context["cl"].queryset.count() == 1
+    assert "More than 2 users match." in page.content.decode()
 
 
 def test_a_long_list_says_that_it_is_cut(staff: Client, rows: list[Export], monkeypatch: pytest.MonkeyPatch) -> None:

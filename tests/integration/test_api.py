@@ -230,7 +230,7 @@ def test_temporary_errors_and_their_status(api: Client, settings: Any) -> None:
     with patch.object(Export, "save", side_effect=OperationalError("locked")):
         unrecorded = send(api, GOOD)
     assert (error(unrecorded), unrecorded["Retry-After"]) == ((503, "not_recorded", None), "60")
-    settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 0}
+    settings.CARRYALL = settings.CARRYALL | {"MAX_OPEN_PER_USER": 0}
     assert error(send(api, GOOD)) == (429, "too_many", None)
 
 

@@ -18,7 +18,8 @@ from pytest_django import Settings
 
 from config import celeryconfig, health, redis_url
 from deploy.redis_server import RedisServer, answers, free_port, running
-from durable.celery import transport
+from durable.celery import broker, transport
+from durable.celery.broker import Patience
 from exports.upkeep import probes
 from tests.support.sentinel import watched
 
@@ -29,6 +30,7 @@ PATIENT = 10.0
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "REDIS_SECONDS", PATIENT)
+    monkeypatch.setattr(broker, "WORKER", Patience(PATIENT, PATIENT))
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def ask(server: RedisServer, *command: str) -> Any:
 
 def test_a_connection_to_a_dead_redis_can_be_closed(tmp_path: Path) -> None:
     """The state of a Celery worker: an unacknowledged message, a pending BRPOP, and a reply queue to be removed."""
-    transport.register()
+    broker.register_transports()
     with running(tmp_path / "redis", port=free_port()) as server:
         connection = kombu.Connection(server.url)
         channel: Any = connection.default_channel
@@ -74,7 +76,7 @@ def test_a_connection_to_a_dead_redis_can_be_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", ["ack", "reject"])
 def test_a_message_that_cannot_be_acknowledged_frees_its_place(server: RedisServer, answer: str) -> None:
     """Otherwise a worker whose tasks all end while Redis is a replica would take no more messages."""
-    transport.register()
+    broker.register_transports()
     taken: list[Any] = []
     with kombu.Connection(server.url) as connection:
         channel: Any = connection.default_channel
@@ -106,7 +108,7 @@ def redis_faults(client: Client) -> Iterator[list[str]]:
     assert answer.status_code == 200
     words = answer.content.decode().split("\n")
     assert words[0] == "ready"
-    assert [line.removeprefix("Redis: ") for line in words[1:]] == [fault for fault in [probes._redis()] if fault]
+    assert [line.removeprefix("Redis: ") for line in words[1:]] == [fault for fault in [probes._broker()] if fault]
     yield words[1:]
 
 
@@ -143,16 +145,15 @@ def test_all_clients_follow_the_master(
     with watched(tmp_path / "trio", password="p@ss/w:rd") as trio:
         settings.REDIS_URL = trio.url
         found = redis_url.broker(trio.url, PATIENT)
-        patient = {"socket_timeout": PATIENT, "socket_connect_timeout": PATIENT} | found.options
         monkeypatch.setitem(current_app.conf, "broker_url", found.url)
-        options = current_app.conf.broker_transport_options | patient
+        options = current_app.conf.broker_transport_options | found.options
         monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
-        assert (answers(trio.url, PATIENT), probes._redis(), client.get("/readyz").content) == ("", "", b"ready")
+        assert (answers(trio.url, PATIENT), probes._broker(), client.get("/readyz").content) == ("", "", b"ready")
 
         trio.failover("kill")
         trio.kill("sentinel-1")
 
-        assert (answers(trio.url, PATIENT), probes._redis(), client.get("/readyz").content) == ("", "", b"ready")
+        assert (answers(trio.url, PATIENT), probes._broker(), client.get("/readyz").content) == ("", "", b"ready")
         with redis_url.connected(trio.url, PATIENT) as master:
             assert master.info("server")["tcp_port"] == trio.servers["two"]
         for name in ("sentinel-2", "sentinel-3"):

@@ -42,7 +42,7 @@ ROWS = 600
 
 @pytest.fixture(autouse=True)
 def _data(settings: Settings) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 60}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 60}
     with registered(Errands), registered(Noise), registered(Closed), registered(Footnotes), registered(Plates):
         yield
 
@@ -139,7 +139,7 @@ def test_the_page_shows_the_first_rows(ada: User) -> None:
 
 
 def test_the_first_rows_may_span_several_parts(ada: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 7}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 7}
     errands(30)
     assert unpacked(bundle(ada, ["errands"])).text("index.html").count("<tr>") == 21
 
@@ -216,7 +216,7 @@ def test_a_bundle_is_split_into_complete_volumes(ada: User, small: Any) -> None:
 def test_volumes_are_well_filled_and_within_the_limit(
     ada: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 10}
     monkeypatch.setitem(zips.SIZES, "50mb", 12_000)
     errands(250)
     export = bundle(ada, ["noise"], ["csv"], options={"volume": "50mb"})
@@ -316,7 +316,7 @@ def test_the_manifest_states_whether_formulas_are_guarded(ada: User) -> None:
 
 
 def test_a_part_larger_than_a_volume_gets_its_own_volume_and_a_note(ada: User, small: Any, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 500}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 500}
     keys = errands(ROWS)
     export = bundle(ada, ["noise"], ["csv"], **small)
     found = unpacked(export)
@@ -350,7 +350,7 @@ def test_all_volumes_unpack_into_one_folder_without_conflicts(
     ada: User, small: Any, settings: Settings, tmp_path: Path
 ) -> None:
     """All files have the moment of the request; the archive's DOS time is in the owner's zone."""
-    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
+    settings.CARRYALL = settings.CARRYALL | {"USER_TIME_ZONE": "tests.support.specimens.home_of"}
     errands(ROWS)
     export = bundle(ada, **small)
     berlin = export.requested_at.astimezone(ZoneInfo("Europe/Berlin"))
@@ -366,7 +366,7 @@ def test_all_volumes_unpack_into_one_folder_without_conflicts(
     assert (tmp_path / "all" / "index.html").stat().st_mtime == int(export.requested_at.timestamp())
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS.txt"], cwd=tmp_path / "all", check=True)
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
-        "README.txt", "SHA256SUMS.txt", "errands", "index.html", "manifest.json", "noise", "readme"
+        "README.txt", "SHA256SUMS.txt", "datapackage.json", "errands", "index.html", "manifest.json", "noise", "readme"
     ]  # fmt: skip
 
 
@@ -434,7 +434,7 @@ def test_side_files_in_a_bundle(ada: User) -> None:
 @pytest.fixture
 def split(ada: User, small: Any, settings: Settings) -> Export:
     """A ready bundle of several volumes."""
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 200}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 200}
     errands(ROWS)
     export = bundle(ada, ["closed", "noise"], ["csv"], **small)
     assert export.volumes.count() > 2
@@ -526,7 +526,7 @@ def test_deleting_an_export_deletes_all_volumes(ada: User, split: Export) -> Non
 
 
 def test_the_orphan_purge_keeps_volumes(split: Export, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(0)}
+    settings.CARRYALL = settings.CARRYALL | {"ORPHAN_AGE": timedelta(0)}
     kept = {file.artifact for file in split.files}
     artifacts.storage().save(f"{split.uuid}/export-9-2.zip", ContentFile(b"of a dead worker"))
     assert (purge.remove_orphans(), files()) == (1, kept)

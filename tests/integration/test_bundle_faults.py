@@ -21,6 +21,7 @@ from exports.models import Export, Volume
 from exports.states import PartState, State
 from exports.storage import artifacts
 from exports.upkeep import purge
+from notifications.models import Notification
 from tests.support import hints
 from tests.support.bundles import Noise, unpacked
 from tests.support.errands import lapse, make_due
@@ -34,7 +35,7 @@ LIMIT = 14_000
 
 @pytest.fixture(autouse=True)
 def _data(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "ORPHAN_AGE": timedelta(0)}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 100, "ORPHAN_AGE": timedelta(0)}
     monkeypatch.setitem(zips.SIZES, "50mb", LIMIT)
     errands(ROWS)
     with registered(Errands), registered(Noise):
@@ -99,7 +100,7 @@ def test_assembly_recovers_from_a_kill_at_any_moment(
     while countdown is None or countdown.spent:
         with committed():
             Export.objects.all().delete()
-        ada.notifications.all().delete()
+        Notification.objects.of(ada.pk).delete()
         export = assembling(ada)
         if spoilt:
             spoil(export, artifact_dir)

@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 from django.db import connection
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
-from exports.management.commands.shell import Command as Shell
+from config.management.commands.shell import Command as Shell
+from exports.management.commands.export import ProgressLine
 from exports.models import Export
 from exports.pipeline import inline
 from exports.upkeep import doctor, probes
 from exports.upkeep.doctor import examine
 from tests.support import hints
-from tests.support.exports import Errands, content_of, errands, registered
+from tests.support.exports import Errands, content_of, errands, export_in, registered
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
@@ -98,6 +100,23 @@ def test_without_inline_it_waits_for_the_workers(ada: User, monkeypatch: pytest.
     assert export("--range", "all").startswith("3 rows")
 
 
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_one_line_in_a_terminal_and_a_line_for_each_state_elsewhere(ada: User) -> None:
+    terminal, log = Terminal(), StringIO()
+    for out in (terminal, log):
+        line = ProgressLine(OutputWrapper(out))
+        for state in ("queued", "rendering", "rendering", "ready"):
+            line.show(export_in(state, ada))
+        line.end()
+    assert terminal.getvalue().count("\r") == 4
+    assert terminal.getvalue().count("\n") == 1
+    assert [text.split(",")[0] for text in log.getvalue().splitlines()] == ["Queued", "Rendering", "Ready"]
+
+
 class Faulty(Errands):
     key = "faulty"
 
@@ -144,7 +163,7 @@ def test_the_doctor_reports_faults_with_their_fix() -> None:
     PeriodicTask.objects.filter(name="Nightly purge").update(enabled=False)
     found = {finding.subject: finding for finding in examine()}
     assert set(found) == set(probes.PROBES)
-    assert (found["redis"].ok, "make run" in found["redis"].text) == (False, True)
+    assert (found["broker"].ok, "broker_url" in found["broker"].text) == (False, True)
     assert (found["schedules"].ok, "Nightly purge" in found["schedules"].text) == (False, True)
     for subject in (
         "settings", "language", "SITE_URL", "database", "clocks", "mail", "storage", "room on disk", "PDF", "datasets",
@@ -157,8 +176,8 @@ def test_the_doctor_command_fails_if_there_is_a_fault() -> None:
     out = StringIO()
     with pytest.raises(CommandError, match="how to fix"):
         call_command("doctor", stdout=out, no_color=True)
-    assert "FAULT redis: does not answer" in out.getvalue()
-    assert "ok    storage: ok" in out.getvalue()
+    assert "FAULT broker: does not answer" in out.getvalue()
+    assert "ok    storage: files are in the folder " in out.getvalue()
 
 
 LEVELS = {

@@ -9,16 +9,20 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import current_app
+from celery.app.control import Inspect
 from django.core.files.storage import storages
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
+from deploy.redis_server import free_port
 from durable.clock import database_now
 from exports.models import Slot
 from exports.upkeep import clocks, doctor, probes, schedules
+from tests.support.host_apps import installed
 from tests.support.smtp_sink import SmtpSink, smtp_sink
 
 pytestmark = pytest.mark.django_db
@@ -37,10 +41,10 @@ def look(subject: str) -> str:
 @pytest.fixture
 def _old_schedules() -> None:
     """Schedules that were installed nine days ago. All runs are done, but the reminders' only until an hour ago."""
-    PeriodicTask.objects.update(date_changed=database_now() - 9 * 24 * HOUR)
+    PeriodicTask.objects.update(date_changed=database_now(Slot) - 9 * 24 * HOUR)
     Slot.objects.all().delete()
     for schedule in schedules.registered():
-        done(schedule.task, database_now() - HOUR if schedule.task == REMIND else database_now())
+        done(schedule.task, database_now(Slot) - HOUR if schedule.task == REMIND else database_now(Slot))
 
 
 def done(task: str, moment: datetime) -> None:
@@ -52,46 +56,75 @@ def done(task: str, moment: datetime) -> None:
 def test_a_run_that_was_not_started_is_reported() -> None:
     assert "not started: Reminder of expiring files (" in look("schedules")
     assert "Run selected tasks" in look("schedules")
-    done(REMIND, database_now())
+    done(REMIND, database_now(Slot))
     assert look("schedules") == ""
 
 
 @pytest.mark.usefixtures("_old_schedules")
 def test_a_missed_run_past_its_deadline_is_reported() -> None:
-    Slot.objects.filter(schedule=PURGE).update(slot=database_now() - 50 * HOUR)
+    Slot.objects.filter(schedule=PURGE).update(slot=database_now(Slot) - 50 * HOUR)
     assert "Nightly purge (" in look("schedules")
 
 
 @pytest.mark.usefixtures("_old_schedules")
 def test_runs_before_an_edit_are_ignored() -> None:
-    PeriodicTask.objects.filter(task=REMIND).update(date_changed=database_now())
+    PeriodicTask.objects.filter(task=REMIND).update(date_changed=database_now(Slot))
     assert look("schedules") == ""
 
 
 @pytest.mark.usefixtures("_old_schedules")
 def test_changes_by_beat_are_not_edits() -> None:
-    now = database_now()
+    now = database_now(Slot)
     PeriodicTask.objects.filter(task=REMIND).update(date_changed=now, last_run_at=now)
     assert "Reminder of expiring files" in look("schedules")
 
 
 @pytest.mark.usefixtures("_old_schedules")
 def test_a_failed_last_run_is_reported_with_its_reason() -> None:
-    done(REMIND, database_now())
+    done(REMIND, database_now(Slot))
     Slot.objects.filter(schedule=PURGE).update(state=Slot.State.FAILED, outcome={"error": "OSError('no disk')"})
     assert "no disk" in look("schedules")
-    done(PURGE, database_now() + timedelta(seconds=1))
+    done(PURGE, database_now(Slot) + timedelta(seconds=1))
     assert look("schedules") == ""
 
 
 @pytest.mark.usefixtures("_old_schedules")
 def test_a_stopped_beat_is_reported_although_workers_start_the_runs() -> None:
-    done(REMIND, database_now())
+    done(REMIND, database_now(Slot))
     assert "celery -A config.celery beat" in look("Beat")
-    PeriodicTask.objects.filter(task=PURGE).update(last_run_at=database_now() - HOUR)
+    PeriodicTask.objects.filter(task=PURGE).update(last_run_at=database_now(Slot) - HOUR)
     assert "is not running" in look("Beat")
-    PeriodicTask.objects.filter(task=PURGE).update(last_run_at=database_now())
+    PeriodicTask.objects.filter(task=PURGE).update(last_run_at=database_now(Slot))
     assert look("Beat") == ""
+
+
+# --- Celery ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_without_the_sites_app_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look("Celery app") == ""
+    monkeypatch.setattr("durable.celery.site._installed", [])
+    assert "Call durable.celery.install(app) in the module of your Celery app" in look("Celery app")
+    found = {finding.subject: finding for finding in doctor.examine()}
+    assert not any(found[subject].ok for subject in ("Celery app", "broker", "workers"))
+
+
+def test_a_broker_that_does_not_answer_is_reported() -> None:
+    with installed(f"redis://127.0.0.1:{free_port()}/0"):
+        assert "Connection refused" in look("broker")
+
+
+@pytest.mark.parametrize(
+    ("routes", "words"),
+    [({}, ""), ({"exports.tasks.render_part": {"queue": "slow"}}, "celery -A tests.support.host_apps worker -Q slow")],
+)
+def test_a_queue_of_ours_that_no_worker_serves_is_reported(
+    monkeypatch: pytest.MonkeyPatch, routes: dict[str, Any], words: str
+) -> None:
+    monkeypatch.setattr(Inspect, "active_queues", lambda self: {"one@host": [{"name": "celery"}]})
+    with installed("redis://127.0.0.1:1/0", task_routes=routes):
+        assert words in look("workers")
+        assert bool(words) == bool(look("workers"))
 
 
 # --- settings -------------------------------------------------------------------------------------------------------
@@ -133,7 +166,7 @@ def test_a_wrong_site_url_is_reported(
     settings: Settings, url: str, hosts: list[str], redirects: bool, words: str
 ) -> None:
     settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = hosts, redirects
-    settings.NOTIFICATIONS = settings.NOTIFICATIONS | {"SITE_URL": url}
+    settings.CARRYALL = settings.CARRYALL | {"SITE_URL": url}
     assert words in look("SITE_URL")
     assert bool(words) == bool(look("SITE_URL"))
 

@@ -11,10 +11,10 @@ from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import User
-from django.db.models.functions import Now
 from django.http import StreamingHttpResponse
 from django.test import Client
 
+from durable.clock import Now
 from exports.datasets import datasets
 from exports.intake.requests import expire_export
 from exports.models import Download, Export

@@ -214,5 +214,5 @@ def test_a_dataset_that_cannot_estimate_gives_an_empty_estimate(
 
 
 def test_every_dataset_of_the_site_has_an_estimate(ada: User) -> None:
-    for dataset in datasets:
+    for dataset in (each for each in datasets if each.personal):
         assert estimated(ada, dataset.key).rows is not None

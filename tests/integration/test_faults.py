@@ -47,7 +47,7 @@ ROWS = 25
 
 @pytest.fixture(autouse=True)
 def _small_parts(settings: Settings) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 10}
     errands(ROWS)
     with registered(Errands):
         yield
@@ -78,7 +78,7 @@ def test_an_export_recovers_from_a_kill_at_any_moment_of_a_step(
     moments, countdown = 0, None
     while countdown is None or countdown.spent:
         Export.objects.all().delete()
-        ada.notifications.all().delete()
+        Notification.objects.of(ada.pk).delete()
         export, pk = at(task, ada)
         hints.sent.clear()
         with killed_after(moments, monkeypatch) as countdown:
@@ -149,7 +149,7 @@ def test_a_file_that_becomes_the_artifact_during_the_purge_is_kept(
     ada: User, artifact_dir: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The only part's file becomes the artifact between two queries of the purge for references to it."""
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "ORPHAN_AGE": timedelta(0)}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 100, "ORPHAN_AGE": timedelta(0)}
     export, pk = at("assemble_export", ada)
     looks: list[str] = []
 
@@ -284,6 +284,6 @@ def test_scheduled_work_recovers_from_a_kill_at_any_moment(
         with killed_after(moments, monkeypatch) as countdown, committed():
             SCHEDULED[row.hint()](row.pk)
         recover(row)
-        assert (getattr(row, column), boss.notifications.count()) == (end, times), moments
+        assert (getattr(row, column), Notification.objects.of(boss.pk).count()) == (end, times), moments
         moments += stride()
     assert moments > 4

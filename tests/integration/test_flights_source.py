@@ -14,7 +14,7 @@ import openpyxl
 import pytest
 from django.contrib.auth.models import User
 
-from exports.datasets import datasets
+from exports.datasets import Selection, datasets
 from exports.demo.people import time_zone
 from exports.models.period import Period
 from tests.flights import compare, source
@@ -66,8 +66,8 @@ def test_loaded_flights_equal_the_source(hawaiian: list[source.Line]) -> None:
     )
     assert user.check_password(source.PASSWORD)
     assert time_zone(user) == "America/New_York"
-    ranges = dataset.key_ranges(user, period, 100)
-    rows = [row for keys in ranges for row in dataset.source(user, period, dataset.choose([]), keys)]
+    ranges = dataset.key_ranges(Selection(user, period), 100)
+    rows = [row for keys in ranges for row in dataset.source(Selection(user, period), dataset.choose([]), keys)]
     assert source.totals(dict(zip(NAMES, row, strict=True)) for row in rows) == source.totals(hawaiian)
     assert [row[:-1] for row in rows] == [tuple(source.row_of(line))[:-1] for line in hawaiian]
     source.load(["HA"])

@@ -53,7 +53,7 @@ class Heavy(Framed):
 
 @pytest.fixture(autouse=True)
 def _errands(artifact_dir: Path, settings: Settings) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"MAX_ATTEMPTS": 3, "ROWS_PER_PART": 100}
+    settings.CARRYALL = settings.CARRYALL | {"MAX_ATTEMPTS": 3, "ROWS_PER_PART": 100}
     errands(25)
     with registered(Errands), registered(Heavy):
         yield

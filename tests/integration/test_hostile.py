@@ -105,7 +105,7 @@ def test_a_huge_number_is_no_server_error(page: Client, path: str) -> None:
 def test_a_form_without_its_fields_is_shown_again(page: Client, sent: dict[str, str]) -> None:
     answer = page.post("/exports/", sent)
     assert (answer.status_code, Export.objects.count()) == (422, 0)
-    assert 'id="export-form"' in answer.content.decode()
+    assert 'id="carryall-form"' in answer.content.decode()
 
 
 # --- expensive requests ---------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def test_pages_need_the_same_queries_for_one_export_and_for_many(page: Client, a
 
 @pytest.mark.parametrize("zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "America", "a\0b"])
 def test_an_unknown_time_zone_falls_back_to_the_sites(client: Client, settings: Settings, zone: str) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": f"{__name__}.wrong_zone"}
+    settings.CARRYALL = settings.CARRYALL | {"USER_TIME_ZONE": f"{__name__}.wrong_zone"}
     settings.TIME_ZONE = "Europe/Vienna"
     wrong_zone.name = zone  # type: ignore[attr-defined]
     client.force_login(User.objects.create_user("eve", "eve@example.com"))

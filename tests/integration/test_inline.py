@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 
 @pytest.fixture(autouse=True)
 def _small_parts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 10}
     monkeypatch.setattr(inline, "PAUSE", 0.01)
     errands(25)
     with registered(Errands):

@@ -37,6 +37,12 @@ INDEPENDENT = {
     "pages": "only some formats have pages",
     "read_at": "set only when it is read",
     "Download.finished_at": "a download may never end",
+    "Webhook.user": "empty for a webhook of the site",
+    "failing_since": "from a failed request to the next accepted one",
+    "followed_by": "a job may have one that follows, in any state",
+    "ask_at": "set by a failure",
+    "Photo.published_at": "set once its thumbnails are made",
+    "WebhookAttempt.status": "empty if there was no answer",
 }
 """Fields that may be NULL independently, with the reason. Every other nullable field needs a CHECK constraint."""
 

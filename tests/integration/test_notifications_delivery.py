@@ -12,10 +12,9 @@ from typing import Any, ClassVar
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
-from django.db.models.functions import Now
-from django.utils import timezone
 
-from durable import retries
+from durable import clock, retries
+from durable.clock import Now
 from durable.lease import Lease
 from durable.sweep import sweep
 from notifications.api import send_again
@@ -92,7 +91,7 @@ def test_a_temporary_refusal_is_retried_later(user: User, sink: SmtpSink) -> Non
     delivery = attempted(user)
     assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_refused")
     assert delivery.next_attempt_at is not None
-    wait = delivery.next_attempt_at - timezone.now()
+    wait = delivery.next_attempt_at - clock.now()
     assert timedelta(seconds=55) < wait < timedelta(seconds=75)
     deliver(delivery.pk)
     assert sink.connections == 1, "it is not due yet"
@@ -140,7 +139,7 @@ def test_a_server_that_is_slow_to_accept_is_awaited(user: User, sink: SmtpSink, 
 
 
 def test_the_wait_for_a_slow_server_is_limited(user: User, sink: SmtpSink, settings: Any) -> None:
-    settings.NOTIFICATIONS = settings.NOTIFICATIONS | {"MAIL_PATIENCE": 0.2}
+    settings.CARRYALL = settings.CARRYALL | {"MAIL_PATIENCE": 0.2}
     sink.slow = 0.6
     delivery = attempted(user)
     assert (delivery.state, delivery.error_code) == (State.PENDING, "mail_server")

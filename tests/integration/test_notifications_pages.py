@@ -44,7 +44,7 @@ def test_the_list_shows_the_users_notifications_newest_first(signed_in: Client, 
 
 
 def test_the_list_has_pages(signed_in: Client, user: User, settings: Any) -> None:
-    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PER_PAGE": 2, "IN_BELL": 0}
+    settings.CARRYALL = {**settings.CARRYALL, "PER_PAGE": 2, "IN_BELL": 0}
     for number in range(3):
         tell(user, key=str(number), context={"reason": f"reason-{number}"})
     first, second = body(signed_in.get(LIST)), body(signed_in.get(f"{LIST}?page=2"))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.utils import timezone
 from pytest_django import Settings
 
-from exports.datasets import Column, ColumnType, Source
+from durable import clock
+from exports.datasets import Column, ColumnType, RowStream
 from exports.formats import context
 from exports.models import Export, Part
 from exports.states import PartState, State
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir", "sm
 @pytest.fixture
 def small_parts(settings: Settings) -> Iterator[None]:
     """Register the errands dataset, with ten rows per part."""
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 10}
     with registered(Errands):
         yield
 
@@ -62,7 +62,7 @@ def test_parts_cover_the_rows(ada: User, rows: int, sizes: list[int]) -> None:
 
 @pytest.mark.parametrize(("small_rows", "task"), [(49, "render_part"), (50, "render_small_part")])
 def test_planning_fills_the_window(ada: User, settings: Settings, small_rows: int, task: str) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "SMALL_ROWS": small_rows}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 2, "SMALL_ROWS": small_rows}
     errands(50)
     export = ask(ada)
     hints.sent.clear()
@@ -131,10 +131,10 @@ def test_rows_created_after_planning_are_left_out(ada: User) -> None:
 
 
 def test_the_file_expires_after_keep_days(ada: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"KEEP_DAYS": 2}
+    settings.CARRYALL = settings.CARRYALL | {"KEEP_DAYS": 2}
     export = run(ada)
     assert export.expires_at is not None
-    assert timedelta(hours=47) < export.expires_at - timezone.now() < timedelta(hours=49)
+    assert timedelta(hours=47) < export.expires_at - clock.now() < timedelta(hours=49)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_the_file_name_has_the_dates_of_the_owners_time_zone(
 
 def test_progress_is_recorded_while_a_part_is_rendered(ada: User, settings: Settings) -> None:
     """Progress is checked after each batch of rows; without a pause between writes, each check writes."""
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 1000, "PROGRESS_EVERY": 0}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 1000, "PROGRESS_EVERY": 0}
     seen: list[int] = []
 
     class Watched(Errands):
-        def source(self, *args: Any) -> Source:
+        def source(self, *args: Any) -> RowStream:
             return tapped(super().source(*args), self.tap)
 
         def tap(self, number: int) -> None:

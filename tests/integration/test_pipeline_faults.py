@@ -22,7 +22,7 @@ from pytest_django import Settings
 from durable import retries
 from durable.clock import database_now
 from durable.lease import Lease
-from exports.datasets import Source
+from exports.datasets import RowStream
 from exports.formats import Format, Framed, OpenPart, RenderContext, Row, Written
 from exports.formats.values import copying_of
 from exports.intake.requests import cancel_export, retry_export
@@ -55,7 +55,7 @@ FREE = (TransactionStatus.IDLE, TransactionStatus.INTRANS)
 
 @pytest.fixture
 def small_parts(settings: Settings) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 10}
     errands(25)
     with registered(Errands):
         yield
@@ -67,7 +67,7 @@ class Disturbed(Errands):
     happen: Callable[[], Any]
     happened = False
 
-    def source(self, *args: Any) -> Source:
+    def source(self, *args: Any) -> RowStream:
         return tapped(super().source(*args), self.tap)
 
     def tap(self, number: int) -> None:
@@ -105,7 +105,7 @@ def assert_failed(export: Export, code: str) -> None:
 class Faulty(Errands):
     """A dataset whose code raises while its rows are read."""
 
-    def source(self, *args: Any) -> Source:
+    def source(self, *args: Any) -> RowStream:
         return tapped(super().source(*args), self.tap)
 
     def tap(self, number: int) -> None:
@@ -219,8 +219,8 @@ def test_a_part_is_retried_after_a_full_disk(ada: User, monkeypatch: pytest.Monk
 
 
 def test_waits_grow_until_the_last_attempt(ada: User, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100, "MAX_ATTEMPTS": 3}
-    settings.DURABLE = settings.DURABLE | {"BACKOFF_JITTER": 0.0}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 100, "MAX_ATTEMPTS": 3}
+    settings.CARRYALL = settings.CARRYALL | {"BACKOFF_JITTER": 0.0}
     FullDisk(monkeypatch)
     export = run(ada)
     waits = []
@@ -277,7 +277,7 @@ def test_a_part_is_retried_after_a_database_outage(ada: User) -> None:
         part = export.parts.filter(state=PartState.WAITING).get()
         assert part.error_code == "database_away"
         assert part.next_attempt_at is not None
-        assert (part.next_attempt_at - database_now()).total_seconds() < 10, "the retry is too late for an outage"
+        assert (part.next_attempt_at - database_now(Part)).total_seconds() < 10, "the retry is too late for an outage"
         make_due(*export.parts.all())
         sweep_now()
         work(export)
@@ -301,7 +301,7 @@ def test_the_end_of_an_attempt_waits_for_the_database(
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    settings.EXPORTS = settings.EXPORTS | {"MAX_ATTEMPTS": 1 if last else 5}
+    settings.CARRYALL = settings.CARRYALL | {"MAX_ATTEMPTS": 1 if last else 5}
     monkeypatch.setattr(Lease, name, flaky)
     monkeypatch.setattr(retries, "PAUSES", (0,))
     with registered(disturbed_by(full)):
@@ -345,7 +345,7 @@ DAMAGES = pytest.mark.parametrize("damage", [_shorten, Path.unlink], ids=["trunc
 def test_a_part_whose_file_is_damaged_is_written_again(
     ada: User, artifact_dir: Path, settings: Settings, rows: int, damage: Callable[[Path], None]
 ) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": rows}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": rows}
     export, parts = rendering(ada)
     for part in parts:
         step("render_part", part.pk)
@@ -420,7 +420,7 @@ class Forbidden(Errands):
 
 @pytest.mark.parametrize("task", ["plan_export", "render_part", "assemble_export"])
 def test_permission_is_checked_at_each_step(ada: User, task: str, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 100}
     export = ask(ada)
     for name in ("plan_export", "render_part", "assemble_export"):
         pk = export.parts.get().pk if name == "render_part" else export.pk
@@ -449,7 +449,7 @@ def test_cancelling_stops_a_running_part_without_warnings(ada: User, caplog: pyt
 
 def test_a_zombie_that_ends_after_the_takeover_changes_nothing(ada: User, settings: Settings) -> None:
     """Another worker takes over its part and finishes it while the zombie still runs."""
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 100}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 100}
     after: dict[str, Any] = {}
 
     def take_over() -> None:
@@ -525,12 +525,12 @@ def test_the_sweep_continues_after_a_death_between_the_last_part_and_the_fan_in(
 
 
 def test_a_lost_lease_stops_a_part_between_its_rows(ada: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"PROGRESS_EVERY": 0, "ROWS_PER_PART": 10_000}
+    settings.CARRYALL = settings.CARRYALL | {"PROGRESS_EVERY": 0, "ROWS_PER_PART": 10_000}
     errands(2_000)
     given: list[int] = []
 
     class Long(Errands):
-        def source(self, *args: Any) -> Source:
+        def source(self, *args: Any) -> RowStream:
             return tapped(super().source(*args), self.tap)
 
         def tap(self, number: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files import File
+from django.test import TestCase
 from django.utils import timezone
 from django_celery_results.models import GroupResult, TaskResult
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -37,12 +38,12 @@ from tests.support.exports import (
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifact_dir")]
 DAY = timedelta(days=1)
-NOTHING = {"expired": 0, "abandoned": 0, "orphans": 0, "unfinished": 0, "scratch": 0, "forgotten": 0}
+NOTHING = {"expired": 0, "abandoned": 0, "orphans": 0, "unfinished": 0, "scratch": 0, "forgotten": 0, "ownerless": 0}
 
 
 @pytest.fixture(autouse=True)
 def _errands(settings: Settings) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 2}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 2}
     errands(3)
     with registered(Errands):
         yield
@@ -179,7 +180,7 @@ def test_deleting_an_export_deletes_its_files(ada: User) -> None:
 
 def test_deleting_a_user_deletes_exports_and_files(ada: User) -> None:
     run(ada)
-    with committed():
+    with committed(), TestCase.captureOnCommitCallbacks(execute=True):
         ada.delete()
     assert (files(), Export.objects.count()) == (set(), 0)
 

@@ -29,7 +29,7 @@ def _errands() -> Iterator[None]:
 
 
 def limit(settings: Settings, **keys: object) -> None:
-    settings.EXPORTS = settings.EXPORTS | keys
+    settings.CARRYALL = settings.CARRYALL | keys
 
 
 def pass_time(owner: User, minutes: float) -> None:
@@ -93,7 +93,7 @@ def test_the_message_has_the_time_in_the_owners_time_zone(
     limit(settings, MAX_PER_HOUR=1, USER_TIME_ZONE="tests.integration.test_requests.tokyo")
     ask(ada)
     QuotaUse.objects.update(used_at=NOON)
-    monkeypatch.setattr(quota, "database_now", lambda: NOON + timedelta(minutes=10))
+    monkeypatch.setattr(quota, "database_now", lambda model: NOON + timedelta(minutes=10))
     with pytest.raises(TooMany) as refused:
         ask(ada, "jsonl")
     assert refused.value.message == "Limit reached (1 per hour). Try again at 22:01."

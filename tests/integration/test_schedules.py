@@ -58,7 +58,7 @@ def plan(work: Any, **options: Any) -> None:
 
 def set_database_time(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
     """Set the clock of the database, the only one that schedules use."""
-    monkeypatch.setattr(schedules, "database_now", lambda: moment)
+    monkeypatch.setattr(schedules, "database_now", lambda model: moment)
 
 
 def tick() -> int:
@@ -149,8 +149,8 @@ def test_a_disabled_task_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_task_runs_only_between_its_start_and_its_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = timezone.now()
-    set_database_time(monkeypatch, MORNING + timedelta(minutes=5))
+    now = MORNING + timedelta(minutes=5)
+    set_database_time(monkeypatch, now)
     PeriodicTask.objects.filter(task=TASK).update(start_time=now + timedelta(hours=1))
     assert [tick(), open_missed()] == [0, 0]
     PeriodicTask.objects.filter(task=TASK).update(start_time=None, expires=now - timedelta(hours=1))

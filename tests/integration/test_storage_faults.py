@@ -41,7 +41,7 @@ ROWS = 25
 
 @pytest.fixture(autouse=True)
 def _errands(settings: Settings) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10, "MAX_ATTEMPTS": 3}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 10, "MAX_ATTEMPTS": 3}
     errands(ROWS)
     with registered(Errands):
         yield
@@ -70,7 +70,7 @@ def run_to_end(export: Export, turns: int = 8) -> None:
 
 def purge_now(settings: Settings) -> dict[str, Any]:
     """Run the nightly purge as if every file were old."""
-    settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(seconds=-2)}
+    settings.CARRYALL = settings.CARRYALL | {"ORPHAN_AGE": timedelta(seconds=-2)}
     with committed():
         return purge.purge()
 

@@ -47,7 +47,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _errands(settings: Settings) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"ROWS_PER_PART": 10}
+    settings.CARRYALL = settings.CARRYALL | {"ROWS_PER_PART": 10}
     errands(25)
     with registered(Errands), registered(Noise):
         yield
@@ -115,7 +115,7 @@ def test_a_bundle_in_volumes(ada: User, bucket: Bucket, page: Client, monkeypatc
 def test_the_purge_lists_and_cleans_the_bucket(
     ada: User, bucket: Bucket, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"ORPHAN_AGE": timedelta(seconds=-2)}
+    settings.CARRYALL = settings.CARRYALL | {"ORPHAN_AGE": timedelta(seconds=-2)}
     export = run(ada)
     for number in range(1, 4):
         put(f"gone/part-{number}")
@@ -152,7 +152,7 @@ def test_a_download_is_a_signed_link_that_is_not_stored(page: Client, ada: User,
 
 
 def test_a_link_opens_only_its_file_and_expires(page: Client, export: Export, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"LINK_SECONDS": 1}
+    settings.CARRYALL = settings.CARRYALL | {"LINK_SECONDS": 1}
     link = page.get(f"/exports/{export.uuid}/download/")["Location"]
     bare = link.partition("?")[0]
     assert fetch(link)[0] == 200

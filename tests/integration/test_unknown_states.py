@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models.functions import Now
 from django.test import Client
 
+from durable.clock import Now
 from exports.models import Export, Part
 from exports.states import PartState, State
 from exports.upkeep import purge

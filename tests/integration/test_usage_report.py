@@ -147,7 +147,7 @@ def test_the_report_reaches_the_staff_as_a_pdf(ada: User, boss: User) -> None:
     assert message.to == ["boss@example.com"]
     ((name, content, kind),) = [tuple(attached) for attached in message.attachments]
     assert (str(name).endswith(".pdf"), kind, len(content)) == (True, "application/pdf", made.size)
-    assert not ada.notifications.exists()
+    assert not Notification.objects.of(ada.pk).exists()
 
 
 def test_only_staff_with_the_permission_get_the_report(ada: User, boss: User) -> None:
@@ -214,7 +214,7 @@ def test_a_failing_stage_is_retried_and_then_fails(boss: User, monkeypatch: pyte
         assert (made.attempt, made.stage) == (attempt, "failed" if attempt == 6 else "render")
         make_due(made)
     assert "no good" in made.error_message
-    assert boss.notifications.count() == 0
+    assert Notification.objects.of(boss.pk).count() == 0
 
 
 def test_the_sweep_fails_a_report_that_kills_its_worker() -> None:

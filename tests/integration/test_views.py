@@ -115,7 +115,7 @@ def test_an_error_is_shown_at_the_fields_if_none_is_selected(page: Client, heade
     assert answer.status_code == 422
     assert "Choose at least one field." in text(answer)
     assert checked(html, "fields") == []
-    assert re.search(r'id="chooser" open', html)
+    assert re.search(r'id="carryall-chooser" open', html)
 
 
 def test_the_fields_of_another_dataset_are_ignored(page: Client) -> None:
@@ -254,7 +254,7 @@ def test_dates_are_ignored_if_the_period_has_none(page: Client) -> None:
 
 
 def test_too_many_open_exports_are_429(page: Client, settings: Any) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"MAX_OPEN_PER_USER": 1}
+    settings.CARRYALL = settings.CARRYALL | {"MAX_OPEN_PER_USER": 1}
     page.post("/exports/", GOOD)
     answer = page.post("/exports/", GOOD | {"format": "jsonl"})
     assert answer.status_code == 429
@@ -265,7 +265,7 @@ def test_a_database_error_is_503(page: Client) -> None:
     with patch.object(Export, "save", side_effect=OperationalError("locked")):
         answer = page.post("/exports/", GOOD, headers=HTMX)
     assert answer.status_code == 503
-    assert answer["HX-Retarget"] == "#export-form"
+    assert answer["HX-Retarget"] == "#carryall-form"
     assert "could not be recorded" in text(answer)
 
 
@@ -305,7 +305,7 @@ def test_the_list_has_pages_of_twenty(page: Client, ada: User) -> None:
     for _ in range(21):
         in_state(ada, State.CANCELLED)
     first, second = (page.get(f"/exports/?page={number}").content.decode() for number in (1, 2))
-    assert (first.count("export-row"), second.count("export-row")) == (20, 1)
+    assert (first.count("ca-export-row"), second.count("ca-export-row")) == (20, 1)
     assert page.get("/exports/?page=nonsense").status_code == 200
 
 
@@ -383,7 +383,7 @@ def test_progress_is_the_sum_over_the_parts(page: Client, ada: User) -> None:
     assert "25,000 of 40,000 rows" in html
     assert 'value="62"' in html
     assert 'hx-trigger="every 1s"' in html
-    assert 'id="export"' not in html
+    assert 'id="carryall-export"' not in html
 
 
 def test_the_time_left_is_shown(page: Client, ada: User) -> None:
@@ -425,9 +425,9 @@ def test_a_changed_state_replaces_the_section_and_is_announced(page: Client, ada
     export = in_state(ada, State.READY)
     answer = page.get(f"/exports/{export.uuid}/progress/?seen=rendering")
     html = answer.content.decode()
-    assert (answer["HX-Retarget"], answer["HX-Reswap"]) == ("#export", "outerHTML")
+    assert (answer["HX-Retarget"], answer["HX-Reswap"]) == ("#carryall-export", "outerHTML")
     assert f"/exports/{export.uuid}/download/" in html
-    assert '<p id="announcer" hx-swap-oob="innerHTML">Your file is ready.' in html
+    assert '<p id="carryall-announcer" hx-swap-oob="innerHTML">Your file is ready.' in html
     assert "hx-trigger" not in html
 
 
@@ -462,7 +462,7 @@ def test_cancelling_too_late_shows_a_warning(page: Client, ada: User) -> None:
 
 
 def test_times_are_in_the_users_time_zone(page: Client, ada: User, settings: Any) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"USER_TIME_ZONE": f"{__name__}.tokyo"}
+    settings.CARRYALL = settings.CARRYALL | {"USER_TIME_ZONE": f"{__name__}.tokyo"}
     export = in_state(ada, State.QUEUED)
     Export.objects.update(requested_at="2026-03-01T20:00:00Z")
     assert "2 March 2026, 05:00:00" in text(page.get(export.get_absolute_url()))

@@ -20,6 +20,7 @@ from exports.intake.requests import cancel_export, retry_export
 from exports.models import Export, Part
 from exports.pipeline import plan, render, window
 from exports.states import PartState, State
+from notifications.models import Notification
 from tests.support import hints
 from tests.support.exports import Errands, ask, committed, export_in, part_in, registered
 from tests.support.threads import at_once
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _window_of_four(settings: Settings) -> Iterator[None]:
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 4}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 4}
     with registered(Errands):
         yield
 
@@ -224,7 +225,7 @@ def test_the_broker_holds_one_window_of_plans(ada: User) -> None:
 
 
 def test_a_failed_plan_makes_room_for_the_next(ada: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1, "MAX_ATTEMPTS": 1}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 1, "MAX_ATTEMPTS": 1}
     first, second = ask(ada), ask(ada, "jsonl")
     Export.objects.filter(pk=first.pk).update(dataset="gone")
     with committed():
@@ -233,7 +234,7 @@ def test_a_failed_plan_makes_room_for_the_next(ada: User, settings: Settings) ->
 
 
 def test_a_new_owner_is_planned_before_the_second_export_of_another(ada: User, bob: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 2}
     hers = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf")]
     his = ask(bob)
     assert plans() == [hers[0].pk, hers[1].pk]
@@ -244,7 +245,7 @@ def test_a_new_owner_is_planned_before_the_second_export_of_another(ada: User, b
 
 def test_a_user_who_retries_in_a_loop_does_not_delay_others(ada: User, bob: User, settings: Settings) -> None:
     """Each retry of four exports is queued again at once, and the broker delivers the oldest plan."""
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "MAX_ATTEMPTS": 1, "MAX_PER_HOUR": 1000}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 2, "MAX_ATTEMPTS": 1, "MAX_PER_HOUR": 1000}
     looping = [ask(ada, kind) for kind in ("csv", "jsonl", "json", "pdf")]
     Export.objects.update(dataset="gone")
 
@@ -272,7 +273,7 @@ def test_a_user_who_retries_in_a_loop_does_not_delay_others(ada: User, bob: User
 
 def test_a_retry_is_queued_from_the_time_of_the_retry(ada: User, bob: User, settings: Settings) -> None:
     """Ordered by its age, it would always come before new exports."""
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 1}
     old = export_in("failed", ada)
     third = ask(User.objects.create_user("third"))
     his = ask(bob)
@@ -283,7 +284,7 @@ def test_a_retry_is_queued_from_the_time_of_the_retry(ada: User, bob: User, sett
 
 
 def test_cancelling_and_retrying_in_a_loop_sends_no_further_messages(ada: User, bob: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 2, "MAX_PER_HOUR": 1000}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 2, "MAX_PER_HOUR": 1000}
     first, second = ask(ada), ask(ada, "jsonl")
     for _ in range(20):
         for export in (first, second):
@@ -300,7 +301,7 @@ def test_cancelling_and_retrying_in_a_loop_sends_no_further_messages(ada: User, 
 
 def test_a_cancelled_export_keeps_its_place_until_its_message_arrives(ada: User, settings: Settings) -> None:
     """Otherwise a user who requests and cancels in a loop would fill the broker."""
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1, "MAX_PER_HOUR": 1000}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 1, "MAX_PER_HOUR": 1000}
     exports = []
     for kind in ("csv", "jsonl", "json", "pdf"):
         exports.append(ask(ada, kind))
@@ -330,7 +331,7 @@ def test_a_lost_plan_is_published_again(ada: User) -> None:
 
 
 def test_a_new_export_waits_while_others_wait(ada: User, bob: User, settings: Settings) -> None:
-    settings.EXPORTS = settings.EXPORTS | {"WINDOW": 1}
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": 1}
     first, second = ask(ada), ask(ada, "jsonl")
     Export.objects.filter(pk=first.pk).update(published_at=None)  # its hint could not be sent
     his = ask(bob)
@@ -414,7 +415,7 @@ def test_parts_that_fail_at_the_same_moment_fail_the_export_once(ada: User, capl
             export = Export.objects.get(pk=parts[0].export_id)
             assert (export.state, export.error_code) == (State.FAILED, "dataset_failed")
             assert not export.parts.filter(next_attempt_at__isnull=False).exists()
-    assert ada.notifications.count() == 5
+    assert Notification.objects.of(ada.pk).count() == 5
     assert "the database is unavailable" not in caplog.text, "the parts deadlocked"
 
 

@@ -120,7 +120,7 @@ class Unpacked:
 
     def check(self) -> None:
         """Assert that the manifest and SHA256SUMS.txt list every file, with its size, checksum and volume."""
-        extras = {"README.txt", "index.html", "manifest.json", "SHA256SUMS.txt"}
+        extras = {"README.txt", "index.html", "manifest.json", "datapackage.json", "SHA256SUMS.txt"}
         extras |= {f"readme/volume-{n}-of-{len(self.volumes)}.txt" for n in range(2, len(self.volumes) + 1)}
         assert {file["path"] for file in self.listed()} == set(self.files) - extras
         lines = [line.partition("  ") for line in self.text("SHA256SUMS.txt").splitlines()]

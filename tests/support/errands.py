@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models.functions import Now
-
+from durable.clock import Now
 from durable.lease import Lease
 from durable.models import Work
 from tests.work.models import Errand

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
+from django.db import router
 from django.db.models import QuerySet
 from django.test import TestCase
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from durable import sweep
-from exports.datasets import Column, ColumnType, Dataset, Row, Source, datasets
+from exports.datasets import Column, ColumnType, Dataset, Row, RowStream, datasets
 from exports.formats import Kind, formats
 from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export
@@ -24,6 +25,7 @@ from exports.models import Export, Part
 from exports.pipeline import assemble, plan, render
 from exports.states import PartState, State
 from exports.storage import artifacts
+from notifications.models import Notification
 from tests.support import hints
 from tests.work.models import Errand
 
@@ -42,7 +44,7 @@ class Errands(Dataset):
         return Errand.objects.all()
 
 
-def tapped(source: Source, tap: Callable[[int], None]) -> Source:
+def tapped(source: RowStream, tap: Callable[[int], None]) -> RowStream:
     """Make `source` yield one row at a time and call `tap` with the row's number, from 0, before each. Return it."""
     pages = source._pages
 
@@ -58,17 +60,15 @@ def tapped(source: Source, tap: Callable[[int], None]) -> Source:
 
 @contextmanager
 def registered(kind: type[Dataset] | type[Kind]) -> Iterator[None]:
-    """Register `kind` under its key inside this context, and restore the previous entry afterwards."""
+    """Register `kind` under its key inside this context, and restore the previous entries in their order afterwards."""
     registry: Any = datasets if issubclass(kind, Dataset) else formats
-    before = registry.get(kind.key) if kind.key in registry else None
+    before = dict(registry._entries)
     registry.unregister(kind.key)
     registry.register(kind)
     try:
         yield
     finally:
-        registry.unregister(kind.key)
-        if before is not None:
-            registry._entries[kind.key] = before
+        registry._entries = before
 
 
 def errands(count: int) -> list[int]:
@@ -113,7 +113,7 @@ def part_in(state: PartState | str, export: Export, index: int = 0, **fields: An
 
 def committed() -> AbstractContextManager[Any]:
     """Run on-commit callbacks at the end of the block, even in a test whose own transaction never commits."""
-    return TestCase.captureOnCommitCallbacks(execute=True)
+    return TestCase.captureOnCommitCallbacks(using=router.db_for_write(Export), execute=True)
 
 
 def ask(owner: AbstractBaseUser, format: str = "csv", period: str = "all", **more: Any) -> Export:  # noqa: A002
@@ -174,4 +174,4 @@ def files() -> set[str]:
 
 def told(owner: User) -> list[str]:
     """Return the kinds of this user's notifications, oldest first."""
-    return list(owner.notifications.order_by("pk").values_list("kind", flat=True))
+    return list(Notification.objects.of(owner.pk).order_by("pk").values_list("kind", flat=True))

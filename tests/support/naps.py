@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 
-from celery import shared_task
+from durable.celery.tasks import durable_task
 
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="tests.nap")
+@durable_task(name="tests.nap")
 def nap(seconds: float) -> None:
     logger.info("Nap of %.0f s.", seconds)
     time.sleep(seconds)

@@ -25,11 +25,18 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "period": "2026",
         "reason": "There was no room left to store the file.",
     },
+    "export_on_behalf": {
+        "dataset_label": "Orders",
+        "by": "Sam Staff",
+        "period": "2026",
+        "requested_at": "27 July 2026, 14:00 CEST",
+    },
     "export_expiring": {
         "dataset_label": "Orders",
         "filename": "orders-2026.csv",
         "expires_at": "2026-08-03T14:00:00+00:00",
     },
+    "webhook_ended": {"webhook": "https://example.com/hook", "reason": "It answered 410 (Gone)."},
     "weekly_report": {"week": "2026-W30", "exports": 12, "rows": 1_000_000, "bytes_text": "1.2 GB"},
 }
 

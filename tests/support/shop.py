@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models.functions import Now
 
+from durable.clock import Now
 from exports.demo.models import Category, Order, Status
 from exports.intake.choices import ExportRequest
 from exports.intake.requests import request_export

@@ -11,6 +11,7 @@ from zipfile import ZipFile
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 
+from durable.clock import as_stored
 from exports.datasets import Column, ColumnType, Dataset
 from exports.formats import Format, formats, writers
 from exports.models import Export
@@ -53,7 +54,8 @@ def home_of(user: AbstractBaseUser) -> str:
 
 def collect(rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Create specimens with these names and values."""
-    Specimen.objects.bulk_create(Specimen(name=name, made_at=PLACED, **values) for name, values in rows.items())
+    placed = as_stored(PLACED)
+    Specimen.objects.bulk_create(Specimen(name=name, made_at=placed, **values) for name, values in rows.items())
 
 
 def exported(owner: AbstractBaseUser, key: str, columns: Sequence[Column] = STORED, **more: Any) -> Export:
@@ -76,8 +78,10 @@ def files_of(export: Export) -> dict[str, bytes]:
 
 def tables(export: Export) -> dict[str, Table]:
     """Return the rows of each file that holds rows, except PDF."""
-    found = {name: (name.rpartition(".")[2], data) for name, data in files_of(export).items()}
-    return {name: READERS[kind](data) for name, (kind, data) in found.items() if kind in READERS and name != MANIFEST}
+    files = {name: data for name, data in files_of(export).items() if name not in DESCRIPTIONS}
+    found = {name: (name.rpartition(".")[2], data) for name, data in files.items()}
+    return {name: READERS[kind](data) for name, (kind, data) in found.items() if kind in READERS}
 
 
-MANIFEST = "manifest.json"
+DESCRIPTIONS = {"manifest.json", "datapackage.json"}
+"""Files of a bundle that describe its data."""

@@ -20,11 +20,7 @@ HERE = Path("/srv/var")
 def test_without_a_url_files_are_stored_in_a_private_folder() -> None:
     assert store("", HERE) == {
         "BACKEND": "exports.storage.folder.ArtifactFolder",
-        "OPTIONS": {
-            "location": HERE / "artifacts",
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
+        "OPTIONS": {"location": HERE / "artifacts"},
     }
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,9 @@ def clean(**other: Any) -> Facts:
         "mails": [Mail(100.0, "m1", IDS[0]), Mail(101.0, "m2", IDS[1])],
         "sunk": [],
         "mail_rows": {"m1": 1, "m2": 2},
+        "jobs": dict.fromkeys(IDS, "done"),
+        "effects": list(IDS),
+        "hooks": [("w1", IDS[0]), ("w2", IDS[1])],
         "failed_deliveries": {},
         "orphans": [],
         "slots": [60, 120],
@@ -91,6 +95,15 @@ DOCTORED: dict[str, tuple[dict[str, Any], str]] = {
         {"orphans": [orphan(seconds=31.0)]},
         "recovery: half within 30 s",
     ),
+    "a job that waits": ({"jobs": {IDS[0]: "done", IDS[1]: "waiting"}}, "0 jobs lost"),
+    "no job": ({"jobs": {IDS[0]: "done"}}, "0 jobs lost"),
+    "a job without its effect": ({"effects": [IDS[0]]}, "0 jobs lost"),
+    "an effect twice": ({"effects": [*IDS, IDS[0]]}, "0 effects of jobs twice"),
+    "no webhook": ({"hooks": [("w1", IDS[0])]}, "0 untold by webhook"),
+    "two webhooks": (
+        {"hooks": [("w1", IDS[0]), ("w2", IDS[1]), ("w3", IDS[1])]},
+        "0 told by webhooks with different ids",
+    ),
     "a missing slot": ({"slots": [60]}, "every slot once"),
     "a slot twice": ({"slots": [60, 60, 120]}, "every slot once"),
 }
@@ -109,8 +122,13 @@ def test_a_row_that_is_never_claimed_again_counts_as_infinite() -> None:
 
 
 def test_a_run_without_exports_fails() -> None:
-    nothing = clean(accepted={}, rows={}, in_app=[], mails=[])
+    nothing = clean(accepted={}, rows={}, in_app=[], mails=[], jobs={}, effects=[], hooks=[])
     assert broken(nothing) == ["somebody was there: exports were accepted and became ready"]
+
+
+def test_copies_of_a_webhook_with_the_same_id_are_allowed() -> None:
+    facts = clean(hooks=[("w1", IDS[0]), ("w1", IDS[0]), ("w2", IDS[1])])
+    assert (counts(facts)["double_webhook"], broken(facts)) == (1, [])
 
 
 COPIED = [Mail(103.0, "m1", IDS[0], 100.0), Mail(101.0, "m2", IDS[1], 101.0), Mail(110.0, "m1", IDS[0], 110.0)]
@@ -200,19 +218,20 @@ def test_the_rows_of_a_dead_process_are_observed_until_they_are_claimed(
     tmp_path: Path, tables: sqlite3.Connection, dead_pid: int
 ) -> None:
     tables.execute(f"INSERT INTO exports_part VALUES (7, 1, 'host:ab:{dead_pid}:99', 'then', 'then')")
-    observer = Observer(Database("", str(tmp_path / "db.sqlite3")), {dead_pid: time.monotonic() - 5})
-    observer.look()
-    (found,) = observer.open_orphans()
-    assert (found.kind, found.pk, found.attempt, found.pid, found.ours) == ("part", 7, 1, dead_pid, True)
+    with closing(Database("", str(tmp_path / "db.sqlite3"))) as database:
+        observer = Observer(database, {dead_pid: time.monotonic() - 5})
+        observer.look()
+        (found,) = observer.open_orphans()
+        assert (found.kind, found.pk, found.attempt, found.pid, found.ours) == ("part", 7, 1, dead_pid, True)
 
-    tables.execute("UPDATE exports_part SET lease_until = NULL")  # freed and not yet claimed
-    observer.look()
-    assert observer.open_orphans() == [found]
-    assert found.freed == pytest.approx(5, abs=1)
-    tables.execute("UPDATE exports_part SET attempt = 2")
-    observer.look()
-    assert observer.open_orphans() == []
-    assert found.seconds == pytest.approx(5, abs=1)
+        tables.execute("UPDATE exports_part SET lease_until = NULL")  # freed and not yet claimed
+        observer.look()
+        assert observer.open_orphans() == [found]
+        assert found.freed == pytest.approx(5, abs=1)
+        tables.execute("UPDATE exports_part SET attempt = 2")
+        observer.look()
+        assert observer.open_orphans() == []
+        assert found.seconds == pytest.approx(5, abs=1)
 
 
 def test_a_running_process_has_not_ended(tmp_path: Path, tables: sqlite3.Connection) -> None:

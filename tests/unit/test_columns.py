@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Concat
 
-from exports.datasets import Column, ColumnType, Dataset, Source, flat
+from exports.datasets import Column, ColumnType, Dataset, RowStream, Selection, flat
 from exports.demo.models import Order, Status
 from exports.errors import DatabaseAway, DatasetFailed, ExportError, NoMemory, NoPermission
 from exports.models.period import Period
@@ -40,10 +40,10 @@ def ada(db: None) -> User:
     return user
 
 
-def source(user: User, *columns: Column) -> Source:
+def source(user: User, *columns: Column) -> RowStream:
     dataset = Orders()
-    [keys] = dataset.key_ranges(user, ALL, None)
-    return dataset.source(user, ALL, columns, keys)
+    [keys] = dataset.key_ranges(Selection(user, ALL), None)
+    return dataset.source(Selection(user, ALL), columns, keys)
 
 
 def computed(function: Callable[[Order], Any]) -> Column:

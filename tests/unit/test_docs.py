@@ -12,6 +12,7 @@ from benchmarks.page import page, readme
 from benchmarks.plots import PLOTS
 from benchmarks.run import IMAGES, PAGE, RESULTS
 from config.environment import BASE_DIR
+from tests import reference
 from tests.chaos import table
 
 DOCUMENTS = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
@@ -21,6 +22,14 @@ DOCUMENTS = [BASE_DIR / "README.md", *sorted((BASE_DIR / "docs").rglob("*.md"))]
 def test_every_relative_link_has_a_target(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_every_mentioned_test_exists() -> None:
+    named = {
+        name for document in DOCUMENTS for name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", document.read_text())
+    }
+    assert named
+    assert [name for name in sorted(named) if f"def {name[1]}(" not in (BASE_DIR / name[0]).read_text()] == []
 
 
 def test_every_anchor_in_the_benchmarks_has_a_heading() -> None:
@@ -47,6 +56,11 @@ def test_plots_match_the_results() -> None:
 def test_the_chaos_table_matches_the_published_runs() -> None:
     runs = json.loads(table.PUBLISHED.read_text())
     assert f"{table.BEGIN}{table.tables(runs)}\n{table.END}" in table.PAGE.read_text()
+
+
+def test_the_reference_matches_the_code() -> None:
+    written = {path.name: path.read_text() for path in reference.FOLDER.glob("*.md")}
+    assert written == reference.pages(), "run `make reference`"
 
 
 def test_every_mentioned_file_exists() -> None:

@@ -74,7 +74,7 @@ def test_processes_of_other_machines_and_invalid_names_are_not_dead(name: str) -
 
 def test_machines_with_different_settings_ignore_each_others_processes(settings: Settings) -> None:
     scope, pid, start = holder().rsplit(":", 2)
-    settings.DURABLE = settings.DURABLE | {"MACHINE": "another"}
+    settings.CARRYALL = settings.CARRYALL | {"MACHINE": "another"}
     assert not is_dead(f"{scope}:{pid}:{int(start) - 1}")
 
 
@@ -138,6 +138,6 @@ def test_reopening_fences_off_the_earlier_holder() -> None:
 
 @pytest.mark.django_db
 def test_database_now_is_aware_and_does_not_go_back() -> None:
-    first, second = database_now(), database_now()
+    first, second = database_now(Errand), database_now(Errand)
     assert first.utcoffset() is not None
     assert first <= second

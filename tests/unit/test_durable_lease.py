@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
-from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django import Settings
 
+from durable import clock
+from durable.clock import Now
 from durable.lease import Lease, LeaseLost
 from durable.models import Work, backoff
 from tests.support.errands import claim, errand, lapse, make_due, seen
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def quick(settings: Settings) -> None:
-    settings.DURABLE = settings.DURABLE | {"RENEW_EVERY": 0.02}
+    settings.CARRYALL = settings.CARRYALL | {"RENEW_EVERY": 0.02}
 
 
 # --- claim ----------------------------------------------------------------------------------------------------------
@@ -37,7 +38,7 @@ def test_claiming_counts_the_attempt_before_the_work() -> None:
 
 
 def test_a_claim_lasts_as_long_as_the_settings_say(settings: Settings) -> None:
-    settings.DURABLE = settings.DURABLE | {"LEASE_SECONDS": 300}
+    settings.CARRYALL = settings.CARRYALL | {"LEASE_SECONDS": 300}
     work = claim(errand()).work
     assert work.lease_until is not None
     assert work.claimed_at is not None
@@ -167,7 +168,7 @@ def test_a_retry_waits_without_a_hint() -> None:
     lease = claim(errand(published_at=timezone.now()))
     lease.retry(90, done_by="later")
     row = seen(lease.work)
-    assert timedelta(seconds=85) < row["next_attempt_at"] - timezone.now() < timedelta(seconds=95)
+    assert timedelta(seconds=85) < row["next_attempt_at"] - clock.now() < timedelta(seconds=95)
     assert (row["published_at"], row["lease_until"]) == (None, None)
     assert Errand.objects.claim(lease.work.pk) is None
     make_due(lease.work)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from django.db import transaction
 from django.utils import timezone
 from pytest_django import Settings
 
 from durable import hints, sweep
 from durable.conf import durable_settings
+from durable.databases import atomic
 from durable.hints import publish, publish_on_commit
 from durable.models import Work
 from durable.sweep import Sweeper, SweptModel
@@ -40,7 +40,7 @@ def _only_errands(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def broker_down(settings: Settings) -> None:
-    settings.DURABLE = settings.DURABLE | {"SEND_HINT": "tests.support.hints.refuse"}
+    settings.CARRYALL = settings.CARRYALL | {"SEND_HINT": "tests.support.hints.refuse"}
 
 
 # --- hints ----------------------------------------------------------------------------------------------------------
@@ -64,13 +64,13 @@ def test_a_broker_that_is_down_is_logged_and_the_row_marked(caplog: pytest.LogCa
 @pytest.mark.usefixtures("broker_down")
 def test_a_broker_that_is_down_does_not_break_a_commit(committing: Callable[[], AbstractContextManager[None]]) -> None:
     row = errand(published_at=timezone.now())
-    with committing(), transaction.atomic():
+    with committing(), atomic(Errand):
         publish_on_commit([row])
     assert seen(row)["published_at"] is None
 
 
 def test_no_hint_is_sent_after_a_rollback(committing: Callable[[], AbstractContextManager[None]]) -> None:
-    with committing(), pytest.raises(ZeroDivisionError), transaction.atomic():
+    with committing(), pytest.raises(ZeroDivisionError), atomic(Errand):
         publish_on_commit([errand()])
         raise ZeroDivisionError
     assert broker.sent == []
@@ -86,15 +86,9 @@ def test_muted_hints_are_left_to_the_sweep() -> None:
 
 
 def test_without_a_broker_nothing_is_sent(settings: Settings) -> None:
-    settings.DURABLE = {}
+    settings.CARRYALL = {"SEND_HINT": None}
     assert not hints.send(TASK, [1])
     assert hints.send(TASK, []) is False
-
-
-def test_an_unknown_setting_is_refused(settings: Settings) -> None:
-    settings.DURABLE = {"LEASE_SECOND": 3}
-    with pytest.raises(TypeError, match="lease_second"):
-        durable_settings()
 
 
 # --- the sweep ------------------------------------------------------------------------------------------------------
@@ -195,7 +189,7 @@ def test_concurrent_sweeps_publish_each_row_once() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_sweeper_sweeps_until_it_is_stopped(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.DURABLE = settings.DURABLE | {"SWEEP_EVERY": 0.01}
+    settings.CARRYALL = settings.CARRYALL | {"SWEEP_EVERY": 0.01}
     monkeypatch.setattr("os.register_at_fork", lambda **_: None)  # it cannot be undone
     swept = threading.Event()
 

@@ -22,6 +22,7 @@ from exports.errors import (
     Mismatch,
     NoMemory,
     NoPermission,
+    SourceAway,
     SpoiltPart,
     StorageFailed,
     errors_as,
@@ -63,6 +64,7 @@ def test_transient_errors_are_retried() -> None:
         SpoiltPart,
         NoMemory,
         DatabaseAway,
+        SourceAway,
     }
 
 
@@ -110,3 +112,12 @@ def test_known_exceptions_are_not_converted(passing: Exception) -> None:
     with pytest.raises(type(passing)) as caught, errors_as(DatasetFailed):
         raise passing
     assert caught.value is passing
+
+
+@pytest.mark.parametrize(
+    ("code", "away"), [(2006, True), (2013, True), (1040, True), (1213, True), (1054, False), (1305, False)]
+)
+def test_errors_of_mysql_are_told_apart_by_their_number(code: int, away: bool) -> None:
+    """MySQL raises OperationalError for a lost connection and for an unknown column."""
+    known = from_exception(OperationalError(code, "words"), DatasetFailed)
+    assert type(known) is (DatabaseAway if away else DatasetFailed)

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db.models import F
-from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import (
@@ -32,6 +31,7 @@ from hypothesis.strategies import DataObject, booleans, data, integers
 from pytest_django import Settings
 
 from durable import sweep
+from durable.clock import Now
 from durable.models import Work
 from exports.errors import WrongState
 from exports.intake.choices import ExportRequest
@@ -337,8 +337,8 @@ def record_overfull(fill: Callable[[], int]) -> int:
 @pytest.fixture
 def _site(artifact_dir: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     own = {"ROWS_PER_PART": PART, "WINDOW": WINDOW, "MAX_ATTEMPTS": ATTEMPTS, "ORPHAN_AGE": timedelta(0)}
-    settings.EXPORTS = settings.EXPORTS | own | {"MAX_PER_HOUR": 1_000_000}
-    settings.DURABLE = settings.DURABLE | {"RENEW_EVERY": LONG, "LEASE_SECONDS": LONG, "REPUBLISH_AFTER": LONG}
+    settings.CARRYALL = settings.CARRYALL | own | {"MAX_PER_HOUR": 1_000_000}
+    settings.CARRYALL = settings.CARRYALL | {"RENEW_EVERY": LONG, "LEASE_SECONDS": LONG, "REPUBLISH_AFTER": LONG}
     PeriodicTask.objects.update(enabled=False)
     monkeypatch.setattr(window, "fill_window", partial(record_overfull, window.fill_window))
     with registered(Errands), slow_motion(monkeypatch, DEAD):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from queue import Empty
 from typing import Any
 
@@ -22,10 +23,9 @@ LOST = (ConnectionError, KeyError)
 class Message:
     """The part of kombu's Message that the consumer uses."""
 
-    headers = "of any kind"
-
-    def __init__(self, acknowledged: bool = False) -> None:
+    def __init__(self, acknowledged: bool = False, task: str = "") -> None:
         self.acknowledged, self.rejected = acknowledged, 0
+        self.headers = {"task": task}
 
     def reject_log_error(self, *_: Any) -> None:
         self.rejected += 1
@@ -68,23 +68,53 @@ def test_a_readable_message_is_not_rejected(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_worker_tries_to_reconnect_to_redis_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pauses(None, monkeypatch) == [1, 2, 3, 4, 5, 5]
+
+
+def test_a_limited_number_of_retries_is_not_used_up_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pauses(5, monkeypatch) == [2, 4, 6, 8, 10]
+
+
+def pauses(retries: int | None, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the first pauses of a worker that cannot connect, with this broker_connection_max_retries."""
     slept: list[float] = []
-    monkeypatch.setattr(functional, "sleep", slept.append)
-    monkeypatch.setitem(app.conf, "broker_connection_max_retries", 7)
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if slept.count(0) == 6:  # each pause is slept second by second, and then its remainder
+            raise OperationalError
+
+    monkeypatch.setattr(functional, "sleep", sleep)
+    monkeypatch.setitem(app.conf, "broker_connection_max_retries", retries)
     ours = Consumer.__new__(Consumer)
     ours.app = app
     with Connection("redis://127.0.0.1:1") as connection, pytest.raises(OperationalError):
         ours.ensure_connected(connection)
-    assert sum(slept) == 1 + 2 + 3 + 4 + 5 + 5 + 5
+    ends = [index for index, seconds in enumerate(slept) if seconds == 0]
+    return [sum(slept[begin:end]) for begin, end in pairwise([0, *ends])]
 
 
-@pytest.mark.parametrize("method", ["on_unknown_task", "on_decode_error"])
-def test_messages_that_celery_reports_are_rejected_without_a_result(method: str) -> None:
-    message = Message()
+@pytest.mark.parametrize(
+    ("task", "ours"),
+    [("exports.tasks.of_tomorrow", True), ("shop.tasks.charge", False), ("exports.of_tomorrow", False)],
+)
+def test_only_an_unknown_task_of_ours_is_rejected_without_a_result(
+    task: str, ours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_celery: list[Any] = []
+    monkeypatch.setattr(consumer.Consumer, "on_unknown_task", lambda *given: by_celery.append(given))
+    message = Message(task=task)
+    made = Consumer.__new__(Consumer)
+    made.app, made.connection_errors = app, LOST
+    made.on_unknown_task(None, message, KeyError(task))  # type: ignore[arg-type]
+    assert (message.rejected, len(by_celery)) == ((1, 0) if ours else (0, 1))
+
+
+def test_a_body_that_celery_cannot_show_is_rejected() -> None:
+    message = Message()  # it has no body
     ours = Consumer.__new__(Consumer)
     ours.connection_errors = LOST
-    arguments = (None, message) if method == "on_unknown_task" else (message,)
-    getattr(ours, method)(*arguments, KeyError("exports.tasks.of_tomorrow"))
+    ours.on_decode_error(message, ValueError("no JSON"))  # type: ignore[arg-type]
     assert message.rejected == 1
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.template import Context, Template
-from django.test import RequestFactory
 
+from durable.databases import atomic, connection_of
 from notifications import checks
 from notifications.api import is_local, notify, send_again
-from notifications.context import Bell, bell
+from notifications.bell import Bell
 from notifications.errors import UnknownKind
 from notifications.kinds import kinds
 from notifications.models import Delivery, Notification, Preference
@@ -41,12 +41,6 @@ def hints(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
     return sent
 
 
-def bell_of(user: User | AnonymousUser) -> Bell:
-    request = RequestFactory().get("/")
-    request.user = user
-    return bell(request)["bell"]
-
-
 # --- notify ---------------------------------------------------------------------------------------------------------
 
 
@@ -69,10 +63,8 @@ def test_a_key_of_another_users_notification_is_refused(user: User) -> None:
         tell(make_user("bob"))
 
 
-def test_the_hint_is_sent_after_the_commit(
-    user: User, hints: list[Any], django_capture_on_commit_callbacks: Any
-) -> None:
-    with django_capture_on_commit_callbacks(execute=True):
+def test_the_hint_is_sent_after_the_commit(user: User, hints: list[Any], committing: Any) -> None:
+    with committing():
         notification = tell(user)
         assert hints == []
     assert hints == [("notifications.tasks.deliver_notification", [mail_of(notification).pk])]
@@ -80,9 +72,9 @@ def test_the_hint_is_sent_after_the_commit(
 
 
 def test_a_rolled_back_transaction_notifies_no_user(user: User) -> None:
-    with transaction.atomic():
+    with pytest.raises(ZeroDivisionError), atomic(Notification):
         tell(user)
-        transaction.set_rollback(True)
+        raise ZeroDivisionError
     assert not Notification.objects.exists()
     assert not Delivery.objects.exists()
 
@@ -110,7 +102,7 @@ def test_preferences_select_the_channels(user: User) -> None:
 def test_a_notification_by_mail_only_is_not_in_the_bell(user: User) -> None:
     Preference.objects.create(user=user, kind="export_failed", channel="in_app", enabled=False)
     tell(user)
-    assert bell_of(user).unread == 0
+    assert Bell(user.pk).unread == 0
 
 
 def test_the_error_for_an_unknown_kind_lists_the_known_ones(user: User) -> None:
@@ -129,6 +121,14 @@ def test_a_link_to_another_site_is_refused(user: User, link: str) -> None:
 
 def test_text_is_made_storable(user: User) -> None:
     assert tell(user, context={"reason": "a\x00b\ud800"}).context["reason"] == "ab?"
+
+
+def test_a_site_sets_the_default_channels(user: User, settings: Any) -> None:
+    settings.CARRYALL = settings.CARRYALL | {"DEFAULT_CHANNELS": {"export_failed": ["email"]}}
+    assert [d.channel for d in tell(user).deliveries.all()] == ["email"]
+    assert tell(user, "export_ready", key="ready").deliveries.count() == 2
+    Preference.objects.create(user=user, kind="export_failed", channel="in_app", enabled=True)
+    assert tell(user, key="chosen").deliveries.count() == 2
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
@@ -182,8 +182,8 @@ def test_the_bell_counts_unread_notifications(user: User) -> None:
     first, _second = tell(user, key="1"), tell(user, key="2")
     tell(make_user("bob"), key="3")
     Notification.objects.filter(pk=first.pk).mark_read()
-    assert bell_of(user).unread == 1
-    assert [latest.dedupe_key for latest in bell_of(user).latest] == ["2", "1"]
+    assert Bell(user.pk).unread == 1
+    assert [latest.dedupe_key for latest in Bell(user.pk).latest] == ["2", "1"]
 
 
 def test_marking_as_read_twice_keeps_the_first_time(user: User) -> None:
@@ -194,16 +194,15 @@ def test_marking_as_read_twice_keeps_the_first_time(user: User) -> None:
 def test_the_bell_shows_at_most_99(user: User) -> None:
     for number in range(101):
         tell(user, key=str(number))
-    assert bell_of(user).unread_text == "99+"
+    assert Bell(user.pk).unread_text == "99+"
 
 
 def test_a_page_without_the_bell_makes_no_queries(user: User, django_assert_num_queries: Any) -> None:
-    with django_assert_num_queries(0):
-        bell_of(user)
-        assert bell_of(AnonymousUser()).unread == 0
-        assert bell_of(AnonymousUser()).latest == []
-    with django_assert_num_queries(2):
-        shown = bell_of(user)
+    ours = connection_of(Notification)
+    with django_assert_num_queries(0, connection=ours):
+        Bell(user.pk)
+    with django_assert_num_queries(2, connection=ours):
+        shown = Bell(user.pk)
         assert (shown.unread, shown.unread, shown.latest, shown.latest) == (0, 0, [], [])
 
 
@@ -236,15 +235,16 @@ def test_the_site_passes_the_checks() -> None:
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ({"SITE_URI": "http://x.example"}, "notifications.E001"),
         ({}, "notifications.E002"),
         ({"SITE_URL": "example.com"}, "notifications.E002"),
         ({"SITE_URL": "http://x.example", "ATTACHMENT_STORAGE": "attic"}, "notifications.E003"),
+        ({"SITE_URL": "http://x.example", "DEFAULT_CHANNELS": {"export_reddy": []}}, "notifications.E012"),
+        ({"SITE_URL": "http://x.example", "DEFAULT_CHANNELS": {"export_ready": ["fax"]}}, "notifications.E012"),
     ],
     ids=str,
 )
 def test_wrong_settings_are_reported(settings: Any, given: dict[str, str], fault: str) -> None:
-    settings.NOTIFICATIONS = given
+    settings.CARRYALL = given
     assert [found.id for found in checks.check_settings()] == [fault]
 
 

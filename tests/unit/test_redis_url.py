@@ -11,7 +11,7 @@ from kombu.transport.redis import SentinelManagedSSLConnection
 
 from config import redis_url
 from config.redis_url import Watched
-from durable.celery import transport
+from durable.celery import broker, transport
 
 SENTINEL = "sentinel://app:p%40ss@one:26379,two,[::1]:26381/main/3?sentinel_username=s&sentinel_password=o%2Fwn"
 
@@ -80,7 +80,7 @@ def test_faults_do_not_contain_the_password(url: str, message: str) -> None:
 
 def connection(url: str) -> kombu.Connection:
     """Return a connection of kombu, created as Celery does."""
-    transport.register()
+    broker.register_transports()
     found = redis_url.broker(url, 0.5)
     return kombu.Connection(found.url, transport_options=found.options, ssl=found.use_ssl or False)
 

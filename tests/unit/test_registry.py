@@ -61,6 +61,14 @@ def test_the_error_for_an_unknown_key_lists_the_known_ones(registry: Registry[Pl
         registry.get("x")
 
 
+def test_the_error_for_a_withheld_key_says_why(registry: Registry[Plain | Other]) -> None:
+    registry.register(Other)
+    registry.withhold("plain", "It needs a library.")
+    with pytest.raises(UnknownFormat, match=r"^It needs a library. Choose one of: other.$"):
+        registry.get("plain")
+    assert "plain" not in registry
+
+
 def test_unregistering_is_idempotent(registry: Registry[Plain]) -> None:
     registry.register(Plain)
     registry.unregister("plain")

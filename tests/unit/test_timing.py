@@ -23,7 +23,15 @@ USUAL = Rate(seconds_per_row=2e-4, bytes_per_row=100, measured=True, joining_per
 
 
 def export(**facts: Any) -> Export:
-    known = {"pk": 5, "owner_id": 1, "dataset": "orders", "format": "csv", "state": State.RENDERING, "seconds": 0.0}
+    known = {
+        "pk": 5,
+        "owner_id": 1,
+        "dataset": "orders",
+        "format": "csv",
+        "state": State.RENDERING,
+        "seconds": 0.0,
+        "rows": 10_000,
+    }
     return Export(**known | {"started_at": START, "requested_at": START, "next_attempt_at": None} | facts)
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exports.datasets import Column, Row
 from exports.errors import TooWide
-from exports.formats import register
+from exports.formats import register_with
 from exports.formats.base import Format, OpenPart, Option, RenderContext, Written
 from exports.formats.pdf import template
 from exports.formats.pdf.html import write_pdf
@@ -23,9 +23,10 @@ SAMPLE = 200
 """Number of rows used to compute the column widths."""
 
 
-@register
+@register_with("weasyprint", extra="pdf")
 class Pdf(Format):
     """A printable table with title, owner, period, totals, and headings on each page. Numbers and dates are localized.
+    URLs and e-mail addresses are links.
 
     The body of a part contains its rows as text operators with relative positions. Pages are filled by `assemble`.
     """

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, starmap
 from struct import Struct
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from isal import isal_zlib
 
-from exports.datasets import Row
+from exports.datasets import Column, ColumnType, Row
 from exports.formats.base import RenderContext, Written
+from exports.formats.links import target_of
 from exports.formats.pdf import fonts, template
 from exports.formats.pdf.internals import SHORT_ROWS, lay_out
 from exports.formats.pdf.localize import Totals, Words
@@ -30,26 +32,43 @@ BLOCK = 1 << 20
 LEVEL = 1
 
 
+class Link(NamedTuple):
+    """A link of one cell: the index of its row among some rows, the index of its column, and the target."""
+
+    row: int
+    column: int
+    target: str
+
+
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of rows: heights in pixels, lengths of operators in bytes, and flags for continued rows."""
+    """Sizes of rows: heights in pixels, lengths of operators in bytes, and flags for continued rows; their links."""
 
     heights: array[float]
     lengths: array[int]
     more: bytes
+    links: Sequence[Link] = ()
 
     def __add__(self, other: Sizes) -> Sizes:
-        return Sizes(self.heights + other.heights, self.lengths + other.lengths, self.more + other.more)
+        links = [*self.links, *(link._replace(row=len(self.more) + link.row) for link in other.links)]
+        return Sizes(self.heights + other.heights, self.lengths + other.lengths, self.more + other.more, links)
+
+    def __getitem__(self, rows: slice) -> Sizes:
+        at, end, _step = rows.indices(len(self.more))
+        links = [link._replace(row=link.row - at) for link in self.links if at <= link.row < end]
+        return Sizes(self.heights[rows], self.lengths[rows], self.more[rows], links)
 
     def pack(self) -> bytes:
-        return self.heights.tobytes() + self.lengths.tobytes() + self.more
+        links = json.dumps(self.links).encode() if self.links else b""
+        return self.heights.tobytes() + self.lengths.tobytes() + self.more + links
 
     @classmethod
     def unpack(cls, data: bytes, rows: int) -> Sizes:
         heights, lengths = array("d"), array("I")
         heights.frombytes(data[: 8 * rows])
         lengths.frombytes(data[8 * rows : 12 * rows])
-        return cls(heights, lengths, data[12 * rows :])
+        links = json.loads(data[13 * rows :] or b"[]")
+        return cls(heights, lengths, data[12 * rows : 13 * rows], list(starmap(Link, links)))
 
 
 class PartWriter:
@@ -62,10 +81,14 @@ class PartWriter:
     def _begin(self) -> None:
         self._sizes = Sizes(array("d"), array("I"), b"")
         self._more = bytearray()
+        self._links: list[Link] = []
         self._ops: list[bytes] = []
         self._length = 0
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Batch, links: Iterable[Link] = ()) -> None:
+        """Add rows, and the links of those that do not continue another one."""
+        starts = [place for place, more in enumerate(batch.more, start=len(self._more)) if not more]
+        self._links += [link._replace(row=starts[link.row]) for link in links]
         self._sizes.heights.extend(batch.heights)
         self._sizes.lengths.extend(map(len, batch.ops))
         self._more += bytes(batch.more)
@@ -82,7 +105,7 @@ class PartWriter:
     def _flush(self) -> None:
         if not self._more:
             return
-        sizes = Sizes(self._sizes.heights, self._sizes.lengths, bytes(self._more))
+        sizes = Sizes(self._sizes.heights, self._sizes.lengths, bytes(self._more), self._links)
         packed = isal_zlib.compress(sizes.pack(), LEVEL)
         ops = isal_zlib.compress(b"".join(self._ops), LEVEL)
         self._out.write(HEAD.pack(len(sizes.more), len(packed), len(ops)) + packed + ops)
@@ -94,12 +117,28 @@ def write(rows: Iterable[Row], out: BinaryIO, context: RenderContext, html: str)
     sheet = lay_out(html, len(context.columns), SHORT_ROWS)
     typesetter = Typesetter(sheet, sheet.room)
     words, totals, body, count = Words(context.columns, context.zone), Totals(context.columns), PartWriter(out), 0
+    linked = _linked(context.columns)
     for batch in batches(rows):
         totals.add(batch)
-        body.add(typesetter.rows(words(batch)))
+        body.add(typesetter.rows(words(batch)), _links(batch, linked) if linked else ())
         count += len(batch)
     body.close(fonts.usage(sheet.assets, typesetter.missing))
     return Written(count, meta={"totals": totals.meta, "missing": template.missing_summary(typesetter.missing)})
+
+
+def _linked(columns: Sequence[Column]) -> list[tuple[int, int, ColumnType]]:
+    """Return the index of each column of links, the index of its slot, and its type."""
+    slots = accumulate((len(column.slots) for column in columns), initial=0)
+    pairs = enumerate(zip(columns, slots, strict=False))
+    return [(place, slot, column.type) for place, (column, slot) in pairs if column.type.linked]
+
+
+def _links(rows: Sequence[Row], linked: Sequence[tuple[int, int, ColumnType]]) -> Iterator[Link]:
+    for number, row in enumerate(rows):
+        for place, slot, kind in linked:
+            value = row[slot]
+            if isinstance(value, str) and (target := target_of(kind, value)):
+                yield Link(number, place, target)
 
 
 def copy_blocks(part: BinaryIO, spool: BinaryIO) -> dict[str, Any]:
@@ -134,7 +173,7 @@ def read_rows(spool: BinaryIO, counts: Iterable[int]) -> Iterator[tuple[Sizes, l
                 block, ops = next(stream)
                 at = offset = 0
             end = min(at + count - len(taken.more), len(block.more))
-            part = Sizes(block.heights[at:end], block.lengths[at:end], block.more[at:end])
+            part = block[at:end]
             length = sum(part.lengths)
             text.append(ops[offset : offset + length])
             taken, at, offset = taken + part, end, offset + length

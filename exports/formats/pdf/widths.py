@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from unicodedata import east_asian_width
 
 from exports.datasets import Column, ColumnType
+from exports.datasets.coercion import PYTHON
 from exports.formats.pdf.localize import NO_BREAK
 
 NARROWEST, SHORT, WIDEST, PADDING = 4, 16, 34, 2
@@ -14,13 +15,12 @@ SHEETS = {"A4": (118, 176), "letter": (122, 164), "A3": (176, 254)}
 """Characters per line on each paper in portrait and landscape, at the font size of table.css."""
 LEAST = 0.3
 """Minimum fraction of its width that a wide column keeps."""
-WRAPPED = {ColumnType.TEXT, ColumnType.CHOICE, ColumnType.NULL}
+WRAPPED = {kind for kind, python in PYTHON.items() if issubclass(python, str)}
 """Types whose values may wrap."""
 FEW, FRACTION = 8, 20
 """A float column with more than FEW characters gets FRACTION, because the sample may lack the longest values."""
 NEEDED = {
-    ColumnType.TEXT: 6,
-    ColumnType.CHOICE: 6,
+    **dict.fromkeys(WRAPPED - {ColumnType.NULL}, 6),
     ColumnType.DECIMAL: 7,
     ColumnType.MONEY: 8,
     ColumnType.DATE: 10,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, BinaryIO
 
 import pydyf
 
 from exports.formats.pdf import fonts
 from exports.formats.pdf.bookmarks import Mark, outline
-from exports.formats.pdf.file import EXACT, KIDS, File, format_number, move, string
+from exports.formats.pdf.file import EXACT, KIDS, File, format_number, move, references, string
 from exports.formats.pdf.internals import (
     PERIOD,
     POINT,
@@ -27,7 +27,7 @@ from exports.formats.pdf.internals import (
     unsupported_template,
 )
 from exports.formats.pdf.paging import PageKinds, Plan, plan
-from exports.formats.pdf.part_file import Sizes, read_rows
+from exports.formats.pdf.part_file import Link, Sizes, read_rows
 from exports.formats.pdf.rows import Typesetter
 from exports.formats.pdf.template import section
 from exports.formats.pdf.text import Letters
@@ -157,12 +157,13 @@ class FileWriter:
         numbers = range(first := self._file.reserve(count), first + count)
         nodes = range(node := self._file.reserve(-(-count // KIDS)), node - (-count // KIDS))
         forms = {id(kind): self._kind_forms(kind) for kind in (*self._page_kinds.covers, *self._page_kinds.tables)}
-        for place, (kind, content) in enumerate(self._contents(spool, done)):
+        for place, (kind, content, links) in enumerate(self._contents(spool, done)):
             form, margins = forms[id(kind)]
             margin_ops = b"".join(paint + self._margins.operators(box, place + 1, count) for paint, box in margins)
             stream = self._file.stream(form + content + margin_ops)
             size = b"/MediaBox[0 0 %b %b]" % _points(kind.width, kind.height)
-            page = b"<</Type/Page/Parent %d 0 R%b/Contents %d 0 R>>" % (nodes[place // KIDS], size, stream)
+            notes = b"/Annots[%b]" % references([self._file.write(link) for link in links]) if links else b""
+            page = b"<</Type/Page/Parent %d 0 R%b%b/Contents %d 0 R>>" % (nodes[place // KIDS], size, notes, stream)
             self._file.write(page, numbers[place])
         self._end(numbers, nodes, self._bookmarks(done, covers, rows, before))
         return count
@@ -171,16 +172,16 @@ class FileWriter:
         box = (0, 0, kind.width * POINT, kind.height * POINT)
         return self._forms.add(kind.form, box), [(self._forms.add(each.form, box), each) for each in kind.margins]
 
-    def _contents(self, spool: BinaryIO, done: Plan) -> Iterator[tuple[PageKind, bytes]]:
-        """Yield the kind of each page and the operators of its rows."""
+    def _contents(self, spool: BinaryIO, done: Plan) -> Iterator[tuple[PageKind, bytes, list[bytes]]]:
+        """Yield the kind of each page, the operators of its rows, and the annotations of its links."""
         for kind in self._page_kinds.covers:
-            yield kind, b""
+            yield kind, b"", []
         row = -1
         for number, (sizes, text) in enumerate(read_rows(spool, (end - start for start, end in _pairs(done.ends)))):
             kind = self._page_kinds.tables[self._page_kinds.table(number)]
             first = row + (not sizes.more[0])
             row += sizes.more.count(0)
-            yield kind, self._rows(kind, first, sizes, text)
+            yield kind, self._rows(kind, first, sizes, text), self._links(kind, first, sizes)
 
     def _rows(self, kind: PageKind, first: int, sizes: Sizes, text: list[bytes]) -> bytes:
         top = kind.start or 0.0
@@ -195,6 +196,25 @@ class FileWriter:
         scale = f"{POINT} 0 0 -{POINT} {place} cm\n".encode()
         return b"".join(
             [b"q ", scale, decoration, b"Q\nq BT ", self._typesetter.start, b" ", start, b"\n", *text, b"ET Q\n"]
+        )
+
+    def _links(self, kind: PageKind, first: int, sizes: Sizes) -> list[bytes]:
+        """Return the annotations of the links on one page. Each covers the content of its cell."""
+        if not sizes.links:
+            return []
+        steps = [height + self._sheet.spacing for height in sizes.heights]
+        if first == 0 and not sizes.more[0]:
+            steps[0] += sum(self._excess[0])
+        tops = list(accumulate(steps, initial=kind.start or 0.0))
+        return [self._link(kind, link, tops[link.row], sizes.heights[link.row]) for link in sizes.links]
+
+    def _link(self, kind: PageKind, link: Link, top: float, height: float) -> bytes:
+        box = self._typesetter.columns[link.column].box
+        left, below = box.left + kind.shift, kind.height - top - height
+        rect = b" ".join(_points(left, below, left + box.width, below + height))
+        return b"<</Type/Annot/Subtype/Link/F 4/Border[0 0 0]/Rect[%b]/A<</S/URI/URI%b>>>>" % (
+            rect,
+            string(link.target),
         )
 
     # --- end of the file ---

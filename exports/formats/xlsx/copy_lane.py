@@ -56,18 +56,21 @@ class CopyLane:
 
     def lines(self, copying: Copying, columns: Sequence[Column]) -> Iterator[Lines]:
         kinds = iter(copying.types)
-        takes = [self._take(column, kinds) for column in columns]
+        takes = [self._take(place, column, kinds) for place, column in enumerate(columns)]
         fields = [_sql(*each, self._context.zone) for each in zip(copying.names, copying.types, strict=True)]
         first = self._context.first
         for blocks in _batches(copying.run(", ".join(fields))):
             values = b"".join(blocks).replace(b"\n", b"\t").split(b"\t")
+            self._context.links.first = first
             slots = iter([values[place : -1 : len(fields)] for place in range(len(fields))])
             yield cells.lines([take(slots) for take in takes], first), len(blocks)
             first += len(blocks)
 
-    def _take(self, column: Column, kinds: Iterator[ColumnType]) -> Take:
+    def _take(self, place: int, column: Column, kinds: Iterator[ColumnType]) -> Take:
         """Return a function that makes the column's cells. `kinds` yields the server's types of the remaining slots."""
         bulk = self._bulk[next(kinds)]
+        if column.type.linked:
+            return lambda slots: self._context.links.cells(place, column.type, _texts(next(slots)))
         if column.type is ColumnType.MONEY:
             next(kinds)
             return lambda slots: self._amounts(next(slots), next(slots), bulk)
@@ -163,6 +166,11 @@ def _batches(arriving: Iterable[list[memoryview]]) -> Iterator[list[memoryview]]
 
 def _plain(values: Sequence[bytes], bulk: Bulk) -> Cells:
     return spread(values, NULL, bulk) if NULL in values else bulk(values)
+
+
+def _texts(values: Sequence[bytes]) -> list[bytes | None]:
+    """Return the texts without the escapes of COPY, and None for NULL."""
+    return [None if value == NULL else text for value, text in zip(values, unescaped(values), strict=True)]
 
 
 def unescaped(values: Sequence[bytes]) -> Sequence[bytes]:

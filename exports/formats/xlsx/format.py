@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from exports.datasets import Column, Row, Source
+from exports.datasets import Column, Row, RowStream
 from exports.errors import FormatFailed, TooWide
 from exports.formats import register
 from exports.formats.archive import Zip
@@ -17,7 +17,9 @@ from exports.formats.xlsx.copy_lane import CopyLane, suits
 from exports.formats.xlsx.grid import SHEET_COLUMNS
 from exports.formats.xlsx.lanes import LaneContext, Lines
 from exports.formats.xlsx.layout import layout
-from exports.formats.xlsx.part_file import ROWS, Body, Run, runs, unpacked
+from exports.formats.xlsx.links import Links
+from exports.formats.xlsx.links import unpacked as links_in
+from exports.formats.xlsx.part_file import LINKS, ROWS, Body, Run, runs, unpacked
 from exports.formats.xlsx.python_lane import PythonLane
 from exports.formats.xlsx.styles import Styles
 from exports.formats.xlsx.workbook import Workbook
@@ -29,9 +31,10 @@ class Xlsx(Format):
 
     Numbers and dates are typed wherever a cell holds them exactly: a number of more than 15 digits and a date before
     1900 are text. Date-times are in the context's zone, without an offset, to the millisecond. Characters that XML
-    forbids become U+FFFD, line ends become LF. Formulas and links in text stay text. Money is a number whose format
-    shows the currency. A text of more than 32,767 characters goes into a text file next to the workbook, and its cell
-    refers to it. The same rows give the same bytes, in both lanes.
+    forbids become U+FFFD, line ends become LF. Formulas and links in text stay text. URLs and e-mail addresses are
+    links, up to Excel's limit: in the first 65,530 rows of a sheet with one such column, 32,765 with two, and so on.
+    Below, they are text. Money is a number whose format shows the currency. A text of more than 32,767 characters goes
+    into a text file next to the workbook, and its cell refers to it. The same rows give the same bytes, in both lanes.
     """
 
     key = "xlsx"
@@ -51,8 +54,10 @@ class Xlsx(Format):
 
     def write(self, rows: Iterable[Row], out: BinaryIO, context: RenderContext) -> Written:
         body, styles = Body(out, _long_texts_name(context), context.before), _styles(context)
-        for lines, count in _lines(rows, LaneContext(context.zone, styles, body.keep, context.before), context.columns):
-            body.add(lines, count)
+        links = Links(context.columns, body.keep)
+        lane = LaneContext(context.zone, styles, body.keep, links, context.before)
+        for lines, count in _lines(rows, lane, context.columns):
+            body.add(lines, count, links.taken())
         body.flush()
         return Written(body.rows, meta={"money": sorted(styles.used), "odd": styles.unlisted})
 
@@ -67,6 +72,8 @@ class Xlsx(Format):
                 for run in runs(part.file):
                     if run.kind == ROWS:
                         book.add(part.file, run, others)
+                    elif run.kind == LINKS:
+                        book.link(links_in(b"".join(unpacked(part.file, run))))
                     else:
                         texts.add(part.file, run)
             book.finish(styles)
@@ -97,7 +104,7 @@ class _LongTexts:
 
 
 def _lines(rows: Iterable[Row], context: LaneContext, columns: Sequence[Column]) -> Iterator[Lines]:
-    copying = rows.copying() if isinstance(rows, Source) else None
+    copying = rows.copying() if isinstance(rows, RowStream) else None
     if copying is not None and suits(copying, columns):
         return CopyLane(context).lines(copying, columns)
     return PythonLane(context).lines(rows, columns)

@@ -21,15 +21,25 @@ def letters(column: int) -> str:
     return name
 
 
+def row_of_sheet(row: int) -> int:
+    """Return the place of the data row `row` (from 0, over all sheets) among the data rows of its sheet, from 0."""
+    return row % (SHEET_ROWS - 1)
+
+
+def sheet_of(row: int) -> int:
+    """Return the number of the sheet with the data row `row` (both from 0, over all sheets)."""
+    return row // (SHEET_ROWS - 1)
+
+
 def room(row: int) -> int:
     """Return how many rows fit into the sheet of the data row `row` (from 0, over all sheets), including that row."""
-    return SHEET_ROWS - 1 - row % (SHEET_ROWS - 1)
+    return SHEET_ROWS - 1 - row_of_sheet(row)
 
 
 def numbers(first: int, count: int) -> Iterator[int]:
     """Yield the row numbers, within their sheets, of `count` data rows from `first` (from 0, over all sheets)."""
     while count > 0:
-        here, start = min(count, room(first)), first % (SHEET_ROWS - 1) + 2
+        here, start = min(count, room(first)), row_of_sheet(first) + 2
         yield from range(start, start + here)
         first, count = first + here, count - here
 

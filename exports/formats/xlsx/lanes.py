@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from exports.formats.xlsx.cells import EMPTY, Cells, Long, whole
+from exports.formats.xlsx.links import Links
 from exports.formats.xlsx.styles import Styles
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ class LaneContext:
     zone: ZoneInfo
     styles: Styles
     long: Long
+    links: Links
     first: int = 0
     """Number of the first row, from 0, over all sheets of the workbook."""
 

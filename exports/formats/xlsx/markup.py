@@ -44,14 +44,29 @@ def _space(text: str) -> str:
     return ' xml:space="preserve"' if text != text.strip() else ""
 
 
-def sheet_tail(columns: int, rows: int) -> bytes:
-    """Return the XML after the rows: the filter on the headings and the print settings."""
+def sheet_tail(columns: int, rows: int, linked: Sequence[str] = ()) -> bytes:
+    """Return the XML after the rows: the filter on the headings, the links of cells, and the print settings.
+
+    `linked` are the cells with links, in the order of `link_relations`.
+    """
     covered = area(columns, rows).replace("$", "")
     return (
-        f'</sheetData><autoFilter ref="{covered}"/>'
+        f'</sheetData><autoFilter ref="{covered}"/>{_hyperlinks(linked)}'
         '<pageMargins left="0.5" right="0.5" top="0.6" bottom="0.6" header="0.3" footer="0.3"/>'
         '<pageSetup paperSize="9" orientation="landscape" fitToHeight="0"/></worksheet>'
     ).encode()
+
+
+def _hyperlinks(cells: Sequence[str]) -> str:
+    if not cells:
+        return ""
+    each = "".join(f'<hyperlink ref="{cell}" r:id="rId{number}"/>' for number, cell in enumerate(cells, 1))
+    return f'<hyperlinks xmlns:r="{LINKS}">{each}</hyperlinks>'
+
+
+def link_relations(targets: Iterable[str]) -> str:
+    """Return the XML with the targets of a sheet's links."""
+    return _relations(((f"{LINKS}/hyperlink", escape(target)) for target in targets), ' TargetMode="External"')
 
 
 def area(columns: int, rows: int) -> str:
@@ -113,9 +128,9 @@ def properties(title: str, owner: str, created: datetime) -> str:
     )
 
 
-def _relations(links: Iterable[tuple[str, str]]) -> str:
+def _relations(links: Iterable[tuple[str, str]], mode: str = "") -> str:
     each = "".join(
-        f'<Relationship Id="rId{number}" Type="{kind}" Target="{target}"/>'
+        f'<Relationship Id="rId{number}" Type="{kind}" Target="{target}"{mode}/>'
         for number, (kind, target) in enumerate(links, 1)
     )
     return f'{DECLARED}<Relationships xmlns="{SCHEMAS}/package/2006/relationships">{each}</Relationships>'

@@ -1,10 +1,10 @@
-"""The file of a part: compressed runs of rows, and texts too long for a cell, in the order of the rows."""
+"""The file of a part: compressed runs of rows, of their links, and of texts too long for a cell, in order."""
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from django.utils.formats import number_format
@@ -13,8 +13,9 @@ from django.utils.translation import gettext
 from exports.formats.deflate import Segment, blocks, inflated, segment
 from exports.formats.xlsx import grid
 from exports.formats.xlsx.cells import escaped
+from exports.formats.xlsx.links import Link, packed
 
-ROWS, LONG = b"R", b"L"
+ROWS, LONG, LINKS = b"R", b"L", b"H"
 MARK = re.compile(rb"\0(\d+)\0")
 HEAD = struct.Struct("<cQLLQQ")
 FULL = 1 << 20
@@ -22,9 +23,10 @@ FULL = 1 << 20
 
 
 class Run(NamedTuple):
-    """The header of a run: `rows` rows, or that many texts. The bytes of `segment` follow it in the file.
+    """The header of a run: `rows` rows, or that many texts or links. The bytes of `segment` follow it in the file.
 
-    `first` is the number given to its first row, from 0, over all sheets of the workbook.
+    `first` is the number given to its first row, from 0, over all sheets of the workbook. The links of a run of rows
+    come before it.
     """
 
     kind: bytes
@@ -49,27 +51,33 @@ class Body:
         self._kept: list[str] = []
         self._named = (-1, 0)
         self._texts: list[bytes] = []
+        self._links: list[Link] = []
 
     def keep(self, text: str) -> str:
         """Store a text that is too long for a cell. Return a mark for the cell, which `add` replaces."""
         self._kept.append(text)
         return f"\0{len(self._kept) - 1}\0"
 
-    def add(self, lines: bytes, rows: int) -> None:
-        """Add rows, one per line. Marks are replaced, and their texts are numbered in the order of the rows."""
+    def add(self, lines: bytes, rows: int, links: Sequence[Link] = ()) -> None:
+        """Add rows, one per line, with their links.
+
+        Marks are replaced, and their texts are numbered in the order of the rows.
+        """
         if self._kept:
             lines = MARK.sub(self._replacement, lines)
             self._kept.clear()
         while rows > (room := grid.room(self._first + self.rows)):
             here = lines.splitlines(keepends=True)
-            self._take(b"".join(here[:room]), room)
+            self._take(b"".join(here[:room]), room, [link for link in links if link.row < room])
             self.flush()
             lines, rows = b"".join(here[room:]), rows - room
-        self._take(lines, rows)
+            links = [link._replace(row=link.row - room) for link in links if link.row >= room]
+        self._take(lines, rows, links)
         if self._size >= FULL or rows == room:
             self.flush()
 
-    def _take(self, lines: bytes, rows: int) -> None:
+    def _take(self, lines: bytes, rows: int, links: Sequence[Link]) -> None:
+        self._links += [link._replace(row=self._held + link.row) for link in links]
         self._lines.append(lines)
         self._size += len(lines)
         self._held += rows
@@ -87,6 +95,8 @@ class Body:
         return escaped((gettext("%(size)s characters: text %(name)s in %(file)s") % words).encode())
 
     def flush(self) -> None:
+        self._put(LINKS, 0, len(self._links), [packed(self._links)] if self._links else [])
+        self._links.clear()
         self._put(ROWS, self._first + self.rows - self._held, self._held, self._lines)
         self._put(LONG, 0, len(self._texts), self._texts)
         self._size = self._held = 0

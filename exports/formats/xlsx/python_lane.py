@@ -9,6 +9,8 @@ from types import NoneType
 from typing import Any
 
 from exports.datasets import Column, ColumnType, Row
+from exports.datasets.coercion import Typed
+from exports.datasets.marked import Marked
 from exports.formats.values import PYTHON, as_plain, batches, encode
 from exports.formats.xlsx import cells, dates
 from exports.formats.xlsx.cells import EMPTY, TRUTHS, Cells, whole
@@ -36,14 +38,17 @@ class PythonLane:
         }
 
     def lines(self, rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[Lines]:
-        takes = [self._take(column) for column in columns]
+        takes = [self._take(place, column) for place, column in enumerate(columns)]
         first = self._context.first
         for batch in batches(rows):
             slots = iter(zip(*batch, strict=True))
+            self._context.links.first = first
             yield cells.lines([take(slots) for take in takes], first), len(batch)
             first += len(batch)
 
-    def _take(self, column: Column) -> Take:
+    def _take(self, place: int, column: Column) -> Take:
+        if column.type.linked:
+            return self._links(place, column)
         if column.type is ColumnType.MONEY:
             return lambda slots: self._amounts(next(slots), next(slots))
         if column.type is ColumnType.CHOICE:
@@ -51,13 +56,25 @@ class PythonLane:
             return lambda slots: self._choices(next(slots), ready)
         return lambda slots: self._plain(next(slots), PYTHON[column.type])
 
+    def _links(self, place: int, column: Column) -> Take:
+        typed, links = Typed(column), self._context.links
+
+        def take(slots: Iterator[Sequence[Any]]) -> Cells:
+            values = (None if value is None else encode(value) for value in typed(next(slots)))
+            return links.cells(place, column.type, values)
+
+        return take
+
     def _plain(self, values: Sequence[Any], expected: type) -> Cells:
         types = set(map(type, values))
         kinds = types - {NoneType}
-        bulk = self._bulk.get(kinds.pop()) if len(kinds) == 1 else None
+        bulk = self._bulk_of(kinds.pop()) if len(kinds) == 1 else None
         if bulk is None or (expected is bool and bool not in types):
             return whole([self._any(value, expected) for value in values])
         return spread(values, None, bulk) if NoneType in types else bulk(values)
+
+    def _bulk_of(self, kind: type) -> Bulk | None:
+        return self._bulk.get(str if issubclass(kind, Marked) else kind)
 
     def _any(self, value: Any, expected: type = str) -> bytes:
         if value is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from exports.formats.base import RenderContext
 from exports.formats.values import encode, for_xml
 from exports.formats.xlsx import grid, markup
 from exports.formats.xlsx.layout import layout
+from exports.formats.xlsx.links import Link, linked_rows
 from exports.formats.xlsx.part_file import Run, unpacked
 from exports.formats.xlsx.styles import Styles
 
@@ -39,6 +41,9 @@ class Workbook:
         """Rows of each sheet, including the heading row."""
         self._taken = 0
         """Rows of all sheets, excluding heading rows."""
+        self._linked_rows = linked_rows(context.columns)
+        self._links: dict[int, list[tuple[str, str]]] = defaultdict(list)
+        """Links of each sheet that is not finished, by its number from 0: the cell, and the target."""
         self._put("_rels/.rels", markup.PACKAGE)
         self._put("docProps/core.xml", markup.properties(context.title, context.owner, context.requested_at))
         self._put("docProps/app.xml", markup.APP)
@@ -61,6 +66,14 @@ class Workbook:
             sheet.write(b"".join(map(grid.renumbered, left, numbers)))
             self._count(len(left[:room]))
             left = left[room:]
+
+    def link(self, links: Iterable[Link]) -> None:
+        """Note the links of the run that is added next."""
+        for row, letters, target in links:
+            place = self._taken + row
+            here = grid.row_of_sheet(place)
+            if here < self._linked_rows:
+                self._links[grid.sheet_of(place)].append((f"{letters}{here + 2}", target))
 
     def _count(self, rows: int) -> None:
         self._rows[-1] += rows
@@ -90,8 +103,12 @@ class Workbook:
 
     def _end_sheet(self) -> None:
         if self._entry:
-            self._entry.write(markup.sheet_tail(len(self._labels), self._rows[-1]))
+            links = self._links.pop(len(self._rows) - 1, [])
+            self._entry.write(markup.sheet_tail(len(self._labels), self._rows[-1], [cell for cell, _ in links]))
             self._opened.close()
+            if links:
+                targets = markup.link_relations(target for _, target in links)
+                self._put(f"xl/worksheets/_rels/sheet{len(self._rows)}.xml.rels", targets)
 
     def _put(self, name: str, content: str) -> None:
         with self._archive.entry(name) as entry:

@@ -6,22 +6,26 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from django.utils import timezone
-
+from durable import clock
+from exports.formats import writer
 from exports.formats.assembly import Assembled, Assembly, File
-from exports.formats.context import entries_at, folders, slug, stem
+from exports.formats.context import context_of, entries_at, folders_of, slug, stem
 from exports.formats.deflate import segment
 from exports.formats.zip import limit_of
 from exports.formats.zip.entries import ENTRY, bundle_files
-from exports.formats.zip.manifest import Bound, Bundle, Listing
+from exports.formats.zip.manifest import Bound, Bundle, Listing, Missing
 from exports.formats.zip.pages import Extras, previews
+from exports.formats.zip.uploads import Unreadable, count_uploads, fetched, uploads_of
 from exports.formats.zip.volumes import Volumes
 from exports.models import Export
 from exports.storage import artifacts
 
-LISTING_BYTES = 400
-"""Compressed size of the entries for a file and its volume in the manifest, the page and SHA256SUMS.txt. Most of it is
-checksums."""
+LISTING_BYTES = 500
+"""Compressed size of the entries for a file and its volume in the manifest, the package, the page and SHA256SUMS.txt.
+Most of it is checksums."""
+
+UPLOAD_BYTES = 1_000
+"""The same for an upload, or a missing one, whose name may be long and incompressible."""
 
 NAME_BYTES = 60
 """Maximum compressed size of a volume's name in a README."""
@@ -29,21 +33,22 @@ NAME_BYTES = 60
 
 def bundled(assembly: Assembly) -> Assembled:
     """Assemble and store a bundle: its files in one volume, or in volumes of the chosen size."""
-    export, created = assembly.export, timezone.now()
+    export, created = assembly.export, clock.now()
     limit = limit_of(export.options)
     extras = Extras(previews(assembly))
     blank = Bundle(export, created, [], [Bound(1, _volume_name(export, 1, 2))] * 2, limit)
     room = (0, 0) if limit is None else _reserved(assembly, extras, blank, limit)
+    missing: list[Missing] = []
     with Volumes(assembly.folder, entries_at(export), limit, *room) as volumes:
-        files = list(_fill(assembly, volumes))
-        made = _finish_and_store(assembly, volumes, extras, replace(blank, files=files))
+        files = [*_fill(assembly, volumes), *_fill_uploads(assembly, volumes, missing)]
+        made = _finish_and_store(assembly, volumes, extras, replace(blank, files=files, missing=missing))
     pages = [file.pages for file in files if file.pages is not None]
     return Assembled(made, sum(file.rows or 0 for file in files), sum(pages) if pages else None)
 
 
 def _fill(assembly: Assembly, volumes: Volumes) -> Iterator[Listing]:
     """Put every file into a volume, and yield its listing."""
-    places = folders(assembly.export.datasets)
+    places = folders_of(assembly.export)
     for number, content in enumerate(assembly.export.contents):
         with closing(bundle_files(assembly, number, volumes.capacity)) as files:
             for file in files:
@@ -51,9 +56,25 @@ def _fill(assembly: Assembly, volumes: Volumes) -> Iterator[Listing]:
                 written, (own, *side_files) = volume.put(file, f"{places[content.dataset]}/")
                 position = len(volumes.all)
                 facts = (content.format, written.rows, written.pages, own.size, own.sha256, position)
-                yield Listing(number, own.name, *facts, file.context.share, file.kind.about(file.context))
+                described = (file.kind.about(file.context), file.kind.table(file.context))
+                yield Listing(number, own.name, *facts, file.context.share, *described)
                 for more in side_files:
                     yield Listing(number, more.name, "", None, None, more.size, more.sha256, position)
+
+
+def _fill_uploads(assembly: Assembly, volumes: Volumes, missing: list[Missing]) -> Iterator[Listing]:
+    """Put every upload into a volume, and yield its listing. Append those that cannot be read to `missing`."""
+    for key in assembly.export.datasets:
+        number = assembly.export.first_content(key)
+        for upload in uploads_of(assembly, key):
+            try:
+                with fetched(assembly, upload) as file:
+                    _, [own] = volumes.volume_for(file).put(file, "")
+            except Unreadable as error:
+                missing.append(Missing(key, upload, error.reason))
+                continue
+            facts = (None, None, own.size, own.sha256, len(volumes.all))
+            yield Listing(number, own.name, "", *facts, upload=upload)
 
 
 def _finish_and_store(assembly: Assembly, volumes: Volumes, extras: Extras, bundle: Bundle) -> list[File]:
@@ -85,13 +106,24 @@ def _volume_name(export: Export, number: int, count: int) -> str:
 
 def _reserved(assembly: Assembly, extras: Extras, blank: Bundle, limit: int) -> tuple[int, int]:
     """Return the maximum size of the files that are added at the end, in the first volume and in each other volume."""
-    first, other = (_packed_size(texts) for texts in (extras.of_first(blank), extras.of_other(blank, blank.volumes[0])))
+    described = replace(blank, files=list(_described(assembly)))
+    first = _packed_size(extras.of_first(described))
+    other = _packed_size(extras.of_other(blank, blank.volumes[0]))
     files = 0
     for number, _ in enumerate(assembly.export.contents):
         parts = assembly.parts(number)
         size = sum(part.size or 0 for part in parts)
         files += min(len(parts), 2 + 4 * size // limit)
-    return first + files * LISTING_BYTES, other + files * NAME_BYTES
+    uploads = count_uploads(assembly.export) * UPLOAD_BYTES
+    return first + files * LISTING_BYTES + uploads, other + files * NAME_BYTES
+
+
+def _described(assembly: Assembly) -> Iterator[Listing]:
+    """Yield a listing for each content, with its description and without its facts."""
+    for number, content in enumerate(assembly.export.contents):
+        kind, context = writer(content.format), context_of(assembly.export, number)
+        described = (kind.about(context), kind.table(context))
+        yield Listing(number, context.name, content.format, 0, 0, 0, "", 1, None, *described)
 
 
 def _packed_size(texts: dict[str, str]) -> int:

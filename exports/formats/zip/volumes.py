@@ -5,23 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Protocol, Self, cast
 
 from exports.formats import Written
 from exports.formats.archive import EntryInfo, Zip
-from exports.formats.zip.entries import ENTRY, BundleFile
+from exports.formats.zip.entries import ENTRY
+
+
+class Placeable(Protocol):
+    """A file that can be put into a volume once. `room` is the most that it takes there, in bytes."""
+
+    @property
+    def room(self) -> int: ...
+
+    def put(self, archive: Zip, folder: str) -> Written: ...
 
 
 class Volume:
     """One volume. Its file is open only while it is written to, which limits the number of open files.
 
-    `oversize` is set if it holds a file larger than a volume, because the file consists of a single part.
+    `oversize` is set if it holds a file larger than a volume: an upload, or a file that consists of a single part.
     """
 
     def __init__(self, path: Path, moment: datetime, room: int | None) -> None:
         self.path, self.oversize = path, False
         self._file = _Reopened(path)
         self._room = room
+        self._directory = 0
+        """Maximum size of the directory at the end, in bytes, without the entries that are added there."""
         self._archive = Zip(cast("BinaryIO", self._file), moment, hashing=True, timestamps=True)
 
     @property
@@ -32,14 +43,15 @@ class Volume:
         """Return whether a file that needs `room` bytes still fits."""
         if self._room is None:
             return True
-        directory = sum(ENTRY + len(entry.name.encode()) for entry in self.entries)
-        return self._file.tell() + directory + room <= self._room
+        return self._file.tell() + self._directory + room <= self._room
 
-    def put(self, file: BundleFile, folder: str) -> tuple[Written, list[EntryInfo]]:
+    def put(self, file: Placeable, folder: str) -> tuple[Written, list[EntryInfo]]:
         """Add a file. Return the result of writing it, and its entries: its own, then those of its side files."""
         before = len(self.entries)
         written = file.put(self._archive, folder)
-        return written, self.entries[before:]
+        added = self.entries[before:]
+        self._directory += sum(ENTRY + len(entry.name.encode()) for entry in added)
+        return written, added
 
     def close(self) -> None:
         """Close the file for now. The next write reopens it."""
@@ -79,7 +91,7 @@ class Volumes:
         """Bytes available to a file in an empty volume; None for no limit."""
         return self._room
 
-    def volume_for(self, file: BundleFile) -> Volume:
+    def volume_for(self, file: Placeable) -> Volume:
         """Return the volume for this file: the last one if the file still fits, else a new one."""
         oversize = self._room is not None and file.room > self._room
         volume = self.all[-1]

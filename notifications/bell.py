@@ -1,10 +1,8 @@
-"""Context processor with the bell for every page. It makes no query on pages that do not show the bell."""
+"""The bell: the latest notifications of a user, and the number of unread ones."""
 
 from __future__ import annotations
 
 from functools import cached_property
-
-from django.http import HttpRequest
 
 from notifications.conf import notification_settings
 from notifications.models import Notification, NotificationQuerySet
@@ -16,17 +14,12 @@ MOST = 100
 class Bell:
     """The bell of one user. It queries the database on first use in a template."""
 
-    def __init__(self, request: HttpRequest) -> None:
-        self._request = request
+    def __init__(self, user_pk: int) -> None:
+        self._user_pk = user_pk
 
     @cached_property
     def _mine(self) -> NotificationQuerySet:
-        user = getattr(
-            self._request, "user", None
-        )  # missing on an error page rendered before the authentication middleware
-        if user is None or not user.is_authenticated:
-            return Notification.objects.none()
-        return Notification.objects.of(user.pk).in_app()
+        return Notification.objects.of(self._user_pk).in_app()
 
     @cached_property
     def unread(self) -> int:
@@ -40,8 +33,3 @@ class Bell:
     @cached_property
     def latest(self) -> list[Notification]:
         return list(self._mine.recent_first()[: notification_settings().in_bell])
-
-
-def bell(request: HttpRequest) -> dict[str, Bell]:
-    """Provide `bell.unread`, `bell.unread_text` and `bell.latest` to templates."""
-    return {"bell": Bell(request)}

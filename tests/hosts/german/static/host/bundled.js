@@ -1,0 +1,2 @@
+// As in a bundle: htmx runs, but is not a global.
+delete window.htmx;

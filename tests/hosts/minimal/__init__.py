@@ -1,0 +1,3 @@
+from tests.hosts.minimal.celery import app as celery_app
+
+__all__ = ["celery_app"]

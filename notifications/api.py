@@ -14,7 +14,7 @@ from durable.databases import atomic, storable
 from durable.hints import publish_on_commit
 from notifications.attachments import offer_attachments as offer_attachments  # noqa: PLC0414
 from notifications.channels import Channel, channels
-from notifications.kinds import Kind, kinds
+from notifications.kinds import DAILY, Kind, kinds
 from notifications.links import inside
 from notifications.models import Delivery, Notification, Preference
 
@@ -60,7 +60,7 @@ def send_again(delivery: Delivery, *, even_if_sent: bool = False) -> bool:
     """
     with atomic(Notification):
         opened = Delivery.reopen(delivery.pk, even_if_sent=even_if_sent)
-        if opened:
+        if opened and delivery.channel != DAILY:
             publish_on_commit([delivery])
     return opened
 
@@ -77,7 +77,8 @@ def wanted_targets(user: AbstractBaseUser, kind: Kind) -> list[tuple[Channel, st
     """
     mine = Preference.objects.filter(user_id=user.pk, kind=kind.key)
     chosen = {} if kind.required else dict(mine.values_list("channel", "enabled"))
-    wanted = [channel for channel in channels if chosen.get(channel.key, channel.on_by_default(kind))]
+    possible = [channel for channel in channels if kind.allows(channel.key)]
+    wanted = [channel for channel in possible if chosen.get(channel.key, channel.on_by_default(kind))]
     return [(channel, target) for channel in wanted for target in channel.targets(user)]
 
 
@@ -89,7 +90,7 @@ def channel_faults() -> list[str]:
 def _create_deliveries(notification: Notification, user: AbstractBaseUser, wanted: list[tuple[Channel, str]]) -> None:
     deliveries = [_delivery(notification, channel, target, user) for channel, target in wanted]
     Delivery.objects.bulk_create(deliveries)
-    publish_on_commit([delivery for delivery in deliveries if delivery.state == Delivery.State.PENDING])
+    publish_on_commit([delivery for delivery in deliveries if delivery.published_at])
 
 
 def _delivery(notification: Notification, channel: Channel, target: str, user: AbstractBaseUser) -> Delivery:
@@ -101,6 +102,8 @@ def _delivery(notification: Notification, channel: Channel, target: str, user: A
     elif channel.immediate:
         delivery.state, delivery.sent_at = Delivery.State.SENT, Now()
         delivery.next_attempt_at = None
+    elif later := channel.due_at(user):
+        delivery.next_attempt_at = later
     else:
         delivery.published_at = Now()
     return delivery

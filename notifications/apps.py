@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models import Q
 
 
 class NotificationsConfig(AppConfig):
@@ -9,9 +10,11 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         # These import models, which are loaded only now.
         from durable import sweep
-        from notifications import channels, checks, delivery, tasks, webhooks  # noqa: F401
+        from notifications import channels, checks, delivery, summaries, tasks, webhooks  # noqa: F401
+        from notifications.kinds import DAILY
         from notifications.models import Delivery
 
         channels.load()
-        sweep.register(sweep.SweptModel(Delivery, park=delivery.park))
+        sweep.register(sweep.SweptModel(Delivery, park=delivery.park, publishes=~Q(channel=DAILY)))
+        sweep.register_chore("daily summaries", summaries.send_due)
         sweep.register_chore("ended webhooks announced", webhooks.announce_ended)

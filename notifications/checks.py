@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import time
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ from notifications.rendering import template_name
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Check the values of the CARRYALL setting."""
     config = notification_settings()
-    parts = (_site_faults, _webhook_faults, _push_faults, _chat_faults, _default_faults)
+    parts = (_site_faults, _webhook_faults, _push_faults, _chat_faults, _default_faults, _summary_faults)
     return [fault for part in parts for fault in part(config)]
 
 
@@ -106,6 +107,17 @@ def _default_faults(config: NotificationSettings) -> Iterator[CheckMessage]:
             )
 
 
+def _summary_faults(config: NotificationSettings) -> Iterator[CheckMessage]:
+    try:
+        time.fromisoformat(config.daily_summary_at or "08:00")
+    except ValueError:
+        yield Error(
+            f"CARRYALL['DAILY_SUMMARY_AT'] is {config.daily_summary_at!r}, which is no time of day.",
+            hint='Write it as "08:00", or "" if nobody shall get a daily summary.',
+            id="notifications.E013",
+        )
+
+
 def _keys(registry: Registry[Any]) -> str:
     return ", ".join(entry.key for entry in registry)
 
@@ -113,7 +125,8 @@ def _keys(registry: Registry[Any]) -> str:
 @register(Tags.templates)
 def check_templates(**_: Any) -> list[CheckMessage]:
     """Check that each kind has the templates of each channel, and that they compile."""
-    names = [template_name(kind.key, file) for kind in kinds for channel in channels for file in channel.templates]
+    pairs = [(kind, channel) for kind in kinds for channel in channels if kind.allows(channel.key)]
+    names = [template_name(kind.key, file) for kind, channel in pairs for file in channel.templates]
     return [fault for name in names for fault in _template_faults(name)]
 
 

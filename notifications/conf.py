@@ -53,6 +53,8 @@ class NotificationSettings:
     default_channels: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Kind of notification -> channels that are on until a user chooses, instead of those of the kind:
     {"export_ready": ["in_app"]}."""
+    daily_summary_at: str = "08:00"
+    """Time of day, in the user's time zone, of the mail of users who choose a daily summary. Empty: nobody can."""
     in_bell: int = 5
     """Number of notifications in the bell."""
     per_page: int = 25

@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from notifications import pages
-from notifications.kinds import EMAIL, kinds
+from notifications.kinds import DAILY, DAILY_SUMMARY, EMAIL, kinds
 from notifications.links import absolute, page_path
 from notifications.models import Notification, Preference
 
@@ -19,7 +19,7 @@ SALT = "carryall.unsubscribe"
 
 def headers(notification: Notification) -> dict[str, str]:
     """Return the headers of a mail with which a mail program offers to unsubscribe. Empty for a required kind."""
-    if kinds.get(notification.kind).required:
+    if kinds.get(notification.kind).required and notification.kind != DAILY_SUMMARY:
         return {}
     token = signing.dumps([str(notification.user_id), notification.kind], salt=SALT, compress=True)
     url = absolute(page_path("notifications:unsubscribe", token))
@@ -41,7 +41,15 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     if key not in kinds:
         raise Http404
     if request.method == "POST" and get_user_model()._default_manager.filter(pk=user_pk).exists():
-        off = {"enabled": False}
-        Preference.objects.update_or_create(user_id=user_pk, kind=key, channel=EMAIL, defaults=off)
+        _switch_off(user_pk, key)
     context = {"kind": kinds.get(key), "done": request.method == "POST"}
     return pages.render_page(request, "notifications/unsubscribe.html", context)
+
+
+def _switch_off(user_pk: str, key: str) -> None:
+    """Switch the mails of one kind off; for the daily summary, everything that would be in it."""
+    mine = Preference.objects.filter(user_id=user_pk)
+    if key == DAILY_SUMMARY:
+        mine.filter(channel=DAILY).update(enabled=False)
+    else:
+        mine.update_or_create(user_id=user_pk, kind=key, channel=EMAIL, defaults={"enabled": False})

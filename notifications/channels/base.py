@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 from django.utils.functional import Promise
 
+from durable import users
 from durable.registry import Registry
 from notifications.conf import notification_settings
 from notifications.errors import UnknownChannel
@@ -53,6 +55,10 @@ class Channel(ABC):
         """Return the channel's own part of the page of preferences, as safe HTML, or ""."""
         return ""
 
+    def due_at(self, user: AbstractBaseUser) -> datetime | None:
+        """Return when the first attempt at a new delivery to this user is due, or None: at once."""
+        return None
+
     def unreachable(self, user: AbstractBaseUser) -> str:
         """Return why this user cannot be notified through this channel, in a sentence, or ""."""
         return ""
@@ -84,3 +90,8 @@ channels: Registry[Channel] = Registry("channel", UnknownChannel)
 def inactive(user: AbstractBaseUser) -> str:
     """Return why a user who may not sign in is not notified outside of the site, or ""."""
     return "" if user.is_active else "The user's account is not active."
+
+
+def unreachable_by_mail(user: AbstractBaseUser) -> str:
+    """Return why this user cannot be notified by e-mail, or ""."""
+    return inactive(user) or ("" if users.address_of(user) else "The user has no e-mail address.")

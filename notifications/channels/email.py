@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from durable import users
 from notifications import attachments, unsubscribe
-from notifications.channels.base import Channel, channels, inactive
+from notifications.channels.base import Channel, channels, unreachable_by_mail
 from notifications.conf import notification_settings
 from notifications.errors import DeliveryError
 from notifications.kinds import EMAIL
@@ -43,7 +43,7 @@ class Email(Channel):
     templates = ("subject.txt", "email.txt", "email.html")
 
     def unreachable(self, user: AbstractBaseUser) -> str:
-        return inactive(user) or ("" if users.address_of(user) else "The user has no e-mail address.")
+        return unreachable_by_mail(user)
 
     def fault(self) -> str:
         """Connect to the mail server, sign in and disconnect. With another backend, only create the backend."""

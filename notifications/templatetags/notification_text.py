@@ -5,12 +5,13 @@ from django.contrib.humanize.templatetags.humanize import intcomma, naturaltime
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from notifications import dates
+from notifications import dates, links
 
 register = template.Library()
 
 register.filter("intcomma", intcomma, is_safe=True)
 register.filter("naturaltime", naturaltime)
+register.filter("absolute", links.absolute)
 
 
 @register.filter

@@ -18,7 +18,7 @@ from durable.registry import Registry
 from notifications.channels import Channel, channels
 from notifications.channels.email import explain
 from notifications.errors import DeliveryError, UnknownChannel
-from notifications.kinds import Kind, kinds
+from notifications.kinds import DAILY, Kind, kinds
 from notifications.models import ChatAddress, Delivery, Notification, PushSubscription, Webhook
 from notifications.rendering import template_name
 from tests.support.browser_keys import BrowserKeys, new_key
@@ -28,6 +28,16 @@ from tests.support.receiver import Receiver, receiving
 HOSTILE = "<script>alert(1)</script> & \"quotes\" 'and'\r\nBcc: evil@example.com\x00"
 
 every_channel = pytest.mark.parametrize("channel", list(channels), ids=lambda channel: channel.key)
+single = [channel for channel in channels if channel.key != DAILY]  # its deliveries are sent together
+every_pair = pytest.mark.parametrize(
+    ("channel", "kind"),
+    [
+        pytest.param(channel, kind, id=f"{channel.key}-{kind.key}")
+        for channel in single
+        for kind in kinds
+        if kind.allows(channel.key)
+    ],
+)
 every_kind = pytest.mark.parametrize("kind", list(kinds), ids=lambda kind: kind.key)
 
 
@@ -54,7 +64,9 @@ def targets(user: User, settings: Any) -> Iterator[Receiver]:
 def hostile(kind: Kind, user: User) -> Delivery:
     """Return a delivery with hostile values for all texts."""
     words = ("dataset_label", "format_label", "filename", "size_text", "period", "reason", "week", "bytes_text")
-    notification = tell(user, kind.key, key=f"{kind.key}-hostile", context=dict.fromkeys(words, HOSTILE))
+    lines = [{"text": HOSTILE.replace("\x00", ""), "link": "/exports/1/"}]
+    context = dict.fromkeys(words, HOSTILE) | {"lines": lines}
+    notification = tell(user, kind.key, key=f"{kind.key}-hostile", context=context)
     return claimed(notification)
 
 
@@ -72,15 +84,13 @@ def test_a_channel_has_a_key_and_a_label(channel: Channel) -> None:
     assert str(channel.label)
 
 
-@every_channel
-@every_kind
+@every_pair
 def test_each_kind_has_the_channels_templates(channel: Channel, kind: Kind) -> None:
     for file in channel.templates:
         assert get_template(template_name(kind.key, file))
 
 
-@every_channel
-@every_kind
+@every_pair
 @pytest.mark.usefixtures("targets")
 def test_a_channel_delivers_every_kind(channel: Channel, kind: Kind, user: User) -> None:
     notification = tell(user, kind.key)
@@ -89,7 +99,7 @@ def test_a_channel_delivers_every_kind(channel: Channel, kind: Kind, user: User)
     channel.deliver(claimed(notification, channel.key))
 
 
-@every_channel
+@pytest.mark.parametrize("channel", single, ids=lambda channel: channel.key)
 def test_a_channel_that_lost_its_lease_sends_nothing(
     channel: Channel, user: User, targets: Receiver, mailoutbox: list[Any]
 ) -> None:

@@ -107,7 +107,7 @@ def test_preferences_are_saved_and_shown(signed_in: Client, user: User) -> None:
         assert (response.status_code, response["Location"]) == (303, path)
     on = Preference.objects.filter(user=user, enabled=True)
     assert [(row.kind, row.channel) for row in on] == [("export_ready", "email")]
-    assert Preference.objects.count() == 6
+    assert Preference.objects.count() == 9
     assert body(signed_in.get(path)).count("checked") == 1
 
 

@@ -36,6 +36,7 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "filename": "orders-2026.csv",
         "expires_at": "2026-08-03T14:00:00+00:00",
     },
+    "daily_summary": {"lines": [{"text": "An export is ready.", "link": "/exports/1/"}], "count": 1, "more": 0},
     "webhook_ended": {"webhook": "https://example.com/hook", "reason": "It answered 410 (Gone)."},
     "weekly_report": {"week": "2026-W30", "exports": 12, "rows": 1_000_000, "bytes_text": "1.2 GB"},
 }

@@ -30,7 +30,6 @@ from benchmarks import history
 from durable import hints, sweep
 from durable.clock import Now
 from durable.models import Work
-from exports.conf import export_settings
 from exports.forecast.progress import progress_of, progress_of_many
 from exports.intake.choices import ExportRequest
 from exports.intake.requests import cancel_export, expire_export, request_export
@@ -65,7 +64,7 @@ def fill(past: int, backlog: int, owners: int) -> Site:
     file = {"artifact": f"{running.uuid}/export-1.csv", "size": 3, "sha256": "ab" * 32, "filename": "orders.csv"}
     now = timezone.now()
     ready = _export(light, State.READY, rows=50, finished_at=now, expires_at=now + timedelta(days=7), **file)
-    held = [part.pk for part in window.fairest(export_settings().window)]
+    held = [part.pk for part in window.fairest(window.sizes().parts)]
     Part.objects.filter(pk__in=held).update(attempt=1, published_at=Now(), lease_until=Work.moment_in(3600))
     history.vacuum()
     return Site(heavy, past // 10 // PER_PAGE, light, running, ready)
@@ -118,7 +117,7 @@ ALL_DAY: dict[str, Callable[[Site], object]] = {
     "the click": click,
     "a part's beginning and end": part,
     "filling the window": lambda _: window.fill_window(),
-    CHOICE: lambda _: window.fairest(export_settings().window + 1),
+    CHOICE: lambda _: window.fairest(window.sizes().parts + 1),
     "what is due to be joined": lambda _: window.finish_all_rendering(),
     "the sweep": lambda _: sweep.sweep(),
     "a measured rate": lambda _: rates.rate_of("orders", "csv"),

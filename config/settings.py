@@ -6,7 +6,6 @@ from typing import Any
 
 from config import environment
 from config.environment import BASE_DIR
-from config.queues import WINDOW
 
 ENVIRONMENT = environment.read()
 
@@ -184,7 +183,6 @@ CARRYALL: dict[str, Any] = {
     "SITE_URL": SITE_URL,
     "SCRATCH_DIR": VAR_DIR / "scratch",
     "USER_TIME_ZONE": "exports.demo.people.time_zone" if DEMO else None,
-    "WINDOW": WINDOW,
     "WEBHOOKS_PER_USER": 5 if DEMO else 0,
     "VAPID_PRIVATE_KEY": ENVIRONMENT.vapid_private_key,
 }

@@ -1,4 +1,4 @@
-"""Admin of jobs. A site gets it for each class of jobs that it has not registered itself."""
+"""Admin of jobs and workers. A site gets it for each model that it has not registered itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.admin.apps import AdminConfig
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from durable.admin_lists import Bounded, ReadOnly, SlowFilter, WorkColumns
 from durable.clock import now
 from durable.jobs import Job, kinds
+from durable.workers import Worker
 
 SHOWN = 20
 """Maximum number of jobs that are shown as those that another one waits for."""
@@ -76,10 +77,30 @@ class JobAdmin(ReadOnly, WorkColumns, Bounded):
             self.message_user(request, words % left, messages.WARNING)
 
 
+class WorkerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Lists the workers: the queues that they serve, how many tasks they run at once, and whether they are alive."""
+
+    list_display = ("name", "alive", "serves", "processes", "version", "started_at", "seen_at")
+    ordering = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return Worker.objects.annotate(is_alive=Exists(Worker.objects.alive().filter(pk=OuterRef("pk"))))
+
+    @admin.display(description=gettext_lazy("alive"), boolean=True)
+    def alive(self, obj: Any) -> bool:
+        return bool(obj.is_alive)
+
+    @admin.display(description=gettext_lazy("queues"))
+    def serves(self, obj: Worker) -> str:
+        return ", ".join(obj.queues)
+
+
 def connect() -> None:
-    """Register JobAdmin for the classes of jobs that no `admin.py` has registered."""
+    """Register the admin of workers, and JobAdmin for the classes of jobs that no `admin.py` has registered."""
     if isinstance(apps.get_app_config("admin"), AdminConfig):
         admin.autodiscover()  # for a site that lists the admin after this app; imported modules are not imported again
+    if not admin.site.is_registered(Worker):
+        admin.site.register(Worker, WorkerAdmin)
     for kind in kinds():
         if not admin.site.is_registered(kind):
             admin.site.register(kind, JobAdmin)

@@ -26,6 +26,7 @@ from durable.fields import UTCDateTimeField
 from durable.holders import holder, is_dead, scope
 from durable.lease import Lease
 from durable.rates import Permit  # noqa: F401 - Django looks for models here
+from durable.workers import Worker  # noqa: F401 - Django looks for models here
 
 W = TypeVar("W", bound="Work")
 

@@ -20,6 +20,7 @@ from django.db.models import Q
 from durable.conf import durable_settings
 from durable.hints import publish
 from durable.models import Work, WorkQuerySet
+from durable.workers import Heart
 
 logger = logging.getLogger(__name__)
 
@@ -122,11 +123,13 @@ class Sweeper:
         self._stop = threading.Event()
         self._pass = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._heart: Heart | None = None
 
-    def start(self) -> None:
-        """Start the thread. Further calls do nothing."""
+    def start(self, heart: Heart | None = None) -> None:
+        """Start the thread, which also writes the row of the worker. Further calls do nothing."""
         if self._thread is not None:
             return
+        self._heart = heart
         os.register_at_fork(
             before=self._pass.acquire, after_in_parent=self._pass.release, after_in_child=self._pass.release
         )
@@ -139,11 +142,17 @@ class Sweeper:
     def _run(self) -> None:
         while not self._stop.is_set():  # begins at once: the worker before may have given rows back
             with self._pass:
+                if self._heart:
+                    _safely("write the worker's row", self._heart.beat)
                 done = sweep()
                 connections.close_all()
             if done:
                 logger.info("Swept: %s", ", ".join(f"{name} {count}" for name, count in done.items()))
             self._stop.wait(durable_settings().sweep_every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+        with self._pass:
+            if self._heart:
+                _safely("delete the worker's row", self._heart.stop)
+            connections.close_all()
 
 
 sweeper = Sweeper()

@@ -1,4 +1,5 @@
 """Exports: a button that gives people their data, at any size."""
 
-__version__ = "0.1.0"
+from durable import __version__ as __version__
+
 DISTRIBUTION = "carryall"

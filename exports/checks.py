@@ -92,7 +92,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = [
         Error(f"CARRYALL[{name.upper()!r}] must be positive.", hint="Remove it to use the default.", id="exports.E002")
         for name in positive
-        if getattr(config, name) <= 0
+        if (number := getattr(config, name)) is not None and number <= 0
     ]
     found += [
         Error(

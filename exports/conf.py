@@ -46,10 +46,10 @@ class ExportSettings:
     """Planned duration of a part in seconds, by the rates measured on this site."""
     rows_per_part: int | None = None
     """Fixed number of rows per part; None plans by `part_seconds`."""
-    window: int = 3
-    """Parts in flight over all owners: one more than the workers can run at once, so that no worker is idle and a part
-    of another owner waits for one part to end, not for several. Small exports have a second window of the same size,
-    and exports being planned a third."""
+    window: int | None = None
+    """Parts in flight over all owners. None: one more than the workers that are alive can run at once, so that no
+    worker is idle, and a part of another owner waits for one part to end, not for several. Small exports have a window
+    of their own, and exports being planned a third."""
     small_rows: int = 1_000
     """An export of at most this many rows is small: the worker of short tasks renders and assembles it."""
     max_open_per_user: int = 10

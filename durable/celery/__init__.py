@@ -46,9 +46,10 @@ def _stand_by(sender: Any, **_: Any) -> None:
     """Start the threads of a worker. A worker in a thread of another process is that of a test, and gets none."""
     if threading.current_thread() is not threading.main_thread():
         return
+    from durable.celery.workers import heart_of
     from durable.sweep import sweeper  # imports models, so only once Django's apps are ready
 
-    sweeper.start()
+    sweeper.start(heart_of(sender))
     shutdown.shutdown.start(sender)
 
 

@@ -122,7 +122,7 @@ def _lanes(seen: _Seen) -> float:
     busy = (seen.wall or timedelta()).total_seconds() - seen.joining
     if (seen.parts or 0) < 2 * USUAL_LANES or busy <= 0:  # too few to measure
         return USUAL_LANES
-    return min(max((seen.work or 0) / busy, 1.0), float(export_settings().window))
+    return min(max((seen.work or 0) / busy, 1.0), float(seen.parts or 1))
 
 
 def _columns_of(dataset: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.db.models import Exists, F, OuterRef, Subquery
 
+from durable.celery.workers import running_at_once
 from durable.clock import Now
 from durable.databases import atomic, connection_of
 from durable.hints import publish_on_commit
@@ -24,16 +25,35 @@ W = TypeVar("W", bound=Work)
 WINDOW_LOCK = 0x0CA44A11
 """Key of the PostgreSQL advisory lock that lets only one process choose at a time."""
 
+TASKS = "exports.tasks"
+WITHOUT_WORKERS = 3
+"""Size of a window while no worker is known to be alive, as before the first one starts."""
 BATCH = 100
 """Maximum number of exports that one sweep fans in. The next sweep takes the next ones."""
+
+
+class Sizes(NamedTuple):
+    """The sizes of the three windows."""
+
+    parts: int
+    small: int
+    plans: int
+
+
+def sizes() -> Sizes:
+    """Return one place more than there are processes for each kind of task, or the size of the setting."""
+    if (fixed := export_settings().window) is not None:
+        return Sizes(fixed, fixed, fixed)
+    alive = running_at_once(f"{TASKS}.render_part", f"{TASKS}.render_small_part", f"{TASKS}.plan_export")
+    return Sizes(*(processes + 1 if processes else WITHOUT_WORKERS for processes in alive))
 
 
 def fill_window() -> int:
     """Publish waiting parts in fair order until both of their windows are full. Return the number published."""
     with atomic(Export):
         _wait_for_turn()
-        window = export_settings().window
-        chosen = _lock_available(fairest(window, small=True) + fairest(window), Part)
+        size = sizes()
+        chosen = _lock_available(fairest(size.small, small=True) + fairest(size.parts), Part)
         Part.objects.filter(pk__in=[part.pk for part in chosen]).update(published_at=Now())
         publish_on_commit(chosen)
     return len(chosen)
@@ -44,7 +64,7 @@ def may_plan_now() -> bool:
 
     Otherwise it waits for `fill_plans`, which runs at the end of every plan and in every sweep.
     """
-    return len(planning()) < export_settings().window and not Export.objects.to_plan().exists()
+    return len(planning()) < sizes().plans and not Export.objects.to_plan().exists()
 
 
 def planning() -> dict[int, Any]:
@@ -62,7 +82,7 @@ def fill_plans() -> int:
     """Publish queued exports in fair order until the window of plans is full. Return the number published."""
     with atomic(Export):
         _wait_for_turn()
-        chosen = _lock_available(fairest_plans(export_settings().window), Export)
+        chosen = _lock_available(fairest_plans(sizes().plans), Export)
         Export.objects.filter(pk__in=[export.pk for export in chosen]).update(published_at=Now())
         publish_on_commit(chosen)
     return len(chosen)

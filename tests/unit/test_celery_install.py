@@ -148,14 +148,15 @@ def test_the_default_consumer_is_celerys() -> None:
 def test_a_worker_in_a_thread_of_a_test_starts_no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     """celery.contrib.testing starts such workers, in a process whose database is the test's."""
     started: list[Any] = []
-    monkeypatch.setattr("durable.sweep.sweeper.start", lambda: started.append("sweeper"))
+    monkeypatch.setattr("durable.celery.workers.heart_of", lambda consumer: f"the heart of {consumer}")
+    monkeypatch.setattr("durable.sweep.sweeper.start", started.append)
     monkeypatch.setattr("durable.celery.shutdown.shutdown.start", started.append)
     thread = threading.Thread(target=durable_celery._stand_by, args=["a consumer"])
     thread.start()
     thread.join()
     assert started == []
     durable_celery._stand_by("a consumer")
-    assert started == ["sweeper", "a consumer"]
+    assert started == ["the heart of a consumer", "a consumer"]
 
 
 # --- tasks ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 SITE := ../pyproject.toml --extra pdf --extra postgres --extra redis --extra push base.in
 
 # Export these variables to the programs if they are given to make and not empty.
-$(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL,$(if $($(name)),$(eval export $(name))))
+$(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL BROKER_URL,$(if $($(name)),$(eval export $(name))))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -44,7 +44,7 @@ quick: setup-dev  ## lint, check types and run unit tests, in half a minute
 faults: setup-dev  ## run the long fault tests on whole sites; `make test` runs short versions of them
 	@$(BIN)/python -m tests.lanes faults
 
-chaos: setup-dev  ## run exports under random faults and count the results: N=3000 SEED=2 DB=sqlite BROKER=sentinel CONTROL=1
+chaos: setup-dev  ## run exports under random faults and count the results: N=3000 SEED=2 DB=sqlite BROKER=sentinel or rabbitmq CONTROL=1
 	@$(BIN)/python -m tests.chaos $(if $(N),--number $(N)) $(if $(SEED),--seed $(SEED)) $(if $(DB),--database $(DB)) \
 	$(if $(BROKER),--broker $(BROKER)) $(if $(LOAD),--load $(LOAD)) $(if $(RATE),--rate $(RATE)) $(if $(SHORT),--short) $(if $(CONTROL),--control)
 
@@ -78,6 +78,7 @@ lock: setup-dev  ## compile requirements/*.txt from requirements/*.in
 	@cd requirements && ../$(COMPILE) $(SITE) -o base.txt
 	@cd requirements && ../$(COMPILE) parquet.in -o parquet.txt
 	@cd requirements && ../$(COMPILE) s3.in -o s3.txt
+	@cd requirements && ../$(COMPILE) sqs.in -o sqs.txt
 	@cd requirements && ../$(COMPILE) $(SITE) dev.in -o dev.txt
 	@cd requirements && ../$(COMPILE) --no-deps flights.in -o flights.txt
 

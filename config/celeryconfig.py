@@ -4,17 +4,19 @@ They are the site's own choice. What leased work needs is on its tasks, and in d
 Celery imports this module when it first needs a setting, after Django has loaded its own.
 """
 
+import os
+
 from django.conf import settings
 
-from config import redis_url
+from config import broker
 from config.queues import BULK, HIGH
 
-SENTINEL_SECONDS = 0.4
-"""Seconds to wait for each sentinel."""
-
-_broker = redis_url.broker(settings.REDIS_URL, SENTINEL_SECONDS)
+# The command `celery` copies BROKER_URL to this variable, which Celery prefers to broker_url below.
+os.environ.pop("CELERY_BROKER_URL", None)
+_broker = broker.celery(settings.BROKER_URL)
 broker_url = _broker.url
 broker_use_ssl = _broker.use_ssl
+broker_transport_options = _broker.options
 timezone = settings.TIME_ZONE
 enable_utc = True
 accept_content = ["json"]
@@ -29,9 +31,8 @@ task_routes = {
 result_backend = "django-db"
 result_extended = True
 result_expires = None  # exports.tasks.clean_up_results deletes in batches; Celery's clean-up is one unbounded DELETE
-# -- workers: prefetch one message at a time, so that the order chosen in the database is kept.
+# -- workers: prefetch one message at a time (Redis: none), so that the order chosen in the database is kept.
 worker_prefetch_multiplier = 1
-worker_disable_prefetch = True
 worker_max_tasks_per_child = 100
 worker_max_memory_per_child = 400_000  # KB; WeasyPrint does not return its memory
 worker_send_task_events = True  # for Flower
@@ -41,17 +42,9 @@ worker_hijack_root_logger = False
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}
-broker_transport_options = {
-    "visibility_timeout": 900,  # seconds until an unacknowledged message is delivered again
-    "unacked_restore_interval": 5,
-    "unacked_restore_throttle": 1,
-    "socket_timeout": 5,  # of workers and of pages that ask Redis; a click waits less (durable/celery/broker.py)
-    "socket_connect_timeout": 2,
-    "queue_order_strategy": "priority",
-    "global_keyprefix": "carryall:",
-    **_broker.options,
-}
 # -- Beat: schedules are in the database; edits take effect within five seconds; each run is saved at once.
 beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
 beat_max_loop_interval = 5
 beat_sync_every = 1
+# -- what the broker needs: see config/broker.py.
+globals().update(_broker.settings)

@@ -14,7 +14,7 @@ import dj_email_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
-from config import redis_url
+from config import broker
 from config.artifacts import store
 from config.private import redis_socket, secret_key
 
@@ -34,7 +34,7 @@ class Environment:
     secret_key: str
     var_dir: Path
     database: dict[str, Any]
-    redis_url: str
+    broker_url: str
     artifacts: dict[str, Any]
     allowed_hosts: list[str]
     csrf_trusted_origins: list[str]
@@ -77,7 +77,7 @@ def _demo(env: Env, var_dir: Path) -> Environment:
         secret_key=env.str("SECRET_KEY", "") or secret_key(var_dir),
         var_dir=var_dir,
         database=_database(env, f"sqlite:///{var_dir}/db.sqlite3"),
-        redis_url=_redis(env, f"unix://{redis_socket(var_dir)}"),
+        broker_url=_broker_url(env, f"unix://{redis_socket(var_dir)}"),
         artifacts=store(env.str("STORAGE_URL", ""), var_dir),
         allowed_hosts=env.list("ALLOWED_HOSTS", []) or ["127.0.0.1", "localhost", "[::1]"],
         csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
@@ -102,7 +102,7 @@ def _production(env: Env, var_dir: Path) -> Environment:
         secret_key=env.str("SECRET_KEY"),
         var_dir=var_dir,
         database=_database(env, ""),
-        redis_url=_redis(env, ""),
+        broker_url=_broker_url(env, ""),
         artifacts=store(env.str("STORAGE_URL", ""), var_dir),
         allowed_hosts=env.list("ALLOWED_HOSTS"),
         csrf_trusted_origins=env.list("CSRF_TRUSTED_ORIGINS", []),
@@ -120,7 +120,8 @@ def _production(env: Env, var_dir: Path) -> Environment:
 _REQUIRED = {
     "DATABASE_URL": "set it to the database, for example postgresql://user:password@host/name.",
     "REDIS_URL": "set it to the broker, for example rediss://user:password@host:6379/0 "
-    "or sentinel://user:password@host:26379,host2:26379/master.",
+    "or sentinel://user:password@host:26379,host2:26379/master. Or set BROKER_URL, for example to "
+    "amqps://user:password@host/vhost.",
     "EMAIL_URL": "set it to the mail server, for example submission://user:password@host:587.",
     "DEFAULT_FROM_EMAIL": "set it to the sender address of e-mails.",
     "SITE_URL": "set it to the site's public address, for example https://example.com; links in e-mails start with it.",
@@ -129,7 +130,9 @@ _REQUIRED = {
 
 
 def _production_faults(env: Env) -> list[str]:
-    faults = [f"{name} is missing: {fix}" for name, fix in _REQUIRED.items() if not env.str(name, "")]
+    given = {name for name in (*_REQUIRED, "BROKER_URL") if env.str(name, "")}
+    given |= {"REDIS_URL"} if "BROKER_URL" in given else set()
+    faults = [f"{name} is missing: {fix}" for name, fix in _REQUIRED.items() if name not in given]
     if _on(env, "DEBUG"):
         faults.append("DEBUG is on: error pages would show secrets; unset DEBUG.")
     key = env.str("SECRET_KEY", "")
@@ -157,10 +160,12 @@ def _database(env: Env, default: str) -> dict[str, Any]:
     return parsed
 
 
-def _redis(env: Env, default: str) -> str:
-    url = env.str("REDIS_URL", "") or default
-    if fault := redis_url.fault(url):
-        raise ImproperlyConfigured(f"REDIS_URL {fault}: {_REQUIRED['REDIS_URL']}")
+def _broker_url(env: Env, default: str) -> str:
+    """Return BROKER_URL, or else REDIS_URL: a Redis needs no other name."""
+    name = "BROKER_URL" if env.str("BROKER_URL", "") else "REDIS_URL"
+    url = env.str(name, "") or default
+    if fault := broker.fault(url):
+        raise ImproperlyConfigured(f"{name} {fault}: {_REQUIRED['REDIS_URL']}")
     return url
 
 

@@ -4,20 +4,20 @@ They are public, so errors of the database and the broker, which name hosts and 
 """
 
 import logging
+from typing import Any
 
-import redis
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
+from kombu.exceptions import OperationalError
 
-from config.redis_url import connected
+from config.celery import app
+from durable.celery import broker
 from durable.celery.transport import short_message
 from exports.upkeep.probes import data_loss_risk
 
 logger = logging.getLogger(__name__)
 
-REDIS_SECONDS = 1.0
-"""Timeout for Redis and for each of its sentinels."""
+PATIENCE = broker.Patience(1.0, 1.0)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -26,13 +26,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Return 200 if the database and Redis answer, else 503 with one sentence for each fault.
+    """Return 200 if the database and the broker answer, else 503 with one sentence for each fault.
 
     A Redis that may lose messages gets 200 with a warning: lost messages are sent again, and a 503 would take every web
     process out of service.
     """
     warnings: list[str] = []
-    faults = [fault for fault in (_database_fault(), _redis_fault(warnings)) if fault]
+    faults = [fault for fault in (_database_fault(), _broker_fault(warnings)) if fault]
     answer = "\n".join(faults or ["ready", *warnings])
     return HttpResponse(answer, status=503 if faults else 200, content_type="text/plain")
 
@@ -47,13 +47,15 @@ def _database_fault() -> str:
     return ""
 
 
-def _redis_fault(warnings: list[str]) -> str:
-    """Return why Redis cannot be used, or "". Warnings are appended to `warnings`."""
+def _broker_fault(warnings: list[str]) -> str:
+    """Return why the broker cannot be used, or "". Warnings are appended to `warnings`."""
+    connection: Any = broker.connection(app, PATIENCE)
     try:
-        with connected(settings.REDIS_URL, REDIS_SECONDS) as client:
-            client.ping()
-            warnings += [f"Redis: {warning}" for warning in [data_loss_risk(client)] if warning]
-    except (redis.RedisError, OSError) as error:
-        logger.error("Redis does not answer: %s", short_message(error))
-        return "Redis does not answer."
+        with connection:
+            channel = connection.default_channel
+            if connection.transport.driver_type == "redis":
+                warnings += [f"Redis: {warning}" for warning in [data_loss_risk(channel.client)] if warning]
+    except (OperationalError, OSError, *connection.connection_errors) as error:
+        logger.error("The broker does not answer: %s", short_message(error))
+        return "The broker does not answer."
     return ""

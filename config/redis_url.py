@@ -56,7 +56,7 @@ def fault(url: str) -> str:
     scheme, found, _ = url.partition("://")
     try:
         if not found or scheme not in SINGLE + SENTINEL:
-            return "is not the URL of a Redis"
+            return "is not the URL of a broker"
         if scheme in SENTINEL:
             watched(url)
         elif scheme != "unix":
@@ -70,7 +70,7 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise ValueError("is not the URL of a Redis") from None
+        raise ValueError("is not the URL of a broker") from None
 
 
 def _check_server(parts: SplitResult) -> None:

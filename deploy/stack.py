@@ -11,6 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from config.broker import canonical, is_redis
 from config.private import redis_socket
 from deploy.http import Browser
 from deploy.leftovers import end_descendants, reap
@@ -34,7 +35,7 @@ class Stack:
         self.var_dir, self.port, self.bind = var_dir, port, bind
         self.environment = {**os.environ, **stack_environment(var_dir, port)}
         redis_path = redis_socket(var_dir)
-        own_redis = f"unix://{redis_path}" == settings.REDIS_URL
+        own_redis = f"unix://{redis_path}" == settings.BROKER_URL
         self.redis = RedisServer(var_dir / "redis", socket=redis_path) if own_redis else None
         self.control = redis_path.with_name("ctl.sock")  # same folder: its path is short enough for a socket
         self.log = MergedLog(var_dir / "log" / "carryall.log")
@@ -57,7 +58,7 @@ class Stack:
         check_port(self.bind, self.port)
         if self.redis:
             self.redis.write_conf()
-        elif reason := answers(settings.REDIS_URL):
+        elif is_redis(settings.BROKER_URL) and (reason := answers(canonical(settings.BROKER_URL))):
             raise Fault(
                 f"The Redis at REDIS_URL does not answer ({reason}): start it, or unset REDIS_URL to use a private one."
             )
@@ -75,7 +76,7 @@ class Stack:
 
     def _await_redis(self) -> None:
         try:
-            wait_for_redis(settings.REDIS_URL, REDIS_SECONDS)
+            wait_for_redis(settings.BROKER_URL, REDIS_SECONDS)
         except Fault as fault:
             log = self.var_dir / "redis" / "redis.log"
             raise Fault(f"The private Redis did not start; see {log}. {fault}") from fault

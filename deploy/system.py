@@ -43,6 +43,7 @@ TOOLS = {
     "soffice": "libreoffice-calc-nogui",
     "unzip": "unzip",
     "pgbouncer": "pgbouncer",
+    "rabbitmq-server": "rabbitmq-server",
 }
 SERVERS = "/usr/sbin"
 """Debian installs servers here; it is not on the PATH of ordinary users."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy.steps import ROOT, Fault
 from tests.chaos import table
+from tests.chaos.broker import BROKERS
 from tests.chaos.run import Choice, run
 
 
@@ -18,7 +19,7 @@ def main() -> int:
     parser.add_argument("--number", "-n", type=int, default=300, help="number of exports")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
-    parser.add_argument("--broker", choices=("redis", "sentinel"), default="redis")
+    parser.add_argument("--broker", choices=tuple(BROKERS), default="redis")
     parser.add_argument("--load", type=float, default=0.5, help="share of the measured capacity")
     parser.add_argument("--rate", type=float, default=0.0, help="exports per second; measured if omitted")
     parser.add_argument("--short", action="store_true", help="leases of a few seconds, and short faults")

@@ -1,4 +1,4 @@
-"""Brokers of a run, which can be killed, frozen, flushed and disconnected: one Redis, or a pair under Sentinels."""
+"""Brokers of a run, which can be killed, frozen, flushed and disconnected: Redis, Redis with Sentinel, RabbitMQ."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import amqp
 import redis
 
+from config.queues import CONCURRENCY
 from deploy.redis_server import RedisServer, free_port
+from tests.support.rabbitmq import RabbitServer
 from tests.support.sentinel import Trio
 from tests.support.stack import wait_until
 
@@ -44,21 +48,35 @@ class Broker(ABC):
         """Restart or resume the server that was killed or stopped."""
 
     @abstractmethod
-    def client(self) -> redis.Redis:
-        """Return a client of the server that accepts writes."""
+    def flush(self) -> int:
+        """Delete everything. Return the number of keys or messages deleted."""
+
+    @abstractmethod
+    def cut(self) -> int:
+        """Close all client connections. Return the number closed."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return the version of the server."""
 
     @abstractmethod
     def stop(self) -> None: ...
 
+
+class Redis(Broker):
+    """What the brokers that are a Redis have in common."""
+
+    @abstractmethod
+    def client(self) -> redis.Redis:
+        """Return a client of the server that accepts writes."""
+
     def flush(self) -> int:
-        """Delete all keys. Return the number of keys deleted."""
         with self.client() as client:
             keys: Any = client.dbsize()
             client.flushall()
             return int(keys)
 
     def cut(self) -> int:
-        """Close all client connections. Return the number closed."""
         with self.client() as client:
             cut: Any = client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             return int(cut)
@@ -69,7 +87,7 @@ class Broker(ABC):
             return str(info["redis_version"])
 
 
-class PlainRedis(Broker):
+class PlainRedis(Redis):
     """One server that persists its data to disk."""
 
     name = "redis"
@@ -113,7 +131,7 @@ class PlainRedis(Broker):
         self.kill()
 
 
-class Watched(Broker):
+class Watched(Redis):
     """A master and a replica under three Sentinels, which fail over when the master is killed or stopped."""
 
     name = "sentinel"
@@ -155,4 +173,53 @@ class Watched(Broker):
         self._trio.stop()
 
 
-BROKERS: dict[str, type[PlainRedis] | type[Watched]] = {"redis": PlainRedis, "sentinel": Watched}
+class Rabbit(Broker):
+    """One RabbitMQ with quorum queues."""
+
+    name = "rabbitmq"
+
+    def __init__(self, folder: Path) -> None:
+        self._server = RabbitServer(folder)
+        self._alive = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"BROKER_URL": self._server.url}
+
+    def start(self) -> None:
+        self._server.start()
+        self._alive = True
+
+    def kill(self) -> str:
+        self._server.kill()
+        self._alive = False
+        return "RabbitMQ"
+
+    def freeze(self) -> str:
+        self._server.freeze()
+        return "RabbitMQ"
+
+    def revive(self) -> None:
+        if self._alive:
+            self._server.thaw()
+        else:
+            self.start()
+
+    def flush(self) -> int:
+        with amqp.Connection(self._server.address, connect_timeout=2, read_timeout=10) as connection:
+            channel: Any = connection.channel()
+            return sum(channel.queue_purge(queue) for queue in CONCURRENCY)
+
+    def cut(self) -> int:
+        pids = self._server.control("list_connections", "pid").split()
+        self._server.control("close_all_connections", "a fault of the trial")
+        return len(pids)
+
+    def version(self) -> str:
+        return self._server.control("version").strip()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+BROKERS: dict[str, Callable[[Path], Broker]] = {"redis": PlainRedis, "sentinel": Watched, "rabbitmq": Rabbit}

@@ -88,7 +88,7 @@ def _run_control(choice: Choice, folder: Path, var: Path, ended: ExitStack) -> d
     counted = control_run.run(site, plan, control_run.same_faults(known))
     more = {
         "seconds": round(time.monotonic() - begin, 1),
-        "versions": report.versions(redis_server=site.broker.version()),
+        "versions": report.versions(broker=f"{site.broker.name} {site.broker.version()}"),
     }
     return report.result(asdict(choice), counted, [], rate=rate, **more)
 

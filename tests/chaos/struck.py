@@ -47,6 +47,6 @@ def run(
     counted = counts(gather(site, folder, crowd, observer, (first, time.time()), references))
     more = {
         "seconds": seconds, "planned_seconds": round(plan.seconds, 1), "broken_downloads": fetcher.broken,
-        "versions": report.versions(redis_server=site.broker.version()),
+        "versions": report.versions(broker=f"{site.broker.name} {site.broker.version()}"),
     }  # fmt: skip
     return counted, gates(counted), more

@@ -14,6 +14,7 @@ PUBLISHED = ROOT / "docs" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- runs: written by `python -m tests.chaos --publish` -->\n", "<!-- end of runs -->"
 NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+BROKERS = {"redis": "", "sentinel": ", Sentinel", "rabbitmq": ", RabbitMQ"}
 Run = Mapping[str, Any]
 JOBS_AND_WEBHOOKS = ("jobs_lost", "job_effects_twice", "untold_by_webhook", "double_webhook_ids")
 """Counts that older runs lack."""
@@ -65,7 +66,7 @@ def _row(run: Run) -> tuple[object, ...]:
 
 def _name(run: Run) -> str:
     options = run["options"]
-    place = NAMES[options["database"]] + (", Sentinel" if options["broker"] == "sentinel" else "")
+    place = NAMES[options["database"]] + BROKERS[options["broker"]]
     return f"plain Celery, {place}" if options["control"] else place
 
 

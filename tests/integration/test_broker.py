@@ -14,7 +14,6 @@ import redis
 from celery import current_app
 from celery.app.defaults import DEFAULTS
 from django.test import Client
-from pytest_django import Settings
 
 from config import celeryconfig, health, redis_url
 from deploy.redis_server import RedisServer, answers, free_port, running
@@ -29,15 +28,14 @@ PATIENT = 10.0
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "REDIS_SECONDS", PATIENT)
+    monkeypatch.setattr(health, "PATIENCE", Patience(PATIENT, PATIENT))
     monkeypatch.setattr(broker, "WORKER", Patience(PATIENT, PATIENT))
 
 
 @pytest.fixture
-def server(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
     """A Redis server that the site uses."""
     with running(tmp_path / "redis", port=free_port()) as made:
-        settings.REDIS_URL = made.url
         monkeypatch.setitem(current_app.conf, "broker_url", made.url)
         yield made
 
@@ -138,12 +136,9 @@ def test_a_redis_that_hides_its_configuration_is_not_reported(client: Client, se
 
 
 @pytest.mark.django_db
-def test_all_clients_follow_the_master(
-    tmp_path: Path, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_clients_follow_the_master(tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """All servers have passwords, and one sentinel is down."""
     with watched(tmp_path / "trio", password="p@ss/w:rd") as trio:
-        settings.REDIS_URL = trio.url
         found = redis_url.broker(trio.url, PATIENT)
         monkeypatch.setitem(current_app.conf, "broker_url", found.url)
         options = current_app.conf.broker_transport_options | found.options
@@ -159,7 +154,7 @@ def test_all_clients_follow_the_master(
         for name in ("sentinel-2", "sentinel-3"):
             trio.kill(name)
         assert "No master found" in answers(trio.url)
-        assert client.get("/readyz").content == b"Redis does not answer."
+        assert client.get("/readyz").content == b"The broker does not answer."
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

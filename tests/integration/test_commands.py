@@ -153,7 +153,6 @@ def test_errors_are_one_sentence(ada: User, arguments: tuple[str, ...], named: d
 @pytest.fixture
 def _no_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.ALLOWED_HOSTS = ["127.0.0.1", "localhost"]  # without the one that pytest-django adds
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
     monkeypatch.setattr(probes, "WORKER_ANSWER", 0.1)
     monkeypatch.setitem(probes.PROBES, "workers", lambda: "no worker serves bulk and high: start one.")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Permission, User
 from django.db import OperationalError, connection
@@ -14,7 +15,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import Settings
-from redis.exceptions import ConnectionError as RedisAway
 
 from config import health
 from exports.errors import UnknownField
@@ -165,24 +165,18 @@ def wrong_zone(user: AbstractBaseUser) -> str:
 
 
 def test_the_readiness_page_does_not_reveal_errors(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors of the database and of Redis contain host and user names, so they are only logged."""
+    """Errors of the database and of the broker contain host and user names, so they are only logged."""
 
     class UnavailableDatabase:
         def __getattr__(self, name: str) -> Any:
             raise OperationalError('connection to "10.1.2.3" failed for user "carryall"')
 
-    class UnavailableRedis:
-        def ping(self) -> None:
-            raise RedisAway("Error 111 connecting to 10.1.2.3:6379")
-
-        def close(self) -> None: ...
-
     monkeypatch.setattr(health, "connection", UnavailableDatabase())
-    monkeypatch.setattr("redis.Redis.from_url", lambda *args, **options: UnavailableRedis())
+    monkeypatch.setitem(current_app.conf, "broker_url", "redis://127.0.0.1:1/0")
     answer = client.get("/readyz")
     assert (answer.status_code, answer.content.decode().splitlines()) == (
         503,
-        ["The database does not answer.", "Redis does not answer."],
+        ["The database does not answer.", "The broker does not answer."],
     )
 
 

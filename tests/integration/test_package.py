@@ -50,6 +50,7 @@ def test_its_metadata(wheel: ZipFile) -> None:
         "push",
         "redis",
         "s3",
+        "sqs",
         "webhooks",
     }
 

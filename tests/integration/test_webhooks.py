@@ -7,14 +7,11 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
@@ -29,6 +26,7 @@ from notifications import outgoing
 from notifications.channels.webhook import signed
 from notifications.delivery import deliver
 from notifications.models import Delivery, Notification, Preference, Webhook, WebhookAttempt
+from tests.support.certificates import certificate
 from tests.support.notices import make_user, tell
 from tests.support.receiver import Received, Receiver, receiving
 
@@ -273,24 +271,6 @@ def test_tls_verifies_the_name_and_not_the_address(
         Webhook.objects.update(url=f"https://127.0.0.1:{secured.server_port}/")
         assert "CERTIFICATE_VERIFY_FAILED" in attempted(webhook, "by address").error_message
         assert len(secured.received) == 1
-
-
-def certificate(name: str, folder: Path) -> Path:
-    """Write a self-signed certificate with its key to a file, and return its path."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject).issuer_name(subject).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    path = folder / "certificate.pem"
-    pem, raw = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, raw, serialization.NoEncryption()))
-    return path
 
 
 # --- bounds ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from tests.support.pgbouncer import pgbouncer
 DATABASES = ("sqlite", "postgresql", "pgbouncer", "mariadb")
 SITES = ("usual", "naive", "split")
 UNSET = (
-    "ENVIRONMENT", "DEBUG", "SECRET_KEY", "REDIS_URL", "EMAIL_URL", "SITE_URL", "TIME_ZONE", "PORT", "STORAGE_URL",
+    "ENVIRONMENT", "DEBUG", "SECRET_KEY", "REDIS_URL", "BROKER_URL", "EMAIL_URL", "SITE_URL", "TIME_ZONE", "PORT",
+    "STORAGE_URL",
 )  # fmt: skip
 
 

@@ -174,7 +174,8 @@ def test_the_plan_is_determined_by_the_seed() -> None:
 
 @pytest.mark.parametrize("number", [30, 3_000])
 @pytest.mark.parametrize(
-    ("database", "broker"), [("postgresql", "redis"), ("sqlite", "redis"), ("postgresql", "sentinel")]
+    ("database", "broker"),
+    [("postgresql", "redis"), ("sqlite", "redis"), ("postgresql", "sentinel"), ("sqlite", "rabbitmq")],
 )
 def test_every_fault_strikes_in_every_run(number: int, database: str, broker: str) -> None:
     known = faults(database, broker)

@@ -51,7 +51,7 @@ def test_the_demo_needs_no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     found = read(monkeypatch)
     assert (found.name, found.demo, found.debug, found.https) == ("demo", True, False, False)
     assert found.database["NAME"] == f"{tmp_path}/var/db.sqlite3"
-    assert found.redis_url.startswith("unix://")
+    assert found.broker_url.startswith("unix://")
     assert found.email["EMAIL_FILE_PATH"] == f"{tmp_path}/var/mail"
     assert found.site_url == "http://127.0.0.1:8000"
 
@@ -73,7 +73,7 @@ def test_servers_are_configured_by_urls(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch, DATABASE_URL="postgres://u:p@h:5433/n", REDIS_URL="redis://h:1/2", EMAIL_URL="smtp://m:25"
     )
     assert (found.database["ENGINE"], found.database["PORT"]) == ("django.db.backends.postgresql", 5433)
-    assert (found.redis_url, found.email["EMAIL_HOST"]) == ("redis://h:1/2", "m")
+    assert (found.broker_url, found.email["EMAIL_HOST"]) == ("redis://h:1/2", "m")
     assert found.email["EMAIL_TIMEOUT"] == environment.MAIL_TIMEOUT
 
 
@@ -89,6 +89,9 @@ def test_servers_are_configured_by_urls(monkeypatch: pytest.MonkeyPatch) -> None
         ("EMAIL_URL", "pigeon://coop"),
         ("REDIS_URL", "not a url"),
         ("REDIS_URL", "http://127.0.0.1"),
+        ("BROKER_URL", "kafka://127.0.0.1"),
+        ("BROKER_URL", "amqp://"),
+        ("BROKER_URL", "amqp://host:port/"),
         ("TIME_ZONE", "Europe/Atlantis"),
     ],
 )
@@ -177,3 +180,9 @@ def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for name in ("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "EMAIL_URL", "DEFAULT_FROM_EMAIL", "HTTPS"):
         monkeypatch.setenv(name, "")
     assert environment.read() == without
+
+
+def test_another_broker_needs_no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(monkeypatch, **PRODUCTION | {"REDIS_URL": None, "BROKER_URL": "amqps://u:p@h/v"})
+    assert found.broker_url == "amqps://u:p@h/v"
+    assert read(monkeypatch, **PRODUCTION | {"BROKER_URL": None}).broker_url == PRODUCTION["REDIS_URL"]

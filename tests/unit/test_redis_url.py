@@ -54,10 +54,10 @@ def test_valid_urls_have_no_fault(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("", "is not the URL of a Redis"),
-        ("host:6379", "is not the URL of a Redis"),
-        ("http://host", "is not the URL of a Redis"),
-        ("redis://[secret", "is not the URL of a Redis"),
+        ("", "is not the URL of a broker"),
+        ("host:6379", "is not the URL of a broker"),
+        ("http://host", "is not the URL of a broker"),
+        ("redis://[secret", "is not the URL of a broker"),
         ("redis://:secret@host:port/0", "has a port that is not a number from 1 to 65535"),
         ("redis://:secret@host:0/0", "has a port that is not a number from 1 to 65535"),
         ("redis://:secret@host:70000/0", "has a port that is not a number from 1 to 65535"),

@@ -12,7 +12,7 @@ from tests.chaos.faults.beside import (
     MailSlow,
     RestartPostgres,
 )
-from tests.chaos.faults.broker import CutConnections, FlushAll, FreezeRedis, KillRedis, OrderFailover
+from tests.chaos.faults.broker import CutConnections, FlushAll, FreezeBroker, KillBroker, OrderFailover
 from tests.chaos.faults.processes import (
     SHORT_POINTS,
     Deploy,
@@ -28,7 +28,7 @@ from tests.chaos.plan import Weight
 __all__ = ["SHORT_POINTS", "Fault", "Scene", "faults", "weights"]
 
 EVERYWHERE: tuple[type[Fault], ...] = (
-    KillWorker, KillChild, StopChild, Deploy, KillRedis, FlushAll, CutConnections, FreezeRedis, MailDown, MailSlow,
+    KillWorker, KillChild, StopChild, Deploy, KillBroker, FlushAll, CutConnections, FreezeBroker, MailDown, MailSlow,
     MailRefuses, MailSilent, FailStorage, KillWeb, KillBeat, KillPoint,
 )  # fmt: skip
 OF_DATABASE: dict[str, type[Fault]] = {"postgresql": RestartPostgres, "sqlite": LockSqlite}

@@ -7,10 +7,10 @@ from tests.chaos.faults.base import Fault, Scene
 from tests.chaos.plan import Strike, Weight
 
 
-class KillRedis(Fault):
-    """Kill Redis. With Sentinel, the master: a failover. Otherwise the server restarts from its append-only file."""
+class KillBroker(Fault):
+    """Kill the broker. With Sentinel, the master: a failover. Otherwise the server restarts from its files."""
 
-    kind, weight, resource = "redis-kill", Weight(4, 3, 1), "redis"
+    kind, weight, resource = "broker-kill", Weight(4, 3, 1), "broker"
 
     def strike(self, scene: Scene, strike: Strike) -> str:
         return scene.site.broker.kill()
@@ -20,24 +20,24 @@ class KillRedis(Fault):
 
 
 class FlushAll(Fault):
-    kind, weight, resource = "flushall", Weight(6), "redis"
+    kind, weight, resource = "flushall", Weight(6), "broker"
 
     def strike(self, scene: Scene, strike: Strike) -> str:
         return f"{scene.site.broker.flush()} keys"
 
 
 class CutConnections(Fault):
-    kind, weight, resource = "connections-cut", Weight(6), "redis"
+    kind, weight, resource = "connections-cut", Weight(6), "broker"
 
     def strike(self, scene: Scene, strike: Strike) -> str:
         cut = scene.site.broker.cut()
         return f"{cut} connections" if cut else ""
 
 
-class FreezeRedis(KillRedis):
-    """Redis keeps its connections and does not answer."""
+class FreezeBroker(KillBroker):
+    """The broker keeps its connections and does not answer."""
 
-    kind, weight = "redis-stop", Weight(3, 10, 4)
+    kind, weight = "broker-stop", Weight(3, 10, 4)
 
     def strike(self, scene: Scene, strike: Strike) -> str:
         return scene.site.broker.freeze()
@@ -46,7 +46,7 @@ class FreezeRedis(KillRedis):
 class OrderFailover(Fault):
     """A planned failover: the master becomes the replica, as for maintenance of its machine."""
 
-    kind, weight, resource = "failover", Weight(3), "redis"
+    kind, weight, resource = "failover", Weight(3), "broker"
 
     def strike(self, scene: Scene, strike: Strike) -> str:
         broker = scene.site.broker

@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import heartbeat_sent, setup_logging
+from django.conf import settings
 
 from durable.celery import install
 
@@ -19,3 +20,10 @@ install(app)
 @setup_logging.connect
 def _keep_djangos_logging(**_: Any) -> None:
     """Keep Celery from configuring logging: it does not if this signal has a receiver. LOGGING has configured it."""
+
+
+@heartbeat_sent.connect
+def _touch_heartbeat_file(**_: Any) -> None:
+    """Show the health check of a container that this worker's loop runs: every two seconds while Redis answers."""
+    if settings.HEARTBEAT_FILE:
+        settings.HEARTBEAT_FILE.touch()

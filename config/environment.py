@@ -43,6 +43,7 @@ class Environment:
     site_url: str
     vapid_private_key: str
     process_name: str
+    heartbeat_file: Path | None
     time_zone: str
     https: bool
     rates_url: str
@@ -86,6 +87,7 @@ def _demo(env: Env, var_dir: Path) -> Environment:
         site_url=(env.str("SITE_URL", "") or f"http://127.0.0.1:{port}").rstrip("/"),
         vapid_private_key=env.str("VAPID_PRIVATE_KEY", ""),
         process_name=env.str("PROCESS_NAME", "shell"),
+        heartbeat_file=_path(env, "HEARTBEAT_FILE"),
         time_zone=_time_zone(env),
         https=False,
         rates_url=env.str("RATES_URL", ""),
@@ -111,6 +113,7 @@ def _production(env: Env, var_dir: Path) -> Environment:
         site_url=env.str("SITE_URL").rstrip("/"),
         vapid_private_key=env.str("VAPID_PRIVATE_KEY", ""),
         process_name=env.str("PROCESS_NAME", "shell"),
+        heartbeat_file=_path(env, "HEARTBEAT_FILE"),
         time_zone=_time_zone(env),
         https=_on(env, "HTTPS", default=True),
         rates_url="",  # of the demo shop
@@ -148,6 +151,10 @@ def _production_faults(env: Env) -> list[str]:
 
 def _on(env: Env, name: str, *, default: bool = False) -> bool:
     return env.bool(name) if env.str(name, "") else default
+
+
+def _path(env: Env, name: str) -> Path | None:
+    return Path(env.str(name)) if env.str(name, "") else None
 
 
 def _database(env: Env, default: str) -> dict[str, Any]:

@@ -192,6 +192,7 @@ RATES_URL = ENVIRONMENT.rates_url
 # --- Background work: see config/celeryconfig.py for queues, limits and transport options. --------------------------
 
 BROKER_URL = ENVIRONMENT.broker_url
+HEARTBEAT_FILE = ENVIRONMENT.heartbeat_file
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 DJANGO_CELERY_RESULTS_TASK_ID_MAX_LENGTH = 191
 

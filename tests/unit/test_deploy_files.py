@@ -306,7 +306,11 @@ def test_supervisor_reads_the_programs(tmp_path: Path) -> None:
     """The folders of an installation are replaced, because supervisor refuses folders that do not exist."""
     text = (DEPLOY / "supervisor/carryall.conf").read_text()
     conf = tmp_path / "carryall.conf"
-    conf.write_text(text.replace("/var/lib/carryall", str(tmp_path)).replace("/opt/carryall\n", f"{tmp_path}\n"))
+    conf.write_text(
+        text.replace("/var/lib/carryall", str(tmp_path))
+        .replace("/opt/carryall\n", f"{tmp_path}\n")
+        .replace("/var/log/carryall", str(tmp_path))
+    )
     options = ServerOptions()
     options.realize(["-n", "-c", str(conf)], doc=__doc__)
     (group,) = options.process_group_configs

@@ -169,8 +169,8 @@ def _database(env: Env, default: str) -> dict[str, Any]:
 
 def _broker_url(env: Env, default: str) -> str:
     """Return BROKER_URL, or else REDIS_URL: a Redis needs no other name."""
+    url = env.str("BROKER_URL", "") or env.str("REDIS_URL", "") or default
     name = "BROKER_URL" if env.str("BROKER_URL", "") else "REDIS_URL"
-    url = env.str(name, "") or default
     if fault := broker.fault(url):
         raise ImproperlyConfigured(f"{name} {fault}: {_REQUIRED['REDIS_URL']}")
     return url

@@ -8,7 +8,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
-SITE := ../pyproject.toml --extra pdf --extra postgres --extra redis --extra push base.in
+SITE := ../pyproject.toml --extra pdf --extra postgres --extra redis --extra push --extra metrics base.in
 
 # Export these variables to the programs if they are given to make and not empty.
 $(foreach name,PORT ONCE BIND VAR_DIR DATABASE_URL REDIS_URL BROKER_URL,$(if $($(name)),$(eval export $(name))))

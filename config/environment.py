@@ -47,6 +47,8 @@ class Environment:
     time_zone: str
     https: bool
     rates_url: str
+    metrics_token: str
+    log_format: str
 
     @property
     def demo(self) -> bool:
@@ -91,6 +93,8 @@ def _demo(env: Env, var_dir: Path) -> Environment:
         time_zone=_time_zone(env),
         https=False,
         rates_url=env.str("RATES_URL", ""),
+        metrics_token=env.str("METRICS_TOKEN", ""),
+        log_format=_log_format(env),
     )
 
 
@@ -117,6 +121,8 @@ def _production(env: Env, var_dir: Path) -> Environment:
         time_zone=_time_zone(env),
         https=_on(env, "HTTPS", default=True),
         rates_url="",  # of the demo shop
+        metrics_token=env.str("METRICS_TOKEN", ""),
+        log_format=_log_format(env),
     )
 
 
@@ -180,6 +186,13 @@ def _time_zone(env: Env) -> str:
     name = env.str("TIME_ZONE", "") or "UTC"
     if name not in available_timezones():
         raise ImproperlyConfigured(f"TIME_ZONE={name} is unknown: set it to an IANA name, for example Europe/Berlin.")
+    return name
+
+
+def _log_format(env: Env) -> str:
+    name = env.str("LOG_FORMAT", "") or "text"
+    if name not in ("text", "json"):
+        raise ImproperlyConfigured(f"LOG_FORMAT={name} is unknown: set it to text or json.")
     return name
 
 

@@ -161,7 +161,7 @@ SECURE_SSL_REDIRECT = ENVIRONMENT.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENVIRONMENT.https else None
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if ENVIRONMENT.https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = ENVIRONMENT.https
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from the local network, without TLS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes come from the local network, without TLS
 SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -185,6 +185,7 @@ CARRYALL: dict[str, Any] = {
     "USER_TIME_ZONE": "exports.demo.people.time_zone" if DEMO else None,
     "WEBHOOKS_PER_USER": 5 if DEMO else 0,
     "VAPID_PRIVATE_KEY": ENVIRONMENT.vapid_private_key,
+    "METRICS_TOKEN": ENVIRONMENT.metrics_token,
 }
 
 RATES_URL = ENVIRONMENT.rates_url
@@ -198,16 +199,25 @@ DJANGO_CELERY_RESULTS_TASK_ID_MAX_LENGTH = 191
 
 # --- Log: one line for each event, in the same form from every process. ---------------------------------------------
 
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"fields": {"()": "durable.log_fields.LogFields"}},
     "formatters": {
-        "line": {
+        "json": {"()": "config.logs.JsonFormatter", "process": ENVIRONMENT.process_name},
+        "text": {
             "()": "config.logs.LineFormatter",
             "fmt": f"%(asctime)s %(levelname)-7s {ENVIRONMENT.process_name:<11} %(name)s: %(message)s",
+            "defaults": {"export": "-"},  # for a `fmt` with %(export)s
         },
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": ENVIRONMENT.log_format,
+            "filters": ["fields"],
+        }
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},

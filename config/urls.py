@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 
 from config.errors import unknown_api_address
 from config.health import healthz, readyz
+from exports.web.metrics import metrics
 
 handler500 = "config.errors.server_error"
 SIGN_IN = {"is_demo": lambda: settings.DEMO}
@@ -25,4 +26,5 @@ urlpatterns = [
     *([path("shop/", include("exports.demo.urls"))] if settings.DEMO else []),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
 ]

@@ -22,6 +22,7 @@ access_log_format = "%(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
 ROUTINE = (
     "/healthz",
     "/readyz",
+    "/metrics",
     "/progress/",
     "/exports/rows/",
     "/exports/fields/",
@@ -44,7 +45,7 @@ class NotRoutine(logging.Filter):
 
 
 logconfig_dict = LOGGING | {
-    "filters": {"not_routine": {"()": NotRoutine}},
+    "filters": LOGGING["filters"] | {"not_routine": {"()": NotRoutine}},
     "loggers": {
         "gunicorn.error": {"handlers": ["console"], "level": "INFO", "propagate": False},
         "gunicorn.access": {

@@ -11,16 +11,18 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from config.logs import escaped
+from config.logs import as_line, escaped
 from deploy.steps import say
 
 FILE_BYTES, FILE_COUNT = 10_000_000, 3
 CONTINUES_SECONDS = 0.2
 OWN_FORM = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
 """Start of a line in the format of our own processes (LOGGING in config/settings.py)."""
+OWN_JSON = re.compile(r'\{"time": "[^"]+", "level": "(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)", [ -~]*\}$')
+"""A line of our own processes with LOG_FORMAT=json."""
 SUPERVISOR_FORM = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<level>CRIT|ERRO|WARN|INFO|DEBG) (?P<text>.*)"
 )
@@ -48,8 +50,9 @@ class Source:
 class MergedLog:
     """Reads a pipe from each process, and writes complete lines to a rotated file. Set `terminal` to print them too."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, as_json: bool = False) -> None:
         self.path = path
+        self._formed = formed_as_json if as_json else formed
         self.terminal = False
         self.last: deque[str] = deque(maxlen=400)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +91,7 @@ class MergedLog:
             lines, source.rest = [source.rest], b""
         for line in lines:
             if text := line.decode(errors="replace").rstrip():
-                self._write(formed(source, text))
+                self._write(self._formed(source, text))
 
     def _write(self, line: str) -> None:
         self.last.append(line)
@@ -115,6 +118,23 @@ def formed(source: Source, text: str) -> str:
     if ours := OWN_FORM.match(text):
         source.update(ours["level"])
         return text
-    level = source.update("ERROR" if text.startswith("Traceback (most recent call last)") else source.inherited())
+    level = source.update(_level(source, text))
     now = datetime.now().astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds").replace(".", ",")
     return f"{now} {level:<7} {source.name:<11} {text}"
+
+
+def formed_as_json(source: Source, text: str) -> str:
+    """Return a line as a JSON object: unchanged if it is one of ours, else with time, level and process name."""
+    if ours := OWN_JSON.match(text):
+        source.update(ours["level"])
+        return text
+    if source.name == "supervisor" and (theirs := SUPERVISOR_FORM.match(text)):
+        level, text = LEVELS[theirs["level"]], theirs["text"]
+    else:
+        level = source.update(_level(source, text))
+    time_ = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return as_line({"time": time_, "level": level, "message": text, "process": source.name})
+
+
+def _level(source: Source, text: str) -> str:
+    return "ERROR" if text.startswith("Traceback (most recent call last)") else source.inherited()

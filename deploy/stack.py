@@ -38,7 +38,7 @@ class Stack:
         own_redis = f"unix://{redis_path}" == settings.BROKER_URL
         self.redis = RedisServer(var_dir / "redis", socket=redis_path) if own_redis else None
         self.control = redis_path.with_name("ctl.sock")  # same folder: its path is short enough for a socket
-        self.log = MergedLog(var_dir / "log" / "carryall.log")
+        self.log = MergedLog(var_dir / "log" / "carryall.log", as_json=settings.ENVIRONMENT.log_format == "json")
         own = private_redis(self.redis) if self.redis else None
         programs = site(var_dir, port, bind)
         self.supervision = Supervision(var_dir / "run", self.control, self.log, own, programs)

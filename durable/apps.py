@@ -1,7 +1,9 @@
 from types import ModuleType
 
 from django.apps import AppConfig, apps
+from django.core.signals import request_finished, request_started
 
+from durable import log_fields
 from durable.namesakes import refuse_namesakes
 
 
@@ -20,6 +22,8 @@ class DurableConfig(AppConfig):
         from durable.conf import CELERY, durable_settings
 
         jobs.connect()
+        request_started.connect(log_fields.clear)
+        request_finished.connect(log_fields.clear)
         if durable_settings().send_hint == CELERY:  # leased work itself needs no Celery
             from durable.celery import jobs as tasks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -52,7 +53,10 @@ class Lease(Generic[W]):
         self._renewer: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._renewer = threading.Thread(target=self._keep_renewing, name=f"lease-{self.work.pk}", daemon=True)
+        here = copy_context()  # with the fields of log lines
+        self._renewer = threading.Thread(
+            target=here.run, args=(self._keep_renewing,), name=f"lease-{self.work.pk}", daemon=True
+        )
         self._renewer.start()
         return self
 

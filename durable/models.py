@@ -10,7 +10,7 @@ clock. The reasons are in docs/decisions/0002-leased-work.md.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -18,6 +18,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.expressions import Combinable
 
+from durable import log_fields
 from durable.breaker import Breaker  # noqa: F401 - Django looks for models here
 from durable.clock import Now
 from durable.conf import durable_settings
@@ -81,7 +82,11 @@ class WorkQuerySet(PrimaryQuerySet[W]):
                     **fields,
                 )
             )
-            return Lease(self.get(pk=pk)) if taken else None
+            if not taken:
+                return None
+            work = self.get(pk=pk)
+            log_fields.put(work.log_fields())
+            return Lease(work)
 
     def held(self) -> Self:
         """Rows with a lease that has not expired."""
@@ -169,6 +174,10 @@ class Work(models.Model):
     def hint(self) -> str:
         """Return the name of the task for the next step of this row. It takes only the primary key."""
         raise NotImplementedError
+
+    def log_fields(self) -> Mapping[str, str]:
+        """Return what to add to each log line while a worker has this row (durable/log_fields.py)."""
+        return {}
 
     @property
     def failures(self) -> int:

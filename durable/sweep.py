@@ -17,6 +17,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connections
 from django.db.models import Q
 
+from durable import log_fields
 from durable.conf import durable_settings
 from durable.hints import publish
 from durable.models import Work, WorkQuerySet
@@ -51,6 +52,11 @@ def register(swept: SweptModel) -> None:
 def register_chore(name: str, chore: Callable[[], int]) -> None:
     """Run `chore` in every sweep. It returns the number of rows that it changed."""
     _chores[name] = chore
+
+
+def swept_models() -> list[type[Work]]:
+    """Return the registered models."""
+    return list(_swept)
 
 
 def sweep() -> dict[str, int]:
@@ -103,7 +109,11 @@ def _park(swept: SweptModel) -> int:
 
 
 def _park_one(swept: SweptModel, row: Work) -> int:
-    swept.park(row)
+    log_fields.put(row.log_fields())
+    try:
+        swept.park(row)
+    finally:
+        log_fields.clear()
     return 1
 
 

@@ -39,6 +39,7 @@ MIDDLEWARE = (
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 )
 """What the pages need, in this order. Subclasses count."""
+SHORTEST_TOKEN = 16
 UNUSABLE = (ImproperlyConfigured, TypeError)
 """Errors of an entry of STORAGES: a class that cannot be imported, or a wrong option."""
 
@@ -189,6 +190,21 @@ def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
             id="exports.E003",
         )
     ]
+
+
+@register(Tags.security)
+def check_metrics(**_: Any) -> list[CheckMessage]:
+    """Check that the page of metrics can answer, and that its token cannot be guessed."""
+    token = export_settings().metrics_token
+    faults: list[CheckMessage] = []
+    if token and find_spec("prometheus_client") is None:
+        words = "CARRYALL['METRICS_TOKEN'] is set, but prometheus-client is not installed: the page answers with 404."
+        faults.append(Warning(words, hint='Run `pip install "carryall[metrics]"`.', id="exports.W011"))
+    if token and len(token) < SHORTEST_TOKEN:
+        words = f"CARRYALL['METRICS_TOKEN'] has fewer than {SHORTEST_TOKEN} characters, and could be guessed."
+        hint = "Make one with `python -c 'import secrets; print(secrets.token_urlsafe())'`."
+        faults.append(Warning(words, hint=hint, id="exports.W012"))
+    return faults
 
 
 @register(Tags.compatibility)

@@ -65,6 +65,8 @@ class ExportSettings:
     history_days: int = 365
     """Days after which the row of a finished export is deleted, long after its file."""
     result_keep_days: int = 30
+    metrics_token: str = ""
+    """The bearer token that opens the page of metrics (docs/how-to/metrics.md). Without one, there is no page."""
     controller: str = ""
     """Who is responsible for the data, with an address: "Shop Ltd, Street 1, Town, privacy@shop.example". Bundles name
     it, with the owner's rights."""

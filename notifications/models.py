@@ -133,6 +133,8 @@ class Delivery(Work):
         indexes: ClassVar = [
             models.Index(fields=["next_attempt_at"], name="delivery_due", condition=Q(next_attempt_at__isnull=False)),
             models.Index(fields=["lease_until"], name="delivery_held", condition=Q(lease_until__isnull=False)),
+            models.Index(fields=["sent_at"], name="delivery_sent", condition=Q(sent_at__isnull=False)),
+            models.Index(fields=["claimed_at"], name="delivery_failed", condition=Q(state="failed")),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["notification", "channel", "target"], name="delivery_once_a_target"),

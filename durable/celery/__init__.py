@@ -8,8 +8,9 @@ from typing import Any
 
 from celery import Celery
 from celery.app.defaults import DEFAULTS
-from celery.signals import beat_init, celeryd_init, worker_ready, worker_shutting_down
+from celery.signals import beat_init, celeryd_init, task_postrun, task_prerun, worker_ready, worker_shutting_down
 
+from durable import log_fields
 from durable.celery import broker, hints, shutdown, site
 
 CONSUMER = "durable.celery.messages:Consumer"
@@ -28,6 +29,9 @@ def install(app: Celery) -> None:
     beat_init.connect(_prepare_beat)
     worker_ready.connect(_stand_by)
     worker_shutting_down.connect(_begin_shutdown)
+    # After the run, and after Celery has logged its end.
+    task_prerun.connect(log_fields.clear)
+    task_postrun.connect(log_fields.clear)
 
 
 def _prepare_worker(instance: Any, **_: Any) -> None:

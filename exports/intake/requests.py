@@ -13,7 +13,7 @@ from django.db.models import Case, F, When
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from durable import clock
+from durable import clock, log_fields
 from durable.clock import Now
 from durable.databases import atomic, on_commit
 from durable.hints import publish_on_commit
@@ -109,6 +109,7 @@ def _record_or_find(export: Export) -> Requested:
         export.published_at = Now() if plan_now else None
         export.save(force_insert=True)
         export.refresh_from_db()
+        log_fields.put(export.log_fields())
         announce.on_behalf(export)
         publish_on_commit([export] if plan_now else [])
     return Requested(export, existing=False)

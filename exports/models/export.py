@@ -248,6 +248,9 @@ class Export(Work):
         quick = self.is_small and not self.has_uploads  # few rows may have large files
         return "exports.tasks.assemble_small_export" if quick else "exports.tasks.assemble_export"
 
+    def log_fields(self) -> dict[str, str]:
+        return {"export": str(self.uuid)}
+
     @classmethod
     def attempts_given(cls) -> int:
         return export_settings().max_attempts

@@ -112,6 +112,9 @@ class Part(Work):
     def hint(self) -> str:
         return "exports.tasks.render_small_part" if self.export.is_small else "exports.tasks.render_part"
 
+    def log_fields(self) -> dict[str, str]:
+        return self.export.log_fields()
+
     @classmethod
     def attempts_given(cls) -> int:
         return export_settings().max_attempts

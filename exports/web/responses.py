@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import NoReverseMatch, reverse
 
+from durable import log_fields
 from exports.datasets.access import visible_to
 from exports.errors import BadRequest, ExportError, NoPermission, TooMany, UnfitDataset, WrongState
 from exports.formats import content_type_of
@@ -69,7 +70,9 @@ def visible_exports(request: HttpRequest) -> ExportQuerySet:
 
 def own_export(request: HttpRequest, uuid: UUID) -> Export:
     """Return an export that the user may see. Raises Http404 for other users' exports as for unknown ones."""
-    return get_object_or_404(visible_exports(request), uuid=uuid)
+    export = get_object_or_404(visible_exports(request), uuid=uuid)
+    log_fields.put(export.log_fields())
+    return export
 
 
 def page_of_exports(request: HttpRequest) -> Page[Export]:

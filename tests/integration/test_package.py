@@ -44,6 +44,7 @@ def test_its_metadata(wheel: ZipFile) -> None:
         "all",
         "chat",
         "filters",
+        "metrics",
         "parquet",
         "pdf",
         "postgres",

@@ -80,9 +80,7 @@ ATTEMPTS = Metric("carryall_part_attempts_last_hour", "Attempts at these parts. 
 PENDING = Metric("carryall_deliveries_pending", "Deliveries that are neither sent nor given up.", ("channel",))
 SENT = Metric("carryall_deliveries_sent_last_hour", "Deliveries that were sent.", ("channel",))
 NOT_SENT = Metric("carryall_deliveries_parked_last_hour", "Deliveries that failed for good.", ("channel",))
-BEAT_LAG = Metric(
-    "carryall_beat_lag_seconds", "Seconds since a message that Beat should have sent; 0 if none is missing."
-)
+BEAT_LAG = Metric("carryall_beat_lag_seconds", "Seconds since Beat should have sent a message that is missing, else 0.")
 SCHEDULE_FAILED = Metric(
     "carryall_schedule_failed", "1 if the newest run of the schedule failed, else 0.", ("schedule",)
 )

@@ -29,6 +29,7 @@ from exports.checks import (
     check_datasets,
     check_folders,
     check_installation,
+    check_metrics,
     check_settings,
     check_store,
     check_time_zones,
@@ -473,3 +474,23 @@ def test_nested_columns_of_every_relation_pass_the_checks() -> None:
 def test_a_nested_type_without_columns_is_refused() -> None:
     with pytest.raises(TypeError, match=r"use Nested\('lines', \[...\]\)"):
         Column("lines", "Lines", ColumnType.NESTED)
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+
+def test_a_site_without_metrics_has_no_faults() -> None:
+    assert check_metrics() == []
+
+
+@pytest.mark.parametrize(("token", "ids"), [("a-long-token-of-ours", []), ("short", ["exports.W012"])])
+def test_a_short_token_is_reported(settings: Settings, token: str, ids: list[str]) -> None:
+    settings.CARRYALL = settings.CARRYALL | {"METRICS_TOKEN": token}
+    assert [fault.id for fault in check_metrics()] == ids
+
+
+def test_a_token_without_the_library_is_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.CARRYALL = settings.CARRYALL | {"METRICS_TOKEN": "a-long-token-of-ours"}
+    monkeypatch.setattr("exports.checks.find_spec", lambda name: None)
+    [fault] = check_metrics()
+    assert (fault.id, "carryall[metrics]" in (fault.hint or "")) == ("exports.W011", True)

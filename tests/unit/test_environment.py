@@ -27,7 +27,17 @@ PRODUCTION = {
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [*PRODUCTION, "DEBUG", "HTTPS", "PORT", "TIME_ZONE", "CSRF_TRUSTED_ORIGINS", "PROCESS_NAME"]:
+    for name in [
+        *PRODUCTION,
+        "DEBUG",
+        "HTTPS",
+        "PORT",
+        "TIME_ZONE",
+        "CSRF_TRUSTED_ORIGINS",
+        "PROCESS_NAME",
+        "METRICS_TOKEN",
+        "LOG_FORMAT",
+    ]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
 
@@ -186,3 +196,11 @@ def test_another_broker_needs_no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(monkeypatch, **PRODUCTION | {"REDIS_URL": None, "BROKER_URL": "amqps://u:p@h/v"})
     assert found.broker_url == "amqps://u:p@h/v"
     assert read(monkeypatch, **PRODUCTION | {"BROKER_URL": None}).broker_url == PRODUCTION["REDIS_URL"]
+
+
+def test_metrics_and_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(monkeypatch)
+    assert (found.metrics_token, found.log_format) == ("", "text")
+    found = read(monkeypatch, **PRODUCTION, METRICS_TOKEN="a-long-token-of-ours", LOG_FORMAT="json")
+    assert (found.metrics_token, found.log_format) == ("a-long-token-of-ours", "json")
+    assert "set it to text or json" in refused(monkeypatch, LOG_FORMAT="xml")

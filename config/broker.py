@@ -90,6 +90,7 @@ def _rabbitmq(url: str) -> Broker:
     settings = {
         "task_default_queue_type": "quorum",
         "task_create_missing_queue_type": "quorum",
+        "task_default_exchange_type": "topic",  # Celery warns of others; the routing keys are the names of the queues
         "broker_heartbeat": 10,  # seconds; a dead machine is detected after two, by default after four minutes
     }
     # Without the name, py-amqp accepts the certificate of any host.

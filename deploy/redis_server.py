@@ -29,15 +29,16 @@ START_SECONDS = 20
 
 @dataclass(frozen=True)
 class RedisServer:
-    """A private server. It listens on a Unix socket, or on a port of 127.0.0.1."""
+    """A private server. It listens on a Unix socket, or on a port of `address`."""
 
     folder: Path
     socket: Path | None = None
     port: int | None = None
+    address: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"unix://{self.socket}" if self.socket else f"redis://127.0.0.1:{self.port}/0"
+        return f"unix://{self.socket}" if self.socket else f"redis://{self.address}:{self.port}/0"
 
     @property
     def command(self) -> list[str]:
@@ -54,7 +55,7 @@ class RedisServer:
             make_private(self.socket.parent)
             listen = [f"port 0\nunixsocket {_quoted(self.socket)}\nunixsocketperm 700"]
         else:
-            listen = [f"port {self.port}\nbind 127.0.0.1"]
+            listen = [f"port {self.port}\nbind {self.address}"]
         lines = [
             *listen,
             f"dir {_quoted(self.folder)}",

@@ -17,6 +17,7 @@ from durable.celery import site
 from durable.clock import Now, database_now
 from durable.models import Work, WorkQuerySet
 from durable.sweep import swept_models
+from durable.workers import Worker
 from exports.conf import export_settings
 from exports.models import Export, ExportQuerySet, Part, Slot, Volume
 from exports.pipeline import window
@@ -60,7 +61,9 @@ LEASES_LOST = Metric(
     TASK,
 )
 WINDOW = Metric("carryall_window_used", "Places taken in a window: messages sent or running.", ("window",))
-WINDOW_SIZE = Metric("carryall_window_size", "Places in each window.")
+WINDOW_SIZE = Metric("carryall_window_size", "Places in a window, by the workers that are alive.", ("window",))
+WORKERS = Metric("carryall_workers", "Workers that are alive, by the queue that they serve.", ("queue",))
+PROCESSES = Metric("carryall_worker_processes", "Tasks that these workers can run at once.", ("queue",))
 ENDED = Metric("carryall_exports_ended_last_hour", "Exports that ended.", ("outcome", "format"))
 FAILED = Metric("carryall_exports_parked_last_hour", "Exports that failed for good, by error code.", ("error",))
 DURATION = Metric(
@@ -86,7 +89,8 @@ SCHEDULE_FAILED = Metric(
 )
 
 METRICS = (
-    WAITING, OLDEST, RUNNING, LATER, RETRYING, LEASES_LOST, WINDOW, WINDOW_SIZE, ENDED, FAILED, DURATION, ROWS, BYTES,
+    WAITING, OLDEST, RUNNING, LATER, RETRYING, LEASES_LOST, WINDOW, WINDOW_SIZE, WORKERS,
+    PROCESSES, ENDED, FAILED, DURATION, ROWS, BYTES,
     SPEED, PARTS, ATTEMPTS, PENDING, SENT, NOT_SENT, BEAT_LAG, SCHEDULE_FAILED,
 )  # fmt: skip
 
@@ -101,6 +105,7 @@ def read() -> Values:
     for task, rows in _open_rows():
         _count_open(values, (_queue(task), task), rows, now)
     _read_windows(values)
+    _read_workers(values)
     _read_ended(values)
     _read_deliveries(values)
     _read_schedules(values, now)
@@ -156,10 +161,18 @@ def _count_open(values: Values, labels: tuple[str, ...], rows: WorkQuerySet[Work
 
 def _read_windows(values: Values) -> None:
     rendering, in_flight = Export.objects.rendering(), Part.objects.in_flight()
-    values[WINDOW_SIZE][()] = export_settings().window
+    size = window.sizes()
+    values[WINDOW_SIZE] = {("plans",): size.plans, ("small parts",): size.small, ("parts",): size.parts}
     values[WINDOW]["plans",] = len(window.planning())
     values[WINDOW]["small parts",] = in_flight.filter(export__in=rendering.small()).count()
     values[WINDOW]["parts",] = in_flight.filter(export__in=rendering.big()).count()
+
+
+def _read_workers(values: Values) -> None:
+    for queues, processes in Worker.objects.alive().values_list("queues", "processes"):
+        for queue in queues:
+            values[WORKERS][queue,] = values[WORKERS].get((queue,), 0) + 1
+            values[PROCESSES][queue,] = values[PROCESSES].get((queue,), 0) + processes
 
 
 # --- what ended in the last hour ------------------------------------------------------------------------------------

@@ -186,6 +186,6 @@ class Site:
 def _another(program: Program, name: str) -> Program:
     """Return a copy of the program under another name, with another Celery node name."""
     command = list(program.command)
-    place = command.index("-n") + 1
+    place = next(place for place, word in enumerate(command) if "@" in word)
     command[place] = command[place].replace("@", f"-{name[-1]}@", 1)
     return replace(program, name=name, command=command)

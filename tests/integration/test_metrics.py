@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -16,7 +17,9 @@ from django_celery_beat.models import PeriodicTask
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from durable.clock import Now
 from durable.databases import connection_of
+from durable.workers import Heart, Worker
 from exports.models import Export, Part, Slot, Volume
 from exports.states import PartState, State
 from exports.upkeep import metrics, schedules
@@ -130,7 +133,17 @@ def test_parts_and_the_windows(client: Client, ada: User) -> None:
     assert value(text, "waiting", task="exports.tasks.render_small_part", queue="high") == 1
     used = [value(text, "window_used", window=name) for name in ("plans", "small parts", "parts")]
     assert used == [1, 1, 1]
-    assert value(text, "window_size") == 3
+    assert value(text, "window_size", window="parts") == 3
+
+
+def test_the_workers_that_are_alive(client: Client, settings: Settings) -> None:
+    settings.CARRYALL = settings.CARRYALL | {"WINDOW": None}
+    for name, processes in (("one", 2), ("two", 4), ("lost", 8)):
+        Heart(name, ["bulk"], "1.0", partial(int, processes)).beat()
+    Worker.objects.filter(name="lost").update(seen_at=Now() - timedelta(minutes=5))
+    text = scraped(client)
+    assert [value(text, name, queue="bulk") for name in ("workers", "worker_processes")] == [2, 6]
+    assert value(text, "window_size", window="parts") == 7
 
 
 def test_each_task_that_a_row_names_is_counted(client: Client, ada: User) -> None:

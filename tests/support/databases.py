@@ -22,6 +22,7 @@ from deploy.redis_server import free_port
 from deploy.tether import end_with_parent
 
 START_SECONDS = 30
+LOOPBACK = "127.0.0.1"
 DATABASE = "carryall"
 UNPRIVILEGED = "nobody"
 """User that runs the server if the tests run as root, which PostgreSQL refuses."""
@@ -34,10 +35,11 @@ class PostgresServer:
 
     The log is in `folder`. The data is elsewhere, because the unprivileged user that runs the server under root cannot
     read pytest's folders. `options` are server settings, such as max_connections="20" or synchronous_commit="on". The
-    latter is required if the test kills the server: otherwise acknowledged commits can be lost.
+    latter is required if the test kills the server: otherwise acknowledged commits can be lost. With another `address`
+    than loopback, it accepts the machines of the same network.
     """
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    def __init__(self, folder: Path, address: str = LOOPBACK, **options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "postgresql.log"
         self.port = free_port()
@@ -45,11 +47,15 @@ class PostgresServer:
         self._home = Path(tempfile.mkdtemp(prefix="carryall-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
         password = secrets.token_hex(8)
-        self._server_url = f"postgresql://postgres:{password}@127.0.0.1:{self.port}"
+        self.address = address
+        self._server_url = f"postgresql://postgres:{password}@{address}:{self.port}"
         self.url = f"{self._server_url}/{DATABASE}"
         try:
             self._binaries = _binaries(self._home)
             _initialise(self._binaries, self._home, password)
+            if address != LOOPBACK:
+                with (self._home / "data" / "pg_hba.conf").open("a") as rules:
+                    rules.write("host all all samenet password\n")
             self.start()
             with self.connect("postgres") as connection:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
@@ -63,7 +69,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server and wait until it accepts queries."""
-        listens = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
+        listens = {"listen_addresses": self.address, "port": str(self.port), "unix_socket_directories": ""}
         command = [str(self._binaries / "postgres"), "-D", str(self._home / "data")]
         for name, value in (self.options | listens).items():
             command += ["-c", f"{name}={value}"]

@@ -30,6 +30,7 @@ from deploy.steps import ROOT, TETHERED
 
 KEY, SECRET, REGION, BUCKET = "AKIACARRYALL", "no-secret-at-all", "eu-central-1", "artifacts"
 START_SECONDS = 40
+LOOPBACK = "127.0.0.1"
 Respond = Callable[..., Any]
 
 
@@ -39,10 +40,11 @@ class Server:
 
     port: int
     pid: int
+    address: str = LOOPBACK
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def client(self) -> Any:
         return boto3.session.Session(KEY, SECRET, region_name=REGION).client("s3", endpoint_url=self.endpoint)
@@ -71,17 +73,17 @@ class Bucket:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, address: str = LOOPBACK) -> Iterator[Server]:
     """Run a server with an empty bucket. It is always stopped at the end."""
     port = free_port()
     with (folder / "s3.log").open("ab") as log:
         process = subprocess.Popen(
-            [*TETHERED, sys.executable, "-m", "tests.support.s3", str(port)],
+            [*TETHERED, sys.executable, "-m", "tests.support.s3", address, str(port)],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | {"TMPDIR": str(folder)},
         )  # fmt: skip
     try:
-        _await(port, process)
-        server = Server(port, process.pid)
+        _await(address, port, process)
+        server = Server(port, process.pid, address)
         server.client().create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         yield server
     finally:
@@ -89,11 +91,11 @@ def serving(folder: Path) -> Iterator[Server]:
         process.wait(10)
 
 
-def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+def _await(address: str, port: int, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((address, port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
         else:
@@ -144,7 +146,7 @@ def main() -> None:
     from werkzeug.serving import run_simple
 
     app = DomainDispatcherApplication(create_backend_app)
-    run_simple("127.0.0.1", int(sys.argv[1]), door(app), threaded=True, request_handler=MotoRequestHandler)
+    run_simple(sys.argv[1], int(sys.argv[2]), door(app), threaded=True, request_handler=MotoRequestHandler)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ TOOLS = {
     "unzip": "unzip",
     "pgbouncer": "pgbouncer",
     "rabbitmq-server": "rabbitmq-server",
+    "ip": "iproute2",
 }
 SERVERS = "/usr/sbin"
 """Debian installs servers here; it is not on the PATH of ordinary users."""

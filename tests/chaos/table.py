@@ -26,8 +26,12 @@ HEAD = (
 
 
 def publish(files: Iterable[Path], target: Path = PUBLISHED, page: Path = PAGE) -> None:
-    """Merge the result files of these runs into `target`, and write its tables to `page`."""
-    runs = sorted((json.loads(file.read_text()) for file in files), key=_order)
+    """Add these runs to those in `target`, and write the tables of all to `page`. The same run is replaced."""
+    found = [
+        *json.loads(target.read_text() if target.exists() else "[]"),
+        *(json.loads(file.read_text()) for file in files),
+    ]
+    runs = sorted({_order(run): run for run in found}.values(), key=_order)
     target.write_text(json.dumps(runs, indent=1) + "\n")
     before, _, rest = page.read_text().partition(BEGIN)
     page.write_text(f"{before}{BEGIN}{tables(runs)}\n{END}{rest.partition(END)[2]}")

@@ -24,6 +24,6 @@ def _keep_djangos_logging(**_: Any) -> None:
 
 @heartbeat_sent.connect
 def _touch_heartbeat_file(**_: Any) -> None:
-    """Show the health check of a container that this worker's loop runs: every two seconds while Redis answers."""
+    """Show the health check of a container that this worker's loop runs: every two seconds while the broker answers."""
     if settings.HEARTBEAT_FILE:
         settings.HEARTBEAT_FILE.touch()

@@ -14,6 +14,7 @@ import pytest
 if _module := os.environ.get("DJANGO_SETTINGS_MODULE"):  # pytest-django has read those settings before this file
     raise SystemExit(f"Unset DJANGO_SETTINGS_MODULE, which is {_module}: the tests have settings of their own.")
 
+from durable import log_fields
 from tests.support.environment import prepare
 
 _ended = ExitStack()
@@ -105,6 +106,7 @@ def django_db_keepdb() -> bool:
 @pytest.fixture(autouse=True)
 def _recording_broker(settings: Settings) -> None:
     hints.sent.clear()
+    log_fields.clear()
     settings.CARRYALL = settings.CARRYALL | {"SEND_HINT": "tests.support.hints.send"}
 
 

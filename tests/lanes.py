@@ -149,9 +149,10 @@ def lanes() -> list[Lane]:
     elsewhere = [*(f"--ignore={path}" for path in TWO_WAYS), "--ignore-glob=*_pdf*", "--ignore-glob=*_storage_*"]
     elsewhere.append(f"--deselect={CUT_PDF}")
     return [
-        Lane("acceptance and browser tests", [*PYTEST, *_files(calm), "tests/browser"]),
+        Lane("acceptance tests", [*PYTEST, *_files(calm)]),
         Lane("integration tests on SQLite", [*COVERED, "tests/integration"]),
         Lane("unit and contract tests on SQLite", [*COVERED, *without, "tests/unit", "tests/contracts"], FEW_LIVES),
+        Lane("browser tests", [*PYTEST, "tests/browser"]),
         Lane("PDF layout", [*PYTEST, *LAYOUT, CUT_PDF]),
         Lane("integration tests on PostgreSQL", [*PYTEST, *elsewhere, "tests/integration"], ON_POSTGRESQL),
         Lane(

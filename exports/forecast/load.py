@@ -12,6 +12,7 @@ from django.db.models import Case, Count, Q, Value, When
 from durable.clock import Now
 from exports.conf import export_settings
 from exports.models import Export, Part
+from exports.pipeline.window import WITHOUT_WORKERS, sizes
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Load:
     """Number of parts in flight that a worker has begun, of all owners."""
     waiting: Mapping[int, int] = field(default_factory=dict)
     """This owner's waiting parts: export -> number."""
+    places: int = WITHOUT_WORKERS
+    """Size of the window of parts."""
 
     def ahead(self, export_pk: int) -> int:
         """Return the number of exports that get a turn before the first turn of this one."""
@@ -60,7 +63,7 @@ class Load:
 
 
 def load_beside(owner_pk: Any, export_pk: int) -> Load:
-    """Return the load besides this owner, with three queries. `older` counts owners of exports older than this one."""
+    """Return the load besides this owner, with four queries. `older` counts owners of exports older than this one."""
     held = Case(When(lease_until__gt=Now(), then=Value(1)), default=Value(0))
     in_flight = list(Part.objects.in_flight().order_by().values_list("owner", held))
     turns = Counter(owner for owner, _ in in_flight)
@@ -78,4 +81,5 @@ def load_beside(owner_pk: Any, export_pk: int) -> Load:
         turns=turns,
         running=sum(held for _, held in in_flight),
         waiting=dict(waiting.values_list("export").annotate(Count("pk"))),
+        places=sizes().parts,
     )

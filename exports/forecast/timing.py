@@ -18,7 +18,6 @@ from exports.errors import ExportError
 from exports.forecast.load import Load, load_beside
 from exports.models import Content, Export, Part
 from exports.pipeline.rates import BundleRate, Rate, bundle_rate, rate_of
-from exports.pipeline.window import sizes
 from exports.states import PartState, State
 
 IDLE_SECONDS = 15.0
@@ -174,7 +173,7 @@ class Outlook:
         spent = sum(each.done_seconds + each.running_for.total_seconds() for each in counts)
         since = max((now - export.started_at).total_seconds(), 0.0) if export.started_at else 0.0
         lanes = (spent + usual * trust) / (since + trust)
-        return min(max(lanes, 0.1), float(sizes().parts))
+        return min(max(lanes, 0.1), float(self.load.places))
 
     def _joining_left(self, export: Export, counts: Sequence[Counts]) -> float | None:
         expected = self._joining(export, counts)

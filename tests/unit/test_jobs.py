@@ -171,7 +171,7 @@ def test_a_failed_attempt_is_tried_again_with_a_longer_wait_each_time(caplog: py
             work(job)
             if (row := fresh(job)).state == "waiting":
                 waits.append(wait_of(job))
-    assert [60 <= waits[0] <= 73, 120 <= waits[1] <= 145] == [True, True]
+    assert [59 < waits[0] <= 73, 119 < waits[1] <= 145] == [True, True]
     assert (row.state, row.attempt, row.reason) == ("failed", 3, "ConnectionError: the printer is away")
     assert "in fail\n    raise error" in row.traceback
     assert f"stamp {job.pk}: failed: ConnectionError: the printer is away" in caplog.text
@@ -187,7 +187,7 @@ def test_the_wait_and_the_attempts_can_be_chosen(monkeypatch: pytest.MonkeyPatch
     job = Stamp.enqueue(number=1, act="fail")
     with raising(ConnectionError()):
         work(job)
-        assert 5 <= wait_of(job) <= 6
+        assert 4 < wait_of(job) <= 6  # some of it has passed
         make_due(job)
         assert work(job).state == "failed"
 

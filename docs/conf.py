@@ -3,7 +3,7 @@
 from pygments.lexers.special import TextLexer
 from sphinx.highlighting import lexers
 
-from exports import __version__
+from durable import __version__
 
 project = "Carryall"
 author = "the Carryall authors"

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from exports import __version__
+from durable import __version__
 from exports.conf import export_settings
 from exports.datasets import Column, ColumnType, Dataset, Nested, datasets
 from exports.datasets.files import Upload

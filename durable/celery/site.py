@@ -33,6 +33,11 @@ def installed() -> Site:
     return _installed[0]
 
 
+def queue_of(task: str) -> str:
+    """Return the name of the queue of a task, by the site's task_routes. Raise NotInstalled."""
+    return str(installed().app.amqp.router.route({}, task)["queue"].name)
+
+
 def fault() -> tuple[str, str] | None:
     """Return what is wrong and how to fix it if this process does not know the app of the site, else None."""
     if _installed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from durable import __version__
-from durable.celery.site import NotInstalled, installed
+from durable.celery.site import NotInstalled, queue_of
 
 if TYPE_CHECKING:
     from durable.workers import Heart
@@ -24,7 +24,6 @@ def running_at_once(*tasks: str) -> list[int]:
     from durable.workers import processes_of
 
     try:
-        router = installed().app.amqp.router
+        return processes_of([queue_of(task) for task in tasks])
     except NotInstalled:
         return [0] * len(tasks)
-    return processes_of([router.route({}, task)["queue"].name for task in tasks])

@@ -133,9 +133,7 @@ def _open_rows() -> Iterator[tuple[str, WorkQuerySet[Any]]]:
 
 def _queue(task: str) -> str:
     """Return the Celery queue of a task, by the site's task_routes. "" if the site sends hints in another way."""
-    if site.fault():
-        return ""
-    return str(site.installed().app.amqp.router.route({}, task)["queue"].name)
+    return "" if site.fault() else site.queue_of(task)
 
 
 def _count_open(values: Values, labels: tuple[str, ...], rows: WorkQuerySet[Work], now: datetime) -> None:

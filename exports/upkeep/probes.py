@@ -233,7 +233,7 @@ def _workers() -> str:
 def _queues(app: Celery) -> set[str]:
     """Return the queues of our tasks, by the app's task_routes."""
     ours = [name for name, task in app.tasks.items() if isinstance(task, DurableTask)]
-    return {app.amqp.router.route({}, name)["queue"].name for name in ours}
+    return set(map(site.queue_of, ours))
 
 
 def _schedules() -> str:
